@@ -1,0 +1,1 @@
+"""axonic: from a table to a tuned neural network."""

@@ -1,0 +1,46 @@
+"""Shared nouns of the package: plain containers, no logic."""
+
+from typing import Any, Literal, NamedTuple
+
+from jaxtyping import Array, Float, Int
+
+Params = Any
+"""A tree (nested tuples) of weight arrays; gradients have the same tree."""
+
+
+class Batch(NamedTuple):
+    """Rows that an objective averages over.
+
+    Attributes
+    ----------
+    x : (batch, ...) inputs.
+    y : (batch,) class indices, or (batch, n_out) numbers or probabilities.
+    weight : (batch,) weight of each row, mean 1 over the training rows; 0 marks padding, which counts for nothing.
+    """
+
+    x: Float[Array, "batch ..."]
+    y: Float[Array, "batch n_out"] | Int[Array, " batch"]
+    weight: Float[Array, " batch"]
+
+
+Severity = Literal["info", "warning", "error"]
+
+
+class Finding(NamedTuple):
+    """Something worth telling the user, with its evidence.
+
+    Attributes
+    ----------
+    code : stable name such as ``data.missing`` (listed in the documentation).
+    severity : ``info``, ``warning`` or ``error``.
+    where : the column, layer or row it concerns; empty for the whole.
+    evidence : the numbers it rests on, ready for JSON.
+    cause, remedy : one or two plain sentences each.
+    """
+
+    code: str
+    severity: Severity
+    where: str
+    evidence: dict[str, Any]
+    cause: str
+    remedy: str
