@@ -1,0 +1,277 @@
+"""Which rows are trained on when: splits, and the tapes of batches that the compiled loop runs over.
+
+The loop is compiled for one shape and serves any number of rows. It is fed *tapes*: a fixed number of slots, each a
+batch of `batch_size` rows, and a list of *segments* that say which slots to train on, which to evaluate, and where an
+epoch ends. A small table puts many epochs on one tape, a large one spreads an epoch over many tapes; either way the
+rows are shuffled and gathered on the host while the device computes on the tape before.
+
+Held-out rows that fit in a quarter of a tape are placed on it once and evaluated at the end of each of its epochs;
+larger sets follow the training batches, slot by slot.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from axonic.errors import InputError
+from axonic.seeds import generator
+
+TAPE_BYTES = 8 << 20
+MAX_SLOTS = 1024
+MIN_SLOTS = 8
+RESIDENT_SHARE = 4
+
+
+class Rows(NamedTuple):
+    """A data set in memory.
+
+    Attributes
+    ----------
+    x : (n, n_in) float32.
+    y : (n,) int32 class indices, or (n, n_out) float32.
+    weight : (n,) float32, mean 1 over the training rows.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+
+
+class Split(NamedTuple):
+    """Row numbers of the three parts, int64 each; a part may be empty."""
+
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+
+
+class Segment(NamedTuple):
+    """Slots to train on and to evaluate, each from its first to before its last, and whether (1) the epoch ends after
+    them. A table of segments has one column for each number, in this order."""
+
+    train_first: int
+    train_last: int
+    valid_first: int
+    valid_last: int
+    test_first: int
+    test_last: int
+    closes: int
+
+
+class Tape(NamedTuple):
+    """What one call of the compiled loop reads.
+
+    Attributes
+    ----------
+    x, y, weight : as in `Rows`, with leading axes (slot, row); weight 0 marks padding.
+    segments : (slot, 7) int32, rows of `Segment`; only the first `n_segments` count.
+    n_segments : int32.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    segments: np.ndarray
+    n_segments: np.ndarray
+
+
+class Cursor(NamedTuple):
+    """Where a tape begins: epoch, and how many batches of that epoch (training, then held-out) are done."""
+
+    epoch: int = 0
+    batch: int = 0
+
+
+def n_slots(batch_size: int, row_bytes: int) -> int:
+    """Slots of a tape of about 8 MB, between 8 and 1,024; depends on the shape of a batch alone."""
+    return int(np.clip(TAPE_BYTES // (batch_size * row_bytes), MIN_SLOTS, MAX_SLOTS))
+
+
+def row_bytes(rows: Rows) -> int:
+    """Bytes of one row with its target and weight."""
+    return sum(array[:1].nbytes for array in rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """The endless sequence of tapes over a split, a pure function of the seed and the cursor.
+
+    Parameters
+    ----------
+    rows, split : the data and its parts.
+    batch_size : rows of a batch; the last batch of an epoch is padded with weight 0.
+    seed : folds with the epoch into the shuffle of that epoch.
+    shuffle : False trains on the rows in their order.
+    epoch_batches : training batches after which the held-out rows are evaluated; None is a pass over the data.
+        When it is given, an "epoch" takes up the data where the last one stopped.
+    """
+
+    rows: Rows
+    split: Split
+    batch_size: int
+    seed: int = 0
+    shuffle: bool = True
+    epoch_batches: int | None = None
+
+    @property
+    def n_slots(self) -> int:
+        return n_slots(self.batch_size, row_bytes(self.rows))
+
+    @property
+    def batches_per_pass(self) -> int:
+        return self._count(self.split.train)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return self.epoch_batches or self.batches_per_pass
+
+    def tapes(self, cursor: Cursor = Cursor()) -> Iterator[tuple[Tape, Cursor]]:  # noqa: B008
+        """Tapes from `cursor` on, each with the cursor at which the next one begins."""
+        while True:
+            tape, cursor = self.tape(cursor)
+            yield tape, cursor
+
+    def tape(self, cursor: Cursor) -> tuple[Tape, Cursor]:
+        """The tape that begins at `cursor`, and the cursor after it."""
+        slots = np.full((self.n_slots, self.batch_size), -1, np.int64)
+        segments: list[Segment] = []
+        held = [(self._batches(part), self._count(part)) for part in (self.split.valid, self.split.test)]
+        n_held = sum(count for _, count in held)
+        resident = n_held <= self.n_slots // RESIDENT_SHARE
+        free = self._place_resident(slots, held) if resident else 0
+
+        epoch, done = cursor
+        while free < self.n_slots and len(segments) < self.n_slots:
+            train, done, free = self._place_train(slots, free, epoch, done)
+            spans = [(0, 0), (0, 0)]
+            finished = done >= self.batches_per_epoch
+            if finished and resident:
+                spans = [(0, held[0][1]), (held[0][1], n_held)]
+            elif finished:
+                spans, done, free = self._place_held(slots, free, held, done)
+                finished = done >= self.batches_per_epoch + n_held
+            segments.append(Segment(*train, *spans[0], *spans[1], int(finished)))
+            if finished:
+                epoch, done = epoch + 1, 0
+        return self._gather(slots, segments), Cursor(epoch, done)
+
+    def whole_tapes(self, cursor: Cursor, n_epochs: int) -> Iterator[tuple[Tape, Cursor]]:
+        """Tapes for rules that need the whole training set at each step: every tape holds all rows and `n_epochs`
+        segments, each of which trains on all training slots and evaluates the others. The number of slots is a power
+        of two, so that tables of similar size share one program."""
+        parts = [self._batches(part) for part in self.split]
+        _, train, valid, test = (int(bound) for bound in np.cumsum([0, *(len(part) for part in parts)]))
+        slots = np.full((max(MIN_SLOTS, 1 << (test - 1).bit_length()), self.batch_size), -1, np.int64)
+        slots[:test] = np.concatenate(parts)
+        tape = jax.device_put(self._gather(slots, [Segment(0, train, train, valid, valid, test, 1)] * n_epochs))
+        while True:
+            cursor = Cursor(cursor.epoch + n_epochs)
+            yield tape, cursor
+
+    def _count(self, part: np.ndarray) -> int:
+        return -(-len(part) // self.batch_size)
+
+    def _batches(self, part: np.ndarray) -> np.ndarray:
+        """Row numbers in rows of `batch_size`, -1 for padding."""
+        batches = np.full((self._count(part), self.batch_size), -1, np.int64)
+        batches.reshape(-1)[: len(part)] = part
+        return batches
+
+    def _order(self, number: int) -> np.ndarray:
+        """The training batches of one pass over the data."""
+        if not self.shuffle:
+            return self._batches(self.split.train)
+        return self._batches(generator(self.seed, "shuffle", number).permutation(self.split.train))
+
+    def _place_resident(self, slots: np.ndarray, held: list[tuple[np.ndarray, int]]) -> int:
+        free = 0
+        for batches, count in held:
+            slots[free : free + count] = batches
+            free += count
+        return free
+
+    def _place_train(
+        self, slots: np.ndarray, free: int, epoch: int, done: int
+    ) -> tuple[tuple[int, int], int, int]:
+        """Fill slots from `free` on with what is left of the epoch's training batches."""
+        start = free
+        while done < self.batches_per_epoch and free < len(slots):
+            number, offset = divmod(epoch * self.batches_per_epoch + done, self.batches_per_pass)
+            batches = self._pass(number)[offset:][: min(self.batches_per_epoch - done, len(slots) - free)]
+            slots[free : free + len(batches)] = batches
+            free, done = free + len(batches), done + len(batches)
+        return (start, free), done, free
+
+    def _pass(self, number: int) -> np.ndarray:
+        """`_order`, remembering the last one: an epoch longer than a tape asks for it many times."""
+        remembered: tuple[int, np.ndarray] | None = self.__dict__.get("_last")
+        if remembered is None or remembered[0] != number:
+            remembered = (number, self._order(number))
+            object.__setattr__(self, "_last", remembered)
+        return remembered[1]
+
+    def _place_held(
+        self, slots: np.ndarray, free: int, held: list[tuple[np.ndarray, int]], done: int
+    ) -> tuple[list[tuple[int, int]], int, int]:
+        """Fill slots from `free` on with what is left of the held-out batches."""
+        spans = []
+        before = self.batches_per_epoch
+        for batches, count in held:
+            take = batches[max(done - before, 0) :][: len(slots) - free]
+            slots[free : free + len(take)] = take
+            spans.append((free, free + len(take)))
+            free, done, before = free + len(take), done + len(take), before + count
+        return spans, done, free
+
+    def _gather(self, slots: np.ndarray, segments: list[Segment]) -> Tape:
+        table = np.zeros((max(len(slots), len(segments)), len(Segment._fields)), np.int32)
+        table[: len(segments)] = segments
+        weight = np.where(slots >= 0, self.rows.weight[slots], np.float32(0))
+        return Tape(self.rows.x[slots], self.rows.y[slots], weight, table, np.int32(len(segments)))
+
+
+def split_rows(
+    n: int, seed: int, *, valid: float, test: float, classes: np.ndarray | None = None, purpose: str = "split"
+) -> Split:
+    """Split row numbers at random, stratified by class.
+
+    Parameters
+    ----------
+    n : number of rows.
+    seed : the seed; `purpose` folds into it.
+    valid, test : shares of all rows, in [0, 1); a positive share gets at least one row.
+    classes : (n,) class of each row; each class is then split in these shares as exactly as whole rows allow, and a
+        class with a single row stays in training.
+
+    Raises
+    ------
+    InputError : no row would be left for training.
+    """
+    rng = generator(seed, purpose)
+    order = rng.permutation(n)
+    n_test, n_valid = (0 if share <= 0 else max(1, round(share * n)) for share in (test, valid))
+    if n - n_test - n_valid < 1:
+        raise InputError(f"{n} rows are too few to hold {n_test + n_valid} of them out", "add rows or hold out fewer")
+    if classes is None:
+        cut = np.split(order, [n_test, n_test + n_valid])
+        return Split(np.sort(cut[2]), np.sort(cut[1]), np.sort(cut[0]))
+    held_test = _stratified(order, classes, n_test)
+    rest = np.setdiff1d(order, held_test, assume_unique=True)
+    rest = rng.permutation(rest)
+    held_valid = _stratified(rest, classes, n_valid)
+    return Split(np.setdiff1d(rest, held_valid, assume_unique=True), np.sort(held_valid), np.sort(held_test))
+
+
+def _stratified(order: np.ndarray, classes: np.ndarray, n_take: int) -> np.ndarray:
+    """`n_take` of `order`, each class in proportion: largest remainders first, and never the last row of a class."""
+    labels, inverse, counts = np.unique(classes[order], return_inverse=True, return_counts=True)
+    exact = counts * (n_take / len(order))
+    take = np.minimum(np.floor(exact).astype(int), counts - 1)
+    for label in np.argsort(take - exact, kind="stable"):
+        if take.sum() >= n_take:
+            break
+        take[label] += take[label] < counts[label] - 1
+    return np.concatenate([order[inverse == label][: take[label]] for label in range(len(labels))])

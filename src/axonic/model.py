@@ -1,0 +1,132 @@
+"""A trained network with the encoders around it: all that a prediction needs.
+
+    table or array  ->  encoder  ->  network  ->  output activation  ->  target encoder  ->  predictions
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.layers.base import Chain
+from axonic.losses import Loss
+from axonic.types import Params
+
+BLOCK = 128
+BLOCKS = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A trained network and its encoders.
+
+    Attributes
+    ----------
+    network, loss, params : the network; the loss brings the output activation.
+    encoder : raw columns to the network's inputs.
+    target : classes or numbers to the network's targets and back.
+    info : anything worth keeping that JSON can hold (seed, settings, version).
+    """
+
+    network: Chain
+    loss: Loss
+    params: Params
+    encoder: TableEncoder
+    target: TargetEncoder
+    info: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def task(self) -> str:
+        """ "classification" or "regression"."""
+        return self.target.task
+
+    def outputs(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "n n_out"]:
+        """Output activations for encoded rows; one compiled program serves any number of rows."""
+        size = BLOCK * BLOCKS
+        outputs = []
+        for start in range(0, len(x), size):
+            rows = x[start : start + size]
+            blocks = np.zeros((BLOCKS, BLOCK, x.shape[1]), np.float32)
+            blocks.reshape(size, -1)[: len(rows)] = rows
+            a = _forward(self.network, self.loss, self.params, blocks, np.int32(-(-len(rows) // BLOCK)))
+            outputs.append(np.asarray(a).reshape(size, -1)[: len(rows)])
+        return np.concatenate(outputs) if outputs else np.zeros((0, 0), np.float32)
+
+    def probabilities(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "n n_classes"]:
+        """Probability of each class, float64, rows summing to 1."""
+        a = self.outputs(x).astype(np.float64)
+        if a.shape[1] == 1:
+            return np.hstack([1.0 - a, a])
+        return a / a.sum(axis=1, keepdims=True)
+
+    def numbers(self, x: Float[np.ndarray, "n n_in"]) -> np.ndarray:
+        """Predicted numbers in the target's units, (n,) or (n, n_targets)."""
+        return self.target.inverse(self.outputs(x))
+
+    def predict(self, data: Any) -> np.ndarray:
+        """Predicted classes or numbers for a table or an array.
+
+        Raises
+        ------
+        InputError : a column is missing or holds what it did not hold in training.
+        """
+        x = self.encoder.transform(data)
+        if self.task == "regression":
+            return self.numbers(x)
+        return self.target.inverse(self.probabilities(x).argmax(axis=1))
+
+    def predict_proba(self, data: Any) -> np.ndarray:
+        """Probabilities of the classes, in the order of `target.classes`; see `predict`."""
+        return self.probabilities(self.encoder.transform(data))
+
+    def metrics(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
+        """Scores on encoded rows.
+
+        Classification: `loss` is the mean negative logarithm of the probability of the true class (natural), and
+        `accuracy`. Regression: `loss` is half the mean squared error of the standardised target, `rmse` and `mae` are
+        in the target's units, and `r2` (NaN for a single row).
+
+        Parameters
+        ----------
+        x : encoded rows.
+        y : encoded targets (class indices, or standardised numbers).
+        weight : weights of the rows; None weighs them alike.
+        """
+        if len(x) == 0:
+            return {}
+        mean = functools.partial(np.average, axis=0, weights=weight)
+        if self.task == "classification":
+            p = self.probabilities(x)
+            true = np.clip(p[np.arange(len(y)), y], np.finfo(np.float32).eps, 1.0)
+            return {"loss": float(-mean(np.log(true))), "accuracy": float(mean(p.argmax(axis=1) == y))}
+        y = y.astype(np.float64).reshape(len(x), -1)
+        a = self.outputs(x).astype(np.float64)
+        true, predicted = (np.asarray(self.target.inverse(v), np.float64).reshape(len(x), -1) for v in (y, a))
+        square = mean((true - predicted) ** 2)
+        spread = mean((true - mean(true)) ** 2)
+        r2 = np.mean(1 - square / spread) if np.all(spread > 0) else np.nan
+        return {
+            "loss": float(0.5 * np.sum(mean((y - a) ** 2))),
+            "r2": float(r2),
+            "rmse": float(np.sqrt(np.mean(square))),
+            "mae": float(np.mean(mean(np.abs(true - predicted)))),
+        }
+
+
+@jax.jit
+def _forward(
+    network: Chain, loss: Loss, params: Params, x: Float[Array, "block row n_in"], n_blocks: Any
+) -> Float[Array, "block row n_out"]:
+    """Output activations of the first `n_blocks` blocks of rows; the others are 0."""
+
+    def block(i: Any, outputs: Array) -> Array:
+        z, _ = network.forward(params, x[i])
+        return outputs.at[i].set(loss.activation.value(z))
+
+    n_out = network.n_out(x.shape[-1])
+    return jax.lax.fori_loop(0, n_blocks, block, jnp.zeros((*x.shape[:2], n_out), x.dtype))

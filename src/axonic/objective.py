@@ -1,0 +1,146 @@
+"""What a learning rule may ask of a network, a loss and a batch of rows.
+
+    L(params) = 1/n sum_i weight_i loss(z_i, y_i)  +  l2/2 sum w^2  +  l1 sum |w|
+
+with n the number of rows of weight other than 0 (padding has weight 0; weights average 1 over the training rows, so
+that the size of a step depends neither on the batch size nor on the scale of the weights). The penalties act on
+weights w, never on biases. This is the only place where 1/n, L1, L2 and reductions over rows are written.
+
+A batch may come in blocks, arrays with one more leading axis (block, row, ...): the sums are then accumulated block by
+block, skipping the empty blocks at the end, so that one program serves any number of rows.
+
+Derivatives: the gradient is the hand-derived backward of loss and layers. The product of the Hessian with v is the
+forward derivative of that gradient along v (Pearlmutter 1994). The Gauss-Newton product J^T H_loss J v (Schraudolph
+2002) is the forward derivative of the network, the forward derivative of delta, and our backward.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from axonic.layers.base import Chain, Key, Trace, fold
+from axonic.losses import Loss
+from axonic.specs import spec
+from axonic.types import Batch, Params
+
+
+class Value(NamedTuple):
+    """Value of an objective: `loss` is the data's part, `penalty` that of L1 and L2. Scalars."""
+
+    loss: Float[Array, ""]
+    penalty: Float[Array, ""]
+
+    @property
+    def total(self) -> Float[Array, ""]:
+        """What is minimised."""
+        return self.loss + self.penalty
+
+
+@spec
+class Objective:
+    """A network and a loss, closed over a batch.
+
+    Parameters
+    ----------
+    network : its last layer gives z, the pre-activation of the output.
+    loss : brings the output activation with it.
+    batch : rows with weights; see the module for blocks.
+    l2, l1 : penalties on w, not negative.
+    key : raw key for dropout, (2,) uint32; None evaluates the network as it predicts.
+    """
+
+    network: Chain
+    loss: Loss
+    batch: Batch
+    l2: Any = 0.0
+    l1: Any = 0.0
+    key: Key | None = None
+
+    def value(self, params: Params) -> Value:
+        """The value alone."""
+
+        def rows(batch: Batch, key: Key | None) -> Array:
+            z, _ = self.network.forward(params, batch.x, key)
+            return jnp.sum(_weighted(batch.weight, self.loss.value(z, batch.y)))
+
+        return Value(self._sum(rows) / self._count(), self._penalty(params))
+
+    def value_and_grad(self, params: Params) -> tuple[Value, Params]:
+        """(value, gradient of its total)."""
+        count = self._count()
+
+        def rows(batch: Batch, key: Key | None) -> tuple[Array, Params]:
+            z, cache = self.network.forward(params, batch.x, key)
+            loss = jnp.sum(_weighted(batch.weight, self.loss.value(z, batch.y)))
+            delta = _weighted(batch.weight / count, self.loss.delta(z, batch.y))
+            grads, _ = self.network.backward(params, cache, delta)
+            return loss, grads
+
+        loss, grads = self._sum(rows)
+        return Value(loss / count, self._penalty(params)), self._add_decay(params, grads)
+
+    def trace(self, params: Params) -> tuple[Trace | None, ...]:
+        """(z, a, delta) of every layer for the batch (which must be one block); None for layers without z."""
+        z, cache = self.network.forward(params, self.batch.x, self.key)
+        delta = _weighted(self.batch.weight / self._count(), self.loss.delta(z, self.batch.y))
+        return self.network.traces(params, cache, delta)
+
+    def hvp(self, params: Params, v: Params) -> Params:
+        """Product of the Hessian of the total with v, a tree like params."""
+        return jax.jvp(lambda p: self.value_and_grad(p)[1], (params,), (v,))[1]
+
+    def gnvp(self, params: Params, v: Params) -> Params:
+        """Product of the generalised Gauss-Newton matrix (plus l2) with v, a tree like params."""
+        count = self._count()
+
+        def rows(batch: Batch, key: Key | None) -> Params:
+            forward = lambda p: self.network.forward(p, batch.x, key)  # noqa: E731
+            (z, cache), (jz, _) = jax.jvp(forward, (params,), (v,))
+            _, hjz = jax.jvp(lambda z: self.loss.delta(z, batch.y), (z,), (jz,))
+            grads, _ = self.network.backward(params, cache, _weighted(batch.weight / count, hjz))
+            return grads
+
+        product = self._sum(rows)
+        return jax.tree.map(
+            lambda g, u, w: g + self.l2 * u if w else g, product, v, self.network.decayed(params)
+        )
+
+    def _blocked(self) -> bool:
+        return self.batch.weight.ndim == 2
+
+    def _count(self) -> Array:
+        """Number of rows that count; 1 for a batch of padding alone, so that nothing is divided by 0."""
+        return jnp.maximum(jnp.sum(self.batch.weight > 0), 1).astype(self.batch.weight.dtype)
+
+    def _sum(self, rows: Callable[[Batch, Key | None], Any]) -> Any:
+        """The sum of `rows` over the blocks of the batch."""
+        if not self._blocked():
+            return rows(self.batch, self.key)
+        n_blocks = jnp.sum(jnp.any(self.batch.weight > 0, axis=1))
+
+        def block(i: Any) -> Any:
+            return rows(jax.tree.map(lambda a: a[i], self.batch), fold(self.key, i))
+
+        return jax.lax.fori_loop(1, n_blocks, lambda i, total: jax.tree.map(jnp.add, total, block(i)), block(0))
+
+    def _penalty(self, params: Params) -> Array:
+        w = [p for p, d in zip(jax.tree.leaves(params), jax.tree.leaves(self.network.decayed(params)), strict=True) if d]
+        zero = jnp.zeros((), self.batch.weight.dtype)
+        squares = sum((jnp.sum(p * p) for p in w), zero)
+        sizes = sum((jnp.sum(jnp.abs(p)) for p in w), zero)
+        return 0.5 * self.l2 * squares + self.l1 * sizes
+
+    def _add_decay(self, params: Params, grads: Params) -> Params:
+        def decay(g: Array, p: Array, decayed: bool) -> Array:
+            return g + (self.l2 * p + self.l1 * jnp.sign(p)).astype(g.dtype) if decayed else g
+
+        return jax.tree.map(decay, grads, params, self.network.decayed(params))
+
+
+def _weighted(weight: Array, rows: Array) -> Array:
+    """Each row times its weight; rows of weight 0 give exactly 0, whatever they hold."""
+    weight = weight.reshape(weight.shape + (1,) * (rows.ndim - weight.ndim))
+    return jnp.where(weight == 0, 0.0, weight * rows)

@@ -1,0 +1,29 @@
+"""How layers, losses and learning rules are declared.
+
+A *spec* is a frozen dataclass that JAX sees as a tree. Its numbers (a learning rate, a dropout rate, a penalty) are
+leaves, so they are values of a compiled program: changing one compiles nothing, and `jax.vmap` runs a whole axis of
+them. What changes the shape of the program (a layer's width, the form of a rule) is declared with `static` and is
+part of the program's identity.
+"""
+
+import dataclasses
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+
+T = TypeVar("T")
+
+
+def static(default: Any = dataclasses.MISSING) -> Any:
+    """A field that belongs to the program's identity; it must be hashable."""
+    return dataclasses.field(default=default, metadata={"static": True})
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(static, dataclasses.field))
+def spec(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen dataclass and a JAX tree whose leaves are its fields that are not `static`."""
+    cls = dataclasses.dataclass(frozen=True)(cls)
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    meta = [field.name for field in fields if field.metadata.get("static")]
+    data = [field.name for field in fields if field.name not in meta]
+    return jax.tree_util.register_dataclass(cls, data_fields=data, meta_fields=meta)

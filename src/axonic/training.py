@@ -1,0 +1,333 @@
+"""The training loop.
+
+    for each epoch
+        for each batch          params, state <- rule.step(objective of the batch, params, state)
+        for each held-out batch add up its loss
+        close the epoch:        record losses, keep the best weights, decide whether to stop
+
+The loop is one compiled program that runs over a tape of batches (see `axonic.data.batches`); Python only feeds tapes
+and reads the history of the epochs that a tape has closed. The program has *lanes*, a leading axis under `jax.vmap`:
+several trials that differ in values only (rate, penalties, starting weights, dropout key) run side by side on the same
+batches. Everything the loop carries is one tree, `State`, so a checkpoint is that tree and a cursor.
+
+An epoch's training loss is the mean over its steps, taken before each step and without penalties; the validation and
+test losses are of the weights at its end, evaluated as the network predicts. The test loss is recorded and decides
+nothing.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from axonic.data.batches import Batches, Cursor, Segment, Tape
+from axonic.layers.base import Chain, fold
+from axonic.losses import Loss
+from axonic.objective import Objective
+from axonic.optimizers import Optimizer
+from axonic.types import Batch, Params
+
+HISTORY = ("train_loss", "valid_loss", "test_loss", "learning_rate")
+WHOLE_EPOCHS = 64
+
+
+class Trial(NamedTuple):
+    """What is trained, all of it values of the compiled program but for the kinds of layers, loss and rule.
+
+    `key` is the raw key of dropout, (2,) uint32.
+    """
+
+    network: Chain
+    loss: Loss
+    optimizer: Optimizer
+    l2: Any
+    l1: Any
+    key: Any
+
+
+class StopRule(NamedTuple):
+    """When to stop: the monitored loss (validation, or training if nothing is held out) has been flat for
+    `flat_share` of all epochs run, and for at least `min_flat` epochs; or `max_epochs` are done.
+
+    Flat: it has not fallen by more than `gain` of itself plus `abs_gain`. The share of a fifth is the notes'; the
+    floor and the gains are from a sweep over tables (`docs/decisions/003-stopping.md`).
+    """
+
+    max_epochs: int
+    min_flat: int = 10
+    flat_share: float = 0.2
+    gain: float = 0.01
+    abs_gain: float = 1e-4
+
+
+class Sums(NamedTuple):
+    """Weighted sum of losses and the weight summed."""
+
+    loss: Any
+    weight: Any
+
+    @property
+    def mean(self) -> Array:
+        return self.loss / self.weight
+
+
+class State(NamedTuple):
+    """All that the loop carries, each array with a leading axis of lanes.
+
+    params, optimizer : weights, and the rule's state.
+    best, best_loss, best_epoch : weights of the lowest monitored loss, that loss, and the epochs done then.
+    reference, reference_epoch : the loss that must be undercut for the curve not to count as flat.
+    epoch, step : epochs and steps done.
+    train, held : sums of the epoch under way; `held` has one more axis for validation and test.
+    stopped, diverged : the lane is done; a loss was not finite.
+    """
+
+    params: Params
+    optimizer: Any
+    best: Params
+    best_loss: Any
+    best_epoch: Any
+    reference: Any
+    reference_epoch: Any
+    epoch: Any
+    step: Any
+    train: Sums
+    held: Sums
+    stopped: Any
+    diverged: Any
+
+
+class Progress(NamedTuple):
+    """What a caller sees after each tape: the state (on the device), the cursor after it, and the epochs it closed,
+    (epochs, lanes, columns) as in `HISTORY`."""
+
+    state: State
+    cursor: Cursor
+    history: np.ndarray
+
+
+def start(trial: Trial, params: Params) -> State:
+    """The state of one lane before its first step. Nothing is compiled."""
+    params = jax.tree.map(lambda p: np.asarray(p), params)
+    zero, none, no = np.float32(0), np.int32(0), np.bool_(False)
+    worst = np.float32(np.inf)
+    return State(
+        params=params,
+        optimizer=jax.tree.map(np.asarray, trial.optimizer.init(params)),
+        best=params,
+        best_loss=worst,
+        best_epoch=none,
+        reference=worst,
+        reference_epoch=none,
+        epoch=none,
+        step=none,
+        train=Sums(zero, zero),
+        held=Sums(np.zeros(2, np.float32), np.zeros(2, np.float32)),
+        stopped=no,
+        diverged=no,
+    )
+
+
+def stack(trees: Sequence[Any]) -> Any:
+    """Lanes from trees of the same structure; Python numbers become float32."""
+
+    def leaf(*values: Any) -> np.ndarray:
+        arrays = [np.asarray(v) for v in values]
+        stacked = np.stack(arrays)
+        return stacked.astype(np.float32) if stacked.dtype == np.float64 and not hasattr(values[0], "dtype") else stacked
+
+    return jax.tree.map(leaf, *trees)
+
+
+def lane(tree: Any, index: int) -> Any:
+    """One lane of a tree, as NumPy arrays."""
+    return jax.tree.map(lambda a: np.asarray(a[index]), tree)
+
+
+def train(
+    trials: Sequence[Trial],
+    states: Sequence[State],
+    batches: Batches,
+    stop: StopRule,
+    *,
+    cursor: Cursor = Cursor(),  # noqa: B008
+    watch: Callable[[Progress], bool] | None = None,
+) -> tuple[list[State], np.ndarray]:
+    """Train trials side by side until every one has stopped.
+
+    Parameters
+    ----------
+    trials, states : one each a lane; the trials differ in values only.
+    batches : the data.
+    stop : when a lane is done.
+    cursor : where in the sequence of batches the states stand.
+    watch : called after each tape; returning True ends the training.
+
+    Returns
+    -------
+    states : the lanes' states, NumPy arrays.
+    history : (epochs, lanes, columns), float32, columns as in `HISTORY`; rows of a lane after it has stopped are NaN.
+    """
+    whole = trials[0].optimizer.full_batch
+    tapes = _tapes(batches, whole, cursor)
+    tape, cursor = next(tapes)
+    trial, tape, state, limits = _arguments(trials, tape, states, stop)
+    closed = []
+    while True:
+        state, history, n_closed = run(trial, tape, state, limits, whole=whole)  # returns before it has run,
+        following = next(tapes)  # so the next tape is made meanwhile
+        closed.append(np.asarray(history)[: int(n_closed)])
+        ended = bool(np.all(state.stopped))
+        if watch is not None and watch(Progress(state, cursor, closed[-1])):
+            ended = True
+        if ended:
+            break
+        tape, cursor = following
+    state = jax.tree.map(np.asarray, state)
+    return [lane(state, i) for i in range(len(trials))], np.concatenate(closed)
+
+
+def compile_ahead(
+    trials: Sequence[Trial], states: Sequence[State], batches: Batches, stop: StopRule
+) -> Future[float]:
+    """Compile the program of these lanes in another thread; `train` then finds it ready. The result is the seconds
+    it took."""
+    whole = trials[0].optimizer.full_batch
+    tape, _ = next(_tapes(batches, whole, Cursor()))
+    arguments = _arguments(trials, tape, states, stop)
+
+    def compile_program() -> float:
+        begun = time.perf_counter()
+        run.lower(*arguments, whole=whole).compile()
+        return time.perf_counter() - begun
+
+    pool = ThreadPoolExecutor(max_workers=1)
+    future = pool.submit(compile_program)
+    pool.shutdown(wait=False)
+    return future
+
+
+def _tapes(batches: Batches, whole: bool, cursor: Cursor) -> Iterator[tuple[Tape, Cursor]]:
+    return batches.whole_tapes(cursor, WHOLE_EPOCHS) if whole else batches.tapes(cursor)
+
+
+def _arguments(trials: Sequence[Trial], tape: Tape, states: Sequence[State], stop: StopRule) -> tuple:
+    limits = StopRule(*(np.asarray(v, np.int32 if i < 2 else np.float32) for i, v in enumerate(stop)))
+    return stack(trials), tape, stack(states), limits
+
+
+@functools.partial(jax.jit, static_argnames="whole", donate_argnames="state")
+def run(
+    trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool = False
+) -> tuple[State, Float[Array, "segments lanes columns"], Int[Array, ""]]:
+    """The compiled program: all segments of a tape, or fewer if every lane stops.
+
+    Parameters
+    ----------
+    trial, state : with their axis of lanes.
+    whole : each training span is one step over all its slots (rules that need the whole training set).
+
+    Returns
+    -------
+    state, history, number of epochs closed; the rows of history after that are 0.
+    """
+    step = jax.vmap(_step, in_axes=(0, None, 0))
+    evaluate = jax.vmap(_evaluate, in_axes=(0, None, None, 0))
+    close = jax.vmap(_close, in_axes=(0, 0, None))
+
+    def slot(i: Any) -> Batch:
+        return Batch(tape.x[i], tape.y[i], tape.weight[i])
+
+    def train_span(state: State, first: Any, last: Any) -> State:
+        if whole:
+            used = jnp.arange(len(tape.weight)) < last
+            return step(trial, Batch(tape.x, tape.y, jnp.where(used[:, None], tape.weight, 0)), state)
+        return jax.lax.fori_loop(first, last, lambda i, state: step(trial, slot(i), state), state)
+
+    def held_span(state: State, part: Any, first: Any, last: Any) -> State:
+        return jax.lax.fori_loop(first, last, lambda i, state: evaluate(trial, slot(i), part, state), state)
+
+    def close_epoch(state: State, history: Array, n_closed: Any) -> tuple[State, Array, Any]:
+        state, record = close(trial, state, stop)
+        return state, history.at[n_closed].set(record), n_closed + 1
+
+    def segment(carry: tuple) -> tuple:
+        i, state, history, n_closed = carry
+        now = Segment(*tape.segments[i])
+        state = train_span(state, now.train_first, now.train_last)
+        held = jnp.stack(now[2:6]).reshape(2, 2)
+        state = jax.lax.fori_loop(0, 2, lambda part, state: held_span(state, part, *held[part]), state)
+        state, history, n_closed = jax.lax.cond(
+            now.closes == 1, close_epoch, lambda *carry: carry, state, history, n_closed
+        )
+        return i + 1, state, history, n_closed
+
+    def unfinished(carry: tuple) -> Any:
+        i, state, _, _ = carry
+        return (i < tape.n_segments) & ~jnp.all(state.stopped)
+
+    history = jnp.zeros((len(tape.segments), len(state.step), len(HISTORY)), tape.weight.dtype)
+    zero = jnp.zeros((), jnp.int32)
+    _, state, history, n_closed = jax.lax.while_loop(unfinished, segment, (zero, state, history, zero))
+    return state, history, n_closed
+
+
+def _step(trial: Trial, batch: Batch, state: State) -> State:
+    """One step of the rule on one batch."""
+    objective = _objective(trial, batch, fold(trial.key, state.step))
+    params, optimizer, info = trial.optimizer.step(objective, state.params, state.optimizer)
+    return state._replace(
+        params=params, optimizer=optimizer, step=state.step + 1, train=_add(state.train, info.value.loss, batch.weight)
+    )
+
+
+def _evaluate(trial: Trial, batch: Batch, part: Any, state: State) -> State:
+    """Add the loss of one held-out batch, of validation (part 0) or test (part 1)."""
+    sums = _add(Sums(0.0, 0.0), _objective(trial, batch, None).value(state.params).loss, batch.weight)
+    return state._replace(held=Sums(*(total.at[part].add(s) for total, s in zip(state.held, sums, strict=True))))
+
+
+def _objective(trial: Trial, batch: Batch, key: Any) -> Objective:
+    return Objective(trial.network, trial.loss, batch, trial.l2, trial.l1, key)
+
+
+def _add(sums: Sums, loss: Any, weight: Array) -> Sums:
+    """Add a batch's loss, which the objective has divided by its number of rows."""
+    return Sums(sums.loss + loss * jnp.sum(weight > 0), sums.weight + jnp.sum(weight))
+
+
+def _close(trial: Trial, state: State, stop: StopRule) -> tuple[State, Array]:
+    """The end of an epoch: (state, record), the record NaN for a lane that had stopped before."""
+    active = ~state.stopped
+    epoch = state.epoch + active
+    train, (valid, test) = state.train.mean, state.held.mean  # an empty part is 0 / 0
+    record = jnp.where(active, jnp.stack([train, valid, test, jnp.asarray(trial.optimizer.learning_rate)]), jnp.nan)
+
+    monitored = jnp.where(state.held.weight[0] > 0, valid, train)
+    diverged = active & ~(jnp.isfinite(train) & jnp.isfinite(monitored))
+    best = active & (monitored < state.best_loss)
+    gained = active & (monitored < state.reference * (1 - stop.gain) - stop.abs_gain)
+    gained |= active & jnp.isinf(state.reference) & ~diverged
+    reference_epoch = jnp.where(gained, epoch, state.reference_epoch)
+    flat = epoch - reference_epoch
+    done = (flat >= stop.min_flat) & (flat >= stop.flat_share * epoch) | (epoch >= stop.max_epochs)
+
+    state = state._replace(
+        best=jax.tree.map(lambda new, old: jnp.where(best, new, old), state.params, state.best),
+        best_loss=jnp.where(best, monitored, state.best_loss),
+        best_epoch=jnp.where(best, epoch, state.best_epoch),
+        reference=jnp.where(gained, monitored, state.reference),
+        reference_epoch=reference_epoch,
+        epoch=epoch,
+        train=jax.tree.map(jnp.zeros_like, state.train),
+        held=jax.tree.map(jnp.zeros_like, state.held),
+        stopped=state.stopped | done | diverged,
+        diverged=state.diverged | diverged,
+    )
+    return state, record
