@@ -1,1 +1,43 @@
-"""axonic: from a table to a tuned neural network."""
+"""axonic: from a table to a tuned neural network in one command, with every formula readable.
+
+Names in reading order; estimators are loaded when they are first asked for, since importing scikit-learn takes longer
+than everything else.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from axonic.engine import refuse_broken_version
+
+refuse_broken_version()
+
+if TYPE_CHECKING:
+    from axonic import layers, losses, objective, optimizers, training
+    from axonic.estimators import FeedForwardClassifier, FeedForwardRegressor, load
+
+_MODULES = ("layers", "losses", "objective", "optimizers", "training")
+_ESTIMATORS = ("FeedForwardClassifier", "FeedForwardRegressor", "load")
+
+__all__ = [  # noqa: RUF022
+    "layers",
+    "losses",
+    "objective",
+    "optimizers",
+    "training",
+    "FeedForwardClassifier",
+    "FeedForwardRegressor",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _MODULES:
+        return import_module(f"axonic.{name}")
+    if name in _ESTIMATORS:
+        return getattr(import_module("axonic.estimators"), name)
+    raise AttributeError(f"module 'axonic' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_MODULES, *_ESTIMATORS]

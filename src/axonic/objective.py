@@ -15,28 +15,16 @@ forward derivative of that gradient along v (Pearlmutter 1994). The Gauss-Newton
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from axonic.layers.base import Chain, Key, Trace, fold
 from axonic.losses import Loss
 from axonic.specs import spec
-from axonic.types import Batch, Params
-
-
-class Value(NamedTuple):
-    """Value of an objective: `loss` is the data's part, `penalty` that of L1 and L2. Scalars."""
-
-    loss: Float[Array, ""]
-    penalty: Float[Array, ""]
-
-    @property
-    def total(self) -> Float[Array, ""]:
-        """What is minimised."""
-        return self.loss + self.penalty
+from axonic.types import Batch, Params, Value
 
 
 @spec

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
+import jax
 import numpy as np
 
 from axonic import layers, losses, optimizers, training
@@ -201,26 +202,18 @@ def fit(
     """
     use_compilation_cache()
     watcher = watcher or Watcher()
-    if params is None:
-        params = network.init(generator(settings.seed, "init"), rows.x.shape[1])
-    rule = optimizers.get(settings.optimizer)
-    batches = _batches(rows, split, settings, rule)
+    params = _start(network, settings, rows, params)
+    trial = _trial(network, loss, optimizers.get(settings.optimizer), settings)
+    batches = _batches(rows, split, settings, trial.optimizer)
     stop = stop_rule(settings, batches)
-    trial = Trial(network, loss, rule, settings.l2, settings.l1, key_data(settings.seed, "dropout"))
     stages: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
 
     compiled = training.compile_ahead([trial], [training.start(trial, params)], batches, stop)
-    if settings.learning_rate == "auto":
-        stage, seconds["rate"] = _timed(rate_stage, trial, params, rows, split, settings)
-        stages.append(stage)
+    trial, seconds["rate"] = _timed(_with_rate, trial, params, rows, split, settings, stages)
+    for stage in stages:
         watcher.stage(stage)
-        rule = rule.replace(learning_rate=stage["decision"])
-    else:
-        rule = rule.replace(learning_rate=float(settings.learning_rate))
     seconds["compile"] = compiled.result()
-
-    trial = trial._replace(optimizer=rule)
     closed = 0
 
     def watch(progress: Progress) -> bool:
@@ -234,10 +227,62 @@ def fit(
     )
     state, history = states[0], history[:, 0]
     kept, best = _kept(state, settings.early_stopping and len(split.valid) > 0)
-    stage = _long_run(state, history, rule, stop, best)
-    stages.append(stage)
-    watcher.stage(stage)
-    return Fit(network, loss, kept, state, rule, history, stages, _findings(state, rule), seconds)
+    stages.append(_long_run(state, history, trial.optimizer, stop, best))
+    watcher.stage(stages[-1])
+    return Fit(
+        network, loss, kept, state, trial.optimizer, history, stages, _findings(state, trial.optimizer), seconds
+    )
+
+
+def go_on(
+    rows: Rows, split: Split, settings: Settings, network: Chain, loss: Loss, before: tuple[State, Optimizer] | None
+) -> Fit:
+    """Train for one pass over the rows, going on from the state and the rule of the pass before (None: from the
+    start, with the rate found or given as in `fit`). Nothing is held out, and the last weights are kept."""
+    use_compilation_cache()
+    stages: list[dict[str, Any]] = []
+    if before is None:
+        params = _start(network, settings, rows, None)
+        trial = _trial(network, loss, optimizers.get(settings.optimizer), settings)
+        trial, _ = _timed(_with_rate, trial, params, rows, split, settings, stages)
+        state = training.start(trial, params)
+    else:
+        state, rule = before
+        _start(network, settings, rows, state.params)
+        trial = _trial(network, loss, rule, settings)
+        state = state._replace(stopped=np.bool_(False))
+    batches = _batches(rows, split, settings, trial.optimizer)
+    epoch = int(state.epoch)
+    stop = StopRule(epoch + 1, epoch + 2)
+    (states, history), seconds = _timed(training.train, [trial], [state], batches, stop, cursor=Cursor(epoch))
+    state = states[0]
+    findings = _findings(state, trial.optimizer)
+    return Fit(network, loss, state.params, state, trial.optimizer, history[:, 0], stages, findings, {"train": seconds})
+
+
+def _start(network: Chain, settings: Settings, rows: Rows, params: Params | None) -> Params:
+    """The weights to start from: drawn, or those given if they fit the network."""
+    n_in = rows.x.shape[1]
+    if params is None:
+        return network.init(generator(settings.seed, "init"), n_in)
+    if jax.tree.map(lambda s: s.shape, network.shapes(n_in)) != jax.tree.map(np.shape, params):
+        raise InputError("the weights to start from do not fit the network", "keep its layers, or start afresh")
+    return params
+
+
+def _trial(network: Chain, loss: Loss, rule: Optimizer, settings: Settings) -> Trial:
+    return Trial(network, loss, rule, settings.l2, settings.l1, key_data(settings.seed, "dropout"))
+
+
+def _with_rate(
+    trial: Trial, params: Params, rows: Rows, split: Split, settings: Settings, stages: list[dict[str, Any]]
+) -> Trial:
+    """The trial with the rate given, or found by a stage that is added to `stages`."""
+    rate = settings.learning_rate
+    if rate == "auto":
+        stages.append(rate_stage(trial, params, rows, split, settings))
+        rate = stages[-1]["decision"]
+    return trial._replace(optimizer=trial.optimizer.replace(learning_rate=float(rate)))
 
 
 def stop_rule(settings: Settings, batches: Batches) -> StopRule:

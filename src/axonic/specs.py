@@ -13,6 +13,9 @@ import jax
 
 T = TypeVar("T")
 
+Number = Any
+"""A hyperparameter: a Python number in a program's text, a traced scalar inside a compiled program."""
+
 
 def static(default: Any = dataclasses.MISSING) -> Any:
     """A field that belongs to the program's identity; it must be hashable."""

@@ -23,6 +23,18 @@ class Batch(NamedTuple):
     weight: Float[Array, " batch"]
 
 
+class Value(NamedTuple):
+    """Value of an objective: `loss` is the part of the data, `penalty` that of L1 and L2. Scalars."""
+
+    loss: Float[Array, ""]
+    penalty: Float[Array, ""]
+
+    @property
+    def total(self) -> Float[Array, ""]:
+        """What is minimised."""
+        return self.loss + self.penalty
+
+
 Severity = Literal["info", "warning", "error"]
 
 

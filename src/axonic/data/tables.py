@@ -107,7 +107,7 @@ def narrow(series: pl.Series) -> pl.Series:
 def _narrow_integers(series: pl.Series) -> pl.Series:
     low, high = series.min(), series.max()
     for dtype, bits in ((pl.Int8, 7), (pl.Int16, 15), (pl.Int32, 31), (pl.Int64, 63)):
-        if low is None or -(2**bits) <= low and high < 2**bits:  # type: ignore[operator]
+        if low is None or (-(2**bits) <= low and high < 2**bits):  # type: ignore[operator]
             return series.cast(dtype)
     return series
 
@@ -119,7 +119,8 @@ def _narrow_floats(series: pl.Series) -> pl.Series:
     values = values[np.isfinite(values)]
     with np.errstate(over="ignore"):
         error = np.abs(values.astype(np.float32) - values).max(initial=0.0)
-        return series.cast(pl.Float32) if error == 0 or error <= 1e-5 * values.std() else series
+        is_harmless = error == 0 or (np.isfinite(error) and error <= 1e-5 * values.std())
+    return series.cast(pl.Float32) if is_harmless else series
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
@@ -144,6 +145,8 @@ def _names_beside(path: Path) -> list[str]:
 
 # --- delimited text ---
 
+Types = dict[str, type[pl.DataType]]
+
 
 @dataclass(frozen=True)
 class _Layout:
@@ -158,8 +161,8 @@ class _Layout:
     lines: int
 
     @property
-    def as_text(self) -> dict[str, type[pl.DataType]]:
-        return dict.fromkeys(self.names, pl.String)
+    def as_text(self) -> Types:
+        return {name: pl.String for name in self.names}  # noqa: C420 (fromkeys is typed as if it gave None)
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,8 @@ def _read_delimited(path: Path, separator: str) -> pl.DataFrame:
 def _climb(file: io.BufferedReader, layout: _Layout, columns: Sequence["_Ladder"]) -> None:
     """Add every row of the file to the columns, in blocks.
 
-    A block is read in the types that the columns have reached, which is quickest; as text if it does not fit them.
+    A column known to hold fractions is read as numbers, which is quickest, the others as text: whole numbers may turn
+    out to be codes. A block that does not fit is read as text altogether.
     """
     rows, lines = 0, layout.lines
     types, refused = layout.as_text, None
@@ -200,7 +204,7 @@ def _climb(file: io.BufferedReader, layout: _Layout, columns: Sequence["_Ladder"
             refused = types
         for column in columns:
             column.add(frame[column.name])
-        types = layout.as_text | {column.name: column.dtype for column in columns}
+        types = layout.as_text | {column.name: pl.Float64 for column in columns if column.dtype == pl.Float64}
         if types == refused:  # blanks around numbers, say: trying again would be time lost
             types = layout.as_text
         rows, lines = rows + frame.height, lines + _count(data, "\n")
@@ -214,7 +218,9 @@ def _cut_into_rows(file: io.BufferedReader, path: Path) -> Iterator[bytes]:
         end = _last_row_end(data)
         if end == 0 and len(data) > MAX_ROW_BYTES:
             raise InputError(
-                f"a row is longer than {MAX_ROW_BYTES >> 20} MB", "look for a quote mark that is never closed", str(path)
+                f"a row is longer than {MAX_ROW_BYTES >> 20} MB",
+                "look for a quote mark that is never closed",
+                str(path),
             )
         rest, data = data[end:], data[:end]
         if data:
@@ -234,23 +240,23 @@ def _last_row_end(data: bytes) -> int:
     return end
 
 
-def _parse(layout: _Layout, block: _Block, types: dict[str, type[pl.DataType]]) -> pl.DataFrame:
-    """The fields of a block in the types given; as text if they do not fit or might lose their spelling."""
-    frame = None
-    if types != layout.as_text and not (pl.Int64 in types.values() and _has_leading_zero(block.data, layout.separator)):
-        frame = _parse_quickly(layout, block.data, types)
-    if frame is None:
+def _parse(layout: _Layout, block: _Block, types: Types) -> pl.DataFrame:
+    """The fields of a block in the types given; as text if they do not fit."""
+    frame = _parse_quickly(layout, block.data, types)
+    if frame is None and types != layout.as_text:
         frame = _parse_quickly(layout, block.data, layout.as_text)
     return _parse_slowly(layout, block) if frame is None else frame
 
 
-def _parse_quickly(layout: _Layout, data: bytes, types: dict[str, type[pl.DataType]]) -> pl.DataFrame | None:
+def _parse_quickly(layout: _Layout, data: bytes, types: Types) -> pl.DataFrame | None:
     """Parse with polars; None if it refuses, or if a row is shorter or longer than the header."""
     width = len(layout.names)
     if width > 1 and (len(data) <= 2 or data.endswith((b"\n\n", b"\n\r\n"))):
         data = data.rstrip(b"\r\n")
     if not data:
         return pl.DataFrame(schema=types)
+    if f'{layout.separator} "'.encode() in data:  # polars takes a quote after a blank for a part of the text
+        return None
     try:
         frame = pl.read_csv(
             data,
@@ -263,16 +269,6 @@ def _parse_quickly(layout: _Layout, data: bytes, types: dict[str, type[pl.DataTy
     except pl.exceptions.PolarsError:
         return None
     return frame if _count_separators(data, layout.separator) == frame.height * (width - 1) else None
-
-
-def _has_leading_zero(data: bytes, separator: str) -> bool:
-    """Whether a field may start with a zero and another digit."""
-    characters = np.frombuffer(data, np.uint8)
-    zeros = characters[1:-1] == ord("0")
-    zeros &= (characters[2:] - np.uint8(ord("0"))) < 10  # other characters wrap round to more
-    before = characters[:-2]
-    zeros &= (before == ord(separator)) | (before == ord("\n")) | (before == ord('"'))
-    return bool(zeros.any()) or data[:1] == b"0" and data[1:2].isdigit()
 
 
 def _count(data: bytes, character: str) -> int:
@@ -297,7 +293,8 @@ def _count_separators(data: bytes, separator: str) -> int:
 def _parse_slowly(layout: _Layout, block: _Block) -> pl.DataFrame:
     """Parse what the quick way refused: blank lines, stray quotes; and find the row that is wrong, if one is."""
     width = len(layout.names)
-    reader = csv.reader(io.StringIO(block.data.decode(), newline=""), delimiter=layout.separator, strict=True)
+    source = io.StringIO(block.data.decode(), newline="")
+    reader = csv.reader(source, delimiter=layout.separator, skipinitialspace=True, strict=True)
     rows: list[list[str]] = []
     line = block.lines + 1
     try:
@@ -319,7 +316,7 @@ def _parse_slowly(layout: _Layout, block: _Block) -> pl.DataFrame:
 
 def _ragged(layout: _Layout, count: int, row: int, line: int) -> InputError:
     return InputError(
-        f"a row has {count} fields where the header has {len(layout.names)}",
+        f"a row has {count} field{'s' * (count != 1)} where the header has {len(layout.names)}",
         "give every row one field for each column, and put quotes around text that contains the separator"
         f" {layout.separator!r}",
         f"{layout.path}, row {row}, line {line}",
@@ -361,7 +358,7 @@ def _first_row_end(content: bytes) -> int:
 def _read_header(path: Path, header: str, separator: str) -> tuple[str, ...]:
     where = f"{path}, header"
     try:
-        names = next(csv.reader(io.StringIO(header, newline=""), delimiter=separator))
+        names = next(csv.reader(io.StringIO(header, newline=""), delimiter=separator, skipinitialspace=True))
     except csv.Error as error:
         raise InputError(f"the header cannot be read ({error})", "write one name for each column", where) from error
     names = tuple(name.replace("\ufeff", "").strip() for name in names)
@@ -483,7 +480,7 @@ class _Ladder:
         self.dtype, self.parts, self.is_late_text = pl.String, [], False
 
     def add(self, values: pl.Series) -> None:
-        """Add the next values, as text or in the type that the column has reached."""
+        """Add the next values: text, or numbers once the column holds fractions."""
         if self.is_late_text:
             return
         part = self._climb(values) if values.dtype == pl.String else narrow(values)
@@ -523,48 +520,57 @@ class _Ladder:
 # --- columnar files ---
 
 
-def _read_columnar(path: Path, scan: Callable[..., pl.LazyFrame], what: str) -> pl.DataFrame:
+def _read_columnar(
+    path: Path, open_table: Callable[[io.FileIO], Callable[[], pl.LazyFrame]], what: str
+) -> pl.DataFrame:
     """Read a few columns at a time, so that only they are ever held in their wide type."""
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:  # polars reads from where the operating system says the file stands
         if not file.read(1):
             raise InputError("the file is empty", "give a table with at least one row", str(path))
         try:
-            return _read_by_columns(path, file, scan)
-        except InputError:
-            raise
+            table = open_table(file)
+            names = table().collect_schema().names()
+            _check_names(path, names)
+            return _read_by_columns(table, names)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise InputError(
-                f"this is not a whole {what} file", "it is cut short, damaged or of another type: write it again", str(path)
+                f"this is not a whole {what} file",
+                "it is cut short, damaged or of another type: write it again",
+                str(path),
             ) from error
 
 
-def _read_by_columns(path: Path, file: io.BufferedReader, scan: Callable[..., pl.LazyFrame]) -> pl.DataFrame:
-    def rewound() -> pl.LazyFrame:
-        file.seek(0)
-        return scan(file)
-
-    names = rewound().collect_schema().names()
-    _check_names(path, names)
-    first = rewound().select(names[:1]).collect()
-    group = max(1, (32 << 20) // (8 * max(1, first.height)))
+def _read_by_columns(table: Callable[[], pl.LazyFrame], names: list[str]) -> pl.DataFrame:
+    n_rows = table().select(names[:1]).collect().height
+    group = max(1, (32 << 20) // (8 * max(1, n_rows)))
     columns: list[pl.Series] = []
     for start in range(0, len(names), group):
-        columns += map(narrow, rewound().select(names[start : start + group]).collect())
+        columns += map(narrow, table().select(names[start : start + group]).collect())
     return pl.DataFrame(columns)
 
 
-def _scan_arrow(file: io.BufferedReader) -> pl.LazyFrame:
-    is_file = file.read(6) == b"ARROW1"
+def _open_parquet(file: io.FileIO) -> Callable[[], pl.LazyFrame]:
+    return lambda: pl.scan_parquet(_rewound(file))
+
+
+def _open_arrow(file: io.FileIO) -> Callable[[], pl.LazyFrame]:
+    if _rewound(file).read(6) == b"ARROW1":
+        return lambda: pl.scan_ipc(_rewound(file))
+    stream = pl.read_ipc_stream(_rewound(file))
+    return stream.lazy
+
+
+def _rewound(file: io.FileIO) -> Any:
     file.seek(0)
-    return pl.scan_ipc(file) if is_file else pl.read_ipc_stream(file).lazy()
+    return file
 
 
 _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     ".csv": lambda path: _read_delimited(path, ","),
     ".tsv": lambda path: _read_delimited(path, "\t"),
-    ".parquet": lambda path: _read_columnar(path, pl.scan_parquet, "Parquet"),
-    ".arrow": lambda path: _read_columnar(path, _scan_arrow, "Arrow"),
-    ".feather": lambda path: _read_columnar(path, _scan_arrow, "Arrow"),
+    ".parquet": lambda path: _read_columnar(path, _open_parquet, "Parquet"),
+    ".arrow": lambda path: _read_columnar(path, _open_arrow, "Arrow"),
+    ".feather": lambda path: _read_columnar(path, _open_arrow, "Arrow"),
 }
 
 
@@ -574,44 +580,23 @@ _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
 
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "t", "y"), ("false", "no", "f", "n")
 
-DATE_FORMATS = (
-    "%Y-%m-%d",
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.f%#z",
-    "%Y-%m-%d %H:%M:%S%.f%#z",
-    "%Y-%m-%d %H:%M",
-    "%Y-%m-%dT%H:%M",
-    "%Y-%m",
-    "%Y/%m/%d",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y/%m/%d %H:%M",
-    "%d.%m.%Y",
-    "%d.%m.%Y %H:%M:%S",
-    "%d.%m.%Y %H:%M",
-    "%m/%d/%Y",
-    "%d/%m/%Y",
-    "%m/%d/%y",
-    "%d/%m/%y",
-    "%m/%d/%Y %H:%M:%S",
-    "%d/%m/%Y %H:%M:%S",
-    "%m/%d/%Y %H:%M",
-    "%d/%m/%Y %H:%M",
-    "%m/%d/%Y %I:%M %p",
-    "%m/%d/%Y %I:%M:%S %p",
-    "%m-%d-%Y",
-    "%d-%m-%Y",
-    "%d %b %Y",
-    "%d %B %Y",
-    "%d-%b-%Y",
-    "%d-%b-%y",
-    "%b %d, %Y",
-    "%B %d, %Y",
-    "%b %d %Y",
-    "%b %Y",
-    "%B %Y",
+_DAYS = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%m/%d/%y", "%d/%m/%y"),
+    *("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y"),
 )
-"""Formats tried on text, in this order; the first that fits every value is taken."""
+_TIMES = (
+    "",
+    " %H:%M:%S%.f",
+    "T%H:%M:%S%.f",
+    "T%H:%M:%S%.f%#z",
+    " %H:%M:%S%.f%#z",
+    " %H:%M",
+    "T%H:%M",
+    " %I:%M:%S %p",
+    " %I:%M %p",
+)
+DATE_FORMATS = (*(day + time for time in _TIMES for day in _DAYS), "%Y-%m", "%b %Y", "%B %Y")
+"""Formats tried on text, in this order: a day, alone or with a time of day, or a month."""
 
 
 def is_text(series: pl.Series) -> bool:
@@ -640,13 +625,13 @@ def as_text(series: pl.Series) -> pl.Series:
     return _clean(series.cast(pl.String))
 
 
-def as_numbers(series: pl.Series, first_row: int = 1) -> pl.Series:
-    """A column as Float64, null where missing.
+def as_numbers(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None) -> pl.Series:
+    """A column as Float64, null or NaN where missing.
 
     Parameters
     ----------
     series : numbers, booleans, or text that spells numbers or one of yes/no, true/false, y/n, t/f.
-    first_row : the number that error messages give the first value.
+    rows : indices of the values in their table, for the error message; 0, 1, 2, ... by default.
 
     Raises
     ------
@@ -654,7 +639,7 @@ def as_numbers(series: pl.Series, first_row: int = 1) -> pl.Series:
         If a value is no number, or the column is of another type.
     """
     if series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
-        return series.cast(pl.Float64).fill_nan(None)
+        return series.cast(pl.Float64)
     if not is_text(series):
         raise InputError(
             f"the column holds values of type {series.dtype} where numbers are needed",
@@ -665,14 +650,21 @@ def as_numbers(series: pl.Series, first_row: int = 1) -> pl.Series:
     numbers = text.cast(pl.Float64, strict=False)
     if numbers.null_count() > text.null_count():
         numbers = numbers.fill_null(_words_as_numbers(text))
-    bad = (numbers.is_null() & text.is_not_null()).arg_max()
-    if bad is not None and numbers[bad] is None and text[bad] is not None:
-        raise InputError(
-            f"{text[bad]!r} is not a number",
-            "correct the value or leave it empty",
-            f"column {series.name!r}, row {first_row + bad}",
-        )
+        _refuse_unread(text, numbers, "a number", rows)
     return numbers
+
+
+def _refuse_unread(text: pl.Series, values: pl.Series, what: str, rows: Sequence[int] | np.ndarray | None) -> None:
+    """Refuse the first text that has no value."""
+    unread = (values.is_null() & text.is_not_null()).arg_true()
+    if len(unread):
+        position = unread[0]
+        row = (position if rows is None else rows[position]) + 1
+        raise InputError(
+            f"{text[position]!r} is not {what}",
+            "correct the value or leave it empty",
+            f"column {text.name!r}, row {row}",
+        )
 
 
 def _words_as_numbers(text: pl.Series) -> pl.Series:
@@ -680,24 +672,22 @@ def _words_as_numbers(text: pl.Series) -> pl.Series:
     return text.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Float64)
 
 
-def as_dates(series: pl.Series, format: str, first_row: int = 1) -> pl.Series:
+def as_dates(series: pl.Series, format: str, rows: Sequence[int] | np.ndarray | None = None) -> pl.Series:
     """A column as Datetime in microseconds, null where missing.
 
     Parameters
     ----------
-    series : dates, times with a date, or text.
-    format : how text spells a date, as `Column.format` gives it.
-    first_row : the number that error messages give the first value.
+    series : dates, times with a date (of a time zone: in UTC), or text.
+    format : how text spells a date, as `Column.format` gives it; ISO dates if empty.
+    rows : as for `as_numbers`.
 
     Raises
     ------
     InputError
         If a text does not fit the format, or the column is of another type.
     """
-    if series.dtype in (pl.Date, pl.Datetime):
-        return series.cast(pl.Datetime("us"))
-    if series.dtype == pl.Null:
-        return series.cast(pl.Datetime("us"))
+    if series.dtype in (pl.Date, pl.Datetime, pl.Null):
+        return _without_zone(series.cast(pl.Datetime("us", getattr(series.dtype, "time_zone", None))))
     if not is_text(series):
         raise InputError(
             f"the column holds values of type {series.dtype} where dates are needed",
@@ -706,13 +696,8 @@ def as_dates(series: pl.Series, format: str, first_row: int = 1) -> pl.Series:
         )
     text = as_text(series)
     dates = _strptime(text, format)
-    bad = (dates.is_null() & text.is_not_null()).arg_max()
-    if bad is not None and dates[bad] is None and text[bad] is not None:
-        raise InputError(
-            f"{text[bad]!r} is not a date as {_example(format)}",
-            "correct the value or leave it empty",
-            f"column {series.name!r}, row {first_row + bad}",
-        )
+    if dates.null_count() > text.null_count():
+        _refuse_unread(text, dates, f"a date as {_example(format)}", rows)
     return dates
 
 
@@ -722,8 +707,12 @@ def _example(format: str) -> str:
 
 
 def _strptime(text: pl.Series, format: str) -> pl.Series:
-    dates = text.str.to_datetime(format or "%Y-%m-%d", time_unit="us", strict=False, exact=True)
-    return dates.dt.replace_time_zone(None)
+    return _without_zone(text.str.to_datetime(format or "%Y-%m-%d", time_unit="us", strict=False, exact=True))
+
+
+def _without_zone(dates: pl.Series) -> pl.Series:
+    zone = getattr(dates.dtype, "time_zone", None)
+    return dates.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zone else dates
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -827,7 +816,9 @@ def infer_schema(
     if not used:
         reasons = "; ".join(f"{column.name}: {column.reason}" for column in ignored) or "the target is the only column"
         raise InputError(
-            f"no column is left to predict {target!r} from ({reasons})", "add columns that bear on the target", "features"
+            f"no column is left to predict {target!r} from ({reasons})",
+            "add columns that bear on the target",
+            "features",
         )
     return Schema(used, target, resolved, ignored)
 
@@ -848,9 +839,7 @@ def target_values(frame: pl.DataFrame, schema: Schema) -> pl.Series:
         If the column is not there, or a value is no finite number for regression.
     """
     if schema.target not in frame.columns:
-        raise InputError(
-            f"no column is named {schema.target!r}", _column_hint(schema.target, frame.columns), "target"
-        )
+        raise InputError(f"no column is named {schema.target!r}", _column_hint(schema.target, frame.columns), "target")
     series = frame[schema.target]
     if schema.task == "regression":
         return _finite_target(series)
@@ -884,7 +873,7 @@ def _resolve_task(series: pl.Series, task: str) -> Task:
     counts = _label_counts(values)
     if len(counts) == 1:
         raise InputError(
-            f"the target is {counts[0, 0]} in every row", "choose another target, or add rows that differ", where
+            f"the target is {counts[0, 0]!r} in every row", "choose another target, or add rows that differ", where
         )
     resolved = _task_of(values, counts) if task == "auto" else task
     if resolved == "regression":
@@ -943,12 +932,11 @@ def _finite_target(series: pl.Series) -> pl.Series:
         raise InputError(
             f"regression needs a numeric target: {error.what}", "correct it, or use --task classification", error.where
         ) from None
-    bad = numbers.is_infinite().arg_max()
-    if bad is not None and numbers.is_infinite()[bad]:
-        raise InputError(
-            "the target is infinite", "correct the value or leave it empty", f"column {series.name!r}, row {bad + 1}"
-        )
-    return numbers
+    infinite = numbers.is_infinite().arg_true()
+    if len(infinite):
+        where = f"column {series.name!r}, row {infinite[0] + 1}"
+        raise InputError("the target is infinite", "correct the value or leave it empty", where)
+    return numbers.fill_nan(None)
 
 
 # --- features ---
@@ -960,22 +948,22 @@ def infer_columns(frame: pl.DataFrame) -> tuple[Column, ...]:
     - *boolean*: booleans, and text with two values that are yes/no, true/false, y/n or t/f in any case.
     - *number*: numbers, and text in which every value spells one. Whole numbers with zeros in front at a fixed width
       (``02139``) are codes, hence categories.
-    - *date*: dates, and text in which every value fits one of `DATE_FORMATS`. Where day and month could be either way round,
-      the order in which the rows are sorted is preferred, else month first; the format chosen is in the schema.
-    - *category*: other text, if the levels with a slot of their own (the 50 most frequent, among those on two
-      rows or more; missing counts as one) cover at least a quarter of the rows. Otherwise nearly every row would be "other".
+    - *date*: dates, and text in which every value fits one of `DATE_FORMATS`. Where day and month could be either way
+      round, the order in which the rows are sorted is preferred, else month first; the schema holds the format chosen.
+    - *category*: other text, if the levels with a slot of their own (the 50 most frequent, among those on two rows or
+      more; missing counts as one) cover at least half of the rows. Otherwise most rows would be "other".
 
     Ignored, with the reason:
 
     - *all missing*; *constant*: one value and nothing missing.
     - *free text: too many distinct values*: text that fails the rule for categories.
-    - *id-like*: text without blanks that differs in every row; whole numbers that differ in every row under a name such as id,
-      row, key, index or customer_id; and whole numbers that count the rows of the table, 0, 1, 2, ... or 1, 2, 3,
-      ..., in at least 20 rows. A row number says nothing about a new row, and gives away the target where the file is
-      sorted by it. It is kept under a name that speaks of time (t, step, day, year, ...), and where it is the only
-      column. Years that do not start at 1, counts and repeated whole numbers are never id-like, whatever
-      their order.
-    - *unsupported type*: lists, structs, binary data, times without a date, durations.
+    - *id-like*: text without blanks that differs in every row; whole numbers that differ in every row under a name
+      such as id, row, key, index or customer_id; and whole numbers that count the rows of the table, 0, 1, 2, ... or
+      1, 2, 3, ..., in at least 20 rows. A row number says nothing about a new row, and gives away the target where
+      the file is sorted by it. It is kept under a name that speaks of time (t, step, day, year, ...), and where no
+      other column is left. Years that do not start at 1, counts and repeated whole numbers are never id-like,
+      whatever their order.
+    - *unsupported type* and which: lists, structs, binary data, times without a date, durations.
 
     Returns
     -------
@@ -1027,7 +1015,7 @@ def _infer_text(text: pl.Series) -> Column:
     format = _date_format(levels, text)
     if format:
         return Column(name, "date", format=format)
-    if _covered(counts["count"], text.null_count()) >= 0.25 * len(text):
+    if _covered(counts["count"], text.null_count()) >= 0.5 * len(text):
         return Column(name, "category")
     is_code = len(levels) == len(text) - text.null_count() and not levels.str.contains(r"\s").any()
     return Column(name, "ignored", ID_LIKE if is_code else FREE_TEXT)
@@ -1041,7 +1029,9 @@ def _covered(counts: pl.Series, n_missing: int) -> int:
     return n_missing + int(counts.filter(counts > 1).top_k(MAX_LEVELS).sum())
 
 
-_ID_NAME = re.compile(r"(^|[\W_])(id|ids|uid|uuid|guid|key)$|^(index|idx|row|rows|row_?(no|num|number|id)|nr|no)\.?$", re.I)
+_ID_NAME = re.compile(
+    r"(^|[\W_])(id|ids|uid|uuid|guid|key)$|^(index|idx|row|rows|row_?(no|num|number|id)|nr|no)\.?$", re.I
+)
 _CAMEL_ID_NAME = re.compile(r"[a-z](Id|ID)$")
 _TIME_NAME = re.compile(
     r"(^|[\W_])(t|time|timestamp|step|tick|epoch|seconds?|minutes?|hours?|days?|weeks?|months?|quarters?|years?|age)($|[\W_])",
@@ -1069,7 +1059,7 @@ def _counts_the_rows(values: pl.Series) -> bool:
 
 def _date_format(levels: pl.Series, text: pl.Series) -> str:
     """The format that fits every value, or an empty string."""
-    sample = levels.head(200)
+    sample = levels.head(100)
     if not sample.str.contains(r"\d").all() or int(sample.str.len_chars().max() or 0) > 40:  # type: ignore[arg-type]
         return ""
     fitting = [f for f in DATE_FORMATS if _fits(sample, f) and (len(levels) == len(sample) or _fits(levels, f))]
@@ -1081,5 +1071,4 @@ def _fits(levels: pl.Series, format: str) -> bool:
     dates = _strptime(levels, format)
     if dates.null_count():
         return False
-    years = dates.dt.year()
-    return 1000 <= int(years.min()) and int(years.max()) < 3000  # type: ignore[arg-type]
+    return bool(dates.dt.year().is_between(1000, 2999).all())

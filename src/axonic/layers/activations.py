@@ -44,6 +44,12 @@ class Activation:
         """delta = dL/dz from error = dL/da."""
         return error * self.derivative(z, a)
 
+    def __reduce__(self) -> tuple:
+        """The package's own are pickled by name."""
+        if ACTIVATIONS.get(self.name) is self:
+            return get, (self.name,)
+        return type(self), (self.name, self.value, self.derivative, self.init)
+
 
 class Softmax(Activation):
     """Softmax over the last axis; its Jacobian is diag(a) - a a^T."""

@@ -16,14 +16,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from axonic.layers.base import Key, Layer
-from axonic.specs import spec
+from axonic.specs import Number, spec
 
 
 @spec
 class Dropout(Layer):
     """See `dropout`."""
 
-    rate: float
+    rate: Number
 
     def forward(
         self, params: tuple, x: Float[Array, "batch n"], key: Key | None = None

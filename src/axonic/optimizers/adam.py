@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, scalar, tree_map, zeros_like
-from axonic.specs import spec, static
+from axonic.specs import Number, spec, static
 from axonic.types import Params
 
 
@@ -37,10 +37,10 @@ class AdamState(NamedTuple):
 class Adam(Optimizer):
     """Adam; see the module for its two forms."""
 
-    learning_rate: float = 0.001
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
+    learning_rate: Number = 0.001
+    beta1: Number = 0.9
+    beta2: Number = 0.999
+    eps: Number = 1e-8
     bias_correction: bool = static(True)
 
     def init(self, params: Params) -> AdamState:

@@ -10,33 +10,25 @@ know. Every array keeps the type of the params.
 """
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from axonic.types import Params
+from axonic.types import Params, Value
 
 State = Any
 R = TypeVar("R", bound="Optimizer")
 
 
-class Total(Protocol):
-    """Value of an objective: the data's loss apart from what regularisation adds; `total` is what is minimised."""
-
-    @property
-    def loss(self) -> Any: ...
-    @property
-    def total(self) -> Any: ...
-
-
+@runtime_checkable
 class ObjectiveLike(Protocol):
     """What a first-order rule may ask; `axonic.objective.Objective` offers more."""
 
-    def value(self, params: Params) -> Total: ...
-    def value_and_grad(self, params: Params) -> tuple[Total, Params]: ...
+    def value(self, params: Params) -> Value: ...
+    def value_and_grad(self, params: Params) -> tuple[Value, Params]: ...
 
 
 class StepInfo(NamedTuple):
@@ -48,7 +40,7 @@ class StepInfo(NamedTuple):
     grads : the gradient there, a tree like params.
     """
 
-    value: Any
+    value: Value
     grads: Params
 
 
@@ -93,7 +85,7 @@ def scalar(value: Any, like: Array) -> Float[Array, ""]:
 def tree_map(f: Any, *trees: Params, **hyper: Any) -> Params:
     """`jax.tree.map` with hyperparameters passed by name, each in the type of the leaf."""
 
-    def leaf(*leaves: Array) -> Array:
+    def leaf(*leaves: Any) -> Any:
         return f(*leaves, **{name: scalar(value, leaves[0]) for name, value in hyper.items()})
 
     return jax.tree.map(leaf, *trees)

@@ -10,7 +10,7 @@ at 0.001 is Adam at 0.001. It is a value like every other hyperparameter, so swe
 from typing import Any
 
 from axonic.optimizers.base import ObjectiveLike, Optimizer, State, StepInfo, tree_map
-from axonic.specs import spec, static
+from axonic.specs import Number, spec, static
 from axonic.types import Params
 
 
@@ -19,7 +19,7 @@ class FromOptax(Optimizer):
     """See `from_optax`; the state is the transformation's own."""
 
     transformation: Any = static()
-    learning_rate: float = 1.0
+    learning_rate: Number = 1.0
 
     def init(self, params: Params) -> State:
         return self.transformation.init(params)

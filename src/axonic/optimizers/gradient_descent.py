@@ -12,7 +12,7 @@ Monro 1951 for batches.
 from typing import ClassVar
 
 from axonic.optimizers.base import ObjectiveLike, Optimizer, State, StepInfo, tree_map
-from axonic.specs import spec
+from axonic.specs import Number, spec
 from axonic.types import Params
 
 
@@ -20,7 +20,7 @@ from axonic.types import Params
 class SGD(Optimizer):
     """Stochastic gradient descent: one step a batch."""
 
-    learning_rate: float = 0.1
+    learning_rate: Number = 0.1
 
     def step(self, objective: ObjectiveLike, params: Params, state: State) -> tuple[Params, State, StepInfo]:
         value, g = objective.value_and_grad(params)

@@ -10,7 +10,7 @@ Source: the notes, "SGD-M"; Polyak 1964 for the classical form.
 """
 
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, tree_map, zeros_like
-from axonic.specs import spec, static
+from axonic.specs import Number, spec, static
 from axonic.types import Params
 
 
@@ -18,8 +18,8 @@ from axonic.types import Params
 class Momentum(Optimizer):
     """Momentum; the state is the velocity, a tree like params."""
 
-    learning_rate: float = 0.1
-    momentum: float = 0.9
+    learning_rate: Number = 0.1
+    momentum: Number = 0.9
     dampening: bool = static(True)
 
     def init(self, params: Params) -> Params:

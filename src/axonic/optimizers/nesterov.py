@@ -11,7 +11,7 @@ Source: the notes, "SGD-M", second remark; Nesterov 1983; Sutskever, Martens, Da
 """
 
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, tree_map, zeros_like
-from axonic.specs import spec
+from axonic.specs import Number, spec
 from axonic.types import Params
 
 
@@ -19,8 +19,8 @@ from axonic.types import Params
 class Nesterov(Optimizer):
     """Look-ahead momentum; the state is the velocity, a tree like params."""
 
-    learning_rate: float = 0.01
-    momentum: float = 0.9
+    learning_rate: Number = 0.01
+    momentum: Number = 0.9
 
     def init(self, params: Params) -> Params:
         return zeros_like(params)

@@ -1,0 +1,7 @@
+"""`python -m axonic`."""
+
+import sys
+
+from axonic.cli import main
+
+sys.exit(main())

@@ -1,0 +1,380 @@
+"""The command line: `axonic fit`, `predict`, `evaluate`, `check`, `demo`."""
+
+import json
+import os
+import signal
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import polars as pl
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from axonic.errors import InputError
+
+app = App(
+    name="axonic",
+    help="From a table to a tuned neural network in one command.\n\nExample: axonic fit iris.csv --target species",
+    version_flags=["--version"],
+    result_action="return_value",
+)
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object and nothing else.")]
+Quiet = Annotated[bool, Parameter(name="--quiet", negative="", help="No progress on standard error.")]
+
+
+@app.command
+def fit(
+    data: Path,
+    /,
+    *,
+    target: str,
+    task: Literal["auto", "classification", "regression"] = "auto",
+    out: Path | None = None,
+    test: Path | None = None,
+    test_size: float = 0.2,
+    hidden: str = "64,64",
+    activation: str = "relu",
+    optimizer: str = "momentum",
+    learning_rate: str = "auto",
+    batch_size: int = 32,
+    epochs: str = "auto",
+    l2: float = 0.0,
+    l1: float = 0.0,
+    dropout: float = 0.0,
+    seed: int = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Train a network on a table and leave a run directory.
+
+    Example: axonic fit iris.csv --target species --out runs/iris
+
+    Parameters
+    ----------
+    data : The table: .csv, .tsv, .parquet or .arrow.
+    target : The column to predict.
+    task : What the target asks for; inferred unless given.
+    out : The run directory (default: runs/NAME-N). An earlier run there is replaced.
+    test : A table of test rows, instead of holding out a share of DATA.
+    test_size : Share of the rows held out for the test scores.
+    hidden : Units of the hidden layers, separated by commas; "none" for a linear model.
+    activation : One name, or one for each hidden layer: relu, tanh, sigmoid, gelu, elu, ...
+    optimizer : The learning rule: gd, sgd, momentum, nesterov, adam.
+    learning_rate : A positive number, or auto to find it by a sweep.
+    batch_size : Rows of a batch.
+    epochs : Passes over the data at most, or auto to stop when the loss is flat.
+    l2 : Penalty l2/2 sum w^2 on the weights.
+    l1 : Penalty l1 sum |w| on the weights.
+    dropout : Share of the hidden units dropped while training.
+    seed : Seed of everything random.
+    """
+    from axonic import recipe, runs
+
+    settings = recipe.Settings(
+        hidden_layer_sizes=_sizes(hidden),
+        activation=tuple(activation.split(",")) if "," in activation else activation,
+        optimizer=optimizer,
+        learning_rate=_number("--learning-rate", learning_rate, float),
+        batch_size=batch_size,
+        epochs=_number("--epochs", epochs, int),
+        l2=l2,
+        l1=l1,
+        dropout=dropout,
+        seed=seed,
+    )
+    reporter = _Progress(quiet)
+    with reporter:
+        result = runs.fit_table(
+            data,
+            target,
+            out or _new_run(data),
+            task=task,
+            test=test,
+            test_size=test_size,
+            settings=settings,
+            reporter=reporter,
+        )
+    _print_result(result, json)
+    return 130 if result["interrupted"] else 0
+
+
+@app.command
+def predict(
+    run: Path, data: Path, /, *, out: Path | None = None, proba: Annotated[bool, Parameter(negative="")] = False
+) -> int:
+    """Predict the rows of a table, in their order.
+
+    Example: axonic predict runs/iris-1 new.csv --out predictions.csv --proba
+
+    Parameters
+    ----------
+    run : A run directory or model file.
+    data : A table with the columns of the training table; others are ignored.
+    out : Where to write: .csv, .tsv, .parquet or .arrow (default: CSV on standard output).
+    proba : Add the probability of each class.
+    """
+    from axonic import runs
+
+    if out is not None:
+        runs.check_prediction_path(out)
+    table, unseen = runs.predict_table(run, data, proba=proba)
+    for column, count in unseen.items():
+        print(f"note: {count} values of {column!r} were not seen in training and count as 'other'", file=sys.stderr)
+    if out is None:
+        sys.stdout.write(table.write_csv())
+    else:
+        runs.write_predictions(table, out)
+        print(f"{len(table)} predictions written to {out}", file=sys.stderr)
+    return 0
+
+
+@app.command
+def evaluate(run: Path, data: Path, /, *, json: Json = False) -> int:
+    """Score a model on a table with known targets.
+
+    Example: axonic evaluate runs/iris-1 iris.csv
+
+    Parameters
+    ----------
+    run : A run directory or model file.
+    data : A table with the columns of the training table, the target included.
+    """
+    from axonic import runs
+
+    scores = runs.evaluate_table(run, data)
+    if json:
+        _print_json(scores)
+        return 0
+    console = Console(highlight=False)
+    console.print(f"{scores['n']} rows, {scores['task']} of {scores['target']}")
+    for name in ("loss", "accuracy", "r2", "rmse", "mae"):
+        if name in scores:
+            console.print(f"  {name:9s} {_figure(scores[name])}")
+    for column, count in scores["unseen"].items():
+        console.print(f"  {count} values of {column!r} were not seen in training", markup=False)
+    return 0
+
+
+@app.command
+def check(
+    data: Path,
+    /,
+    *,
+    target: str,
+    task: Literal["auto", "classification", "regression"] = "auto",
+    json: Json = False,
+) -> int:
+    """Check a table before training: what was inferred, and what could go wrong.
+
+    Example: axonic check iris.csv --target species
+
+    Parameters
+    ----------
+    data : The table: .csv, .tsv, .parquet or .arrow.
+    target : The column to predict.
+    task : What the target asks for; inferred unless given.
+    """
+    from axonic.checks import check_table
+    from axonic.data.tables import infer_schema, read_table
+
+    frame = read_table(data)
+    schema = infer_schema(frame, target, task)
+    findings = check_table(frame, schema)
+    if json:
+        found = [finding._asdict() for finding in findings]
+        _print_json({"n_rows": len(frame), "schema": schema.to_json(), "findings": found})
+    else:
+        console = Console(highlight=False)
+        _print_schema(console, frame, schema)
+        _print_findings(console, findings)
+        if not findings:
+            console.print("Nothing to remark.")
+    return 0
+
+
+@app.command
+def demo(*, out: Path = Path("axonic-demo"), json: Json = False, quiet: Quiet = False) -> int:
+    """Train on a small real table (344 penguins, with categories and missing values).
+
+    Example: axonic demo --out demo-run
+
+    Parameters
+    ----------
+    out : The run directory. The table is copied there, so that predict and evaluate can be tried on it.
+    """
+    from axonic import runs
+    from axonic.storage import write
+
+    with resources.as_file(resources.files("axonic") / "demo" / "penguins.csv") as table:
+        content = table.read_bytes()
+        reporter = _Progress(quiet)
+        with reporter:
+            result = runs.fit_table(table, "species", out, reporter=reporter)
+    write(out / "penguins.csv", content)
+    _print_result(result, json)
+    if not json:
+        command = f"axonic predict {out} {out / 'penguins.csv'} --proba"
+        Console(highlight=False).print(f"\nTry: {command}", soft_wrap=True)
+    return 130 if result["interrupted"] else 0
+
+
+class _Progress:
+    """Progress on standard error: live on a terminal, plain lines elsewhere, nothing with --quiet. Ctrl-C once ends
+    the training and keeps what is best so far; twice ends the program."""
+
+    SECONDS_BETWEEN_LINES = 2.0
+
+    def __init__(self, quiet: bool) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.live = Live(console=self.console, transient=True) if self.console.is_terminal and not quiet else None
+        self.printed = time.monotonic()
+        self.stopped = False
+
+    def __enter__(self) -> "_Progress":
+        self.previous = signal.signal(signal.SIGINT, self._interrupt)
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        signal.signal(signal.SIGINT, self.previous)
+        if self.live:
+            self.live.stop()
+
+    def _interrupt(self, *_: Any) -> None:
+        if self.stopped or not self.training:
+            raise KeyboardInterrupt
+        self.stopped = True
+
+    training = False
+
+    def data(self, frame: pl.DataFrame, schema: Any, findings: list[Any]) -> None:
+        _print_schema(self.console, frame, schema)
+        _print_findings(self.console, [finding for finding in findings if finding.severity != "info"])
+        self.training = True
+
+    def stage(self, stage: dict[str, Any]) -> None:
+        if stage["stage"] == "rate":
+            self.console.print(f"learning rate {stage['decision']:g}: {stage['reason']}", markup=False)
+        else:
+            self.console.print(f"{stage['epochs']} epochs: {stage['reason']}", markup=False)
+
+    def epochs(self, history: np.ndarray, n_epochs: int, stop: Any) -> None:
+        if len(history) == 0:
+            return
+        train, valid = history[-1][:2]
+        losses = f"training loss {train:.4f}" + ("" if np.isnan(valid) else f", validation loss {valid:.4f}")
+        line = f"epoch {n_epochs} (at most {stop.max_epochs}): {losses}"
+        if self.live:
+            self.live.update(Text(line))
+        elif time.monotonic() - self.printed > self.SECONDS_BETWEEN_LINES:
+            self.console.print(line)
+            self.printed = time.monotonic()
+
+    def interrupted(self) -> bool:
+        return self.stopped
+
+
+def _print_schema(console: Console, frame: pl.DataFrame, schema: Any) -> None:
+    console.print(f"{len(frame)} rows; {schema.task} of {schema.target}", markup=False)
+    kinds: dict[str, list[str]] = {}
+    for column in schema.columns:
+        kinds.setdefault(column.kind, []).append(column.name)
+    plural = {"number": "numbers", "category": "categories", "boolean": "booleans", "date": "dates"}
+    for kind, names in kinds.items():
+        console.print(f"  {plural[kind]}: {_listed(names)}", markup=False)
+    for column in schema.ignored:
+        console.print(f"  left out: {column.name} ({column.reason})", markup=False)
+
+
+def _listed(names: list[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _print_findings(console: Console, findings: list[Any]) -> None:
+    for finding in findings:
+        where = f" [{finding.where}]" if finding.where else ""
+        console.print(f"{finding.severity}: {finding.code}{where}: {finding.cause} {finding.remedy}", markup=False)
+
+
+def _print_result(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(result)
+        return
+    console = Console(highlight=False)
+    scores = ("loss", "accuracy") if result["task"] == "classification" else ("loss", "r2", "rmse")
+    table = Table("part", "rows", *scores, box=None, pad_edge=False)
+    for part in ("train", "valid", "test"):
+        if result[part]:
+            figures = [_figure(result[part][score]) for score in scores]
+            table.add_row(part, str(result[f"n_{part}"]), *figures)
+    console.print(table)
+    phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in result["seconds_by_phase"].items())
+    console.print(
+        f"{result['optimizer']} at {result['learning_rate']:g}, {result['epochs']} epochs, "
+        f"{result['seconds']:.1f} s ({phases})",
+        soft_wrap=True,
+    )
+    console.print(f"run: {result['run']}", markup=False, soft_wrap=True)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    if text.strip().lower() in ("", "none"):
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--hidden {text!r} is no list of sizes", "give whole numbers such as 64,64") from None
+
+
+def _number(option: str, text: str, kind: type) -> Any:
+    if text == "auto":
+        return text
+    try:
+        return kind(text)
+    except ValueError:
+        what = "whole number" if kind is int else "number"
+        raise InputError(f"{option} {text!r} is no {what}", f"give 'auto' or a {what}") from None
+
+
+def _new_run(data: Path) -> Path:
+    """runs/NAME-N with the first N that is free."""
+    number = 1
+    while (path := Path("runs") / f"{data.stem}-{number}").exists():
+        number += 1
+    return path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 done, 2 the user can mend it, 130 interrupted)."""
+    try:
+        return app(arguments, exit_on_error=False, print_error=False) or 0
+    except (InputError, CycloptsError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted before there was anything to keep", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        print("error: not enough memory: give fewer rows or columns", file=sys.stderr)
+        return 2

@@ -1,0 +1,657 @@
+"""From a table to the float32 matrix a network reads, and from its outputs back to labels and units.
+
+Everything that is learned here (medians, means, deviations, levels) comes from the training rows alone, so that nothing
+of the validation and test rows leaks into training, and is kept as plain JSON beside the weights. How a column is
+encoded:
+
+- *number*, *boolean* (0 or 1): (x - mean) / deviation, both over the training rows. A missing value takes the median;
+  where the training rows have missing ones, a second column says so with a 1.
+- *date*: days since 1970 as a number, and the sine and cosine of its place in the year, in the week and, where the
+  training rows have a time of day, in the day, so that December lies next to January. Missing: as a number; 0 and 0.
+- *category*: a 1 in the slot of its level. The levels on two training rows or more have a slot each, up to the 50
+  most frequent; missing has one if the training rows have it; the last slot, "other", takes the rest: rare levels
+  and, at prediction, levels never seen.
+
+Means and centring are done in float64, a block of rows at a time, and only the result is rounded to float32: a column
+such as 1e9 plus a small variation keeps its variation, and no temporary is as large as the table.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from axonic.data.tables import MAX_LEVELS, Kind, Schema, Task, as_dates, as_numbers, as_text, is_text
+from axonic.errors import InputError
+
+FARTHEST = 1e6
+"""Standardised values are cut off here. A training row cannot get there with fewer than 1e12 rows; a value
+that does at prediction is an error of the data, and must not turn into an infinity in the network."""
+
+BLOCK_ROWS = 65_536
+BLOCK_VALUES = 1 << 20
+
+Rows = np.ndarray | Sequence[int]
+
+
+def _lists_as_tuples(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Features
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How one column is encoded.
+
+    Attributes
+    ----------
+    name, kind : of the column.
+    center, scale : a number x becomes (x - center) / scale.
+    fill : the median, in place of a missing number.
+    has_missing : whether the training rows have missing values, which then get a slot of their own.
+    levels : the levels of a category that have a slot, the most frequent first.
+    rare : levels seen in training that share the slot "other" (the 1000 most frequent of them).
+    format : how a date is spelt in text.
+    has_time : whether the training rows of a date have a time of day.
+    """
+
+    name: str
+    kind: Kind
+    center: float = 0.0
+    scale: float = 1.0
+    fill: float = 0.0
+    has_missing: bool = False
+    levels: tuple[str, ...] = ()
+    rare: tuple[str, ...] = ()
+    format: str = ""
+    has_time: bool = False
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the column has a slot with a (standardised) number."""
+        return self.kind != "category"
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One name for each slot, in order."""
+        absent = (f"{self.name} (missing)",) if self.has_missing else ()
+        if self.kind == "category":
+            return (*(f"{self.name}={level}" for level in self.levels), *absent, f"{self.name} (other)")
+        if self.kind == "date":
+            cycles = ("year", "week", "day") if self.has_time else ("year", "week")
+            turns = (f"{self.name} ({wave} of {cycle})" for cycle in cycles for wave in ("sin", "cos"))
+            return (self.name, *absent, *turns)
+        return (self.name, *absent)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict; what is as by default is left out."""
+        defaults = {field.name: field.default for field in fields(self)}
+        return {key: value for key, value in asdict(self).items() if value != defaults[key]}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Coding":
+        """The coding that `to_json` wrote."""
+        return cls(**_lists_as_tuples(data))
+
+
+@dataclass(frozen=True)
+class TableEncoder:
+    """Turns tables into float32 matrices, always in the same way.
+
+    Made by `fit` from a frame, or by `from_array` from a plain array; it does not change afterwards.
+
+    Attributes
+    ----------
+    columns : how each column is encoded, in the order of the slots.
+    standardize : whether numbers and booleans are centred and scaled.
+    """
+
+    columns: tuple[Coding, ...]
+    standardize: bool = True
+
+    # --- learning the encoding ---
+
+    @classmethod
+    def fit(
+        cls, frame: pl.DataFrame, schema: Schema, rows: Rows | None = None, standardize: bool = True
+    ) -> "TableEncoder":
+        """Learn the encoding of the columns that a schema uses.
+
+        Parameters
+        ----------
+        frame : the table.
+        schema : which columns are used, and as what.
+        rows : indices of the training rows; all rows by default.
+        standardize : False leaves numbers and booleans as they are. Dates are standardised all the same.
+
+        Raises
+        ------
+        InputError
+            If a column is missing, a value does not fit its column, or a training value is infinite.
+        """
+        _check_columns(frame, [column.name for column in schema.columns])
+        codings = [Coding(column.name, column.kind, format=column.format) for column in schema.columns]
+        linear = _fit_linear(frame, [coding for coding in codings if coding.is_linear], rows, standardize)
+        fitted = {coding.name: coding for coding in linear}
+        return cls(tuple(fitted.get(c.name) or _fit_category(frame, c, rows) for c in codings), standardize)
+
+    @classmethod
+    def from_array(cls, x: np.ndarray, rows: Rows | None = None, standardize: bool = True) -> "TableEncoder":
+        """Learn the encoding of an array (n, n_columns) of numbers, whose columns are called x0, x1, ...
+
+        Parameters
+        ----------
+        x : numbers; NaN is a missing value.
+        rows, standardize : as for `fit`.
+
+        Raises
+        ------
+        InputError
+            If the array is not two-dimensional or not of numbers, or a training value is infinite.
+        """
+        _check_array(x)
+        codings = [Coding(f"x{j}", "number") for j in range(x.shape[1])]
+        return cls(tuple(_fit_linear(x, codings, rows, standardize)), standardize)
+
+    # --- applying it ---
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the columns of the matrix."""
+        return tuple(name for column in self.columns for name in column.feature_names)
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of the matrix."""
+        return len(self.feature_names)
+
+    def transform(self, table: pl.DataFrame | np.ndarray, rows: Rows | None = None) -> np.ndarray:
+        """Encode a table as a C-contiguous float32 matrix (n, n_features).
+
+        Parameters
+        ----------
+        table : a frame with at least the columns of the encoder, the order being free; or, where all columns are
+            numbers, an array with as many columns.
+        rows : indices of the rows to encode, in the order wanted; all rows by default.
+
+        Raises
+        ------
+        InputError
+            If a column is missing, a value does not fit its column, or a number is infinite.
+        """
+        return self.encode(table, rows)[0]
+
+    def encode(self, table: pl.DataFrame | np.ndarray, rows: Rows | None = None) -> tuple[np.ndarray, dict[str, int]]:
+        """As `transform`, with the number of values in each category column that training never saw.
+
+        Returns
+        -------
+        matrix : (n, n_features), float32.
+        unseen : column name to count, for the columns where it is not zero. A missing value is not counted; beyond
+            1000 rare levels a column's rarest count as unseen.
+        """
+        self._check(table)
+        n_rows = len(table) if rows is None else len(rows)
+        matrix = np.zeros((n_rows, self.n_features), np.float32)
+        unseen: dict[str, int] = {}
+        for start, block, index in _blocks(table, rows, len(self.columns)):
+            out = matrix[start : start + len(block)]
+            self._fill_numbers(out, _linear_values(block, self._linear, index), index)
+            if isinstance(block, pl.DataFrame):
+                self._fill_others(out, block, index, unseen)
+        return matrix, unseen
+
+    def _check(self, table: pl.DataFrame | np.ndarray) -> None:
+        if isinstance(table, pl.DataFrame):
+            return _check_columns(table, [column.name for column in self.columns])
+        _check_array(table)
+        if any(column.kind != "number" for column in self.columns):
+            raise InputError("an array cannot hold categories or dates", "give a data frame with named columns", "x")
+        if table.shape[1] != len(self.columns):
+            raise InputError(
+                f"the array has {table.shape[1]} columns where training had {len(self.columns)}",
+                "give the same columns in the same order",
+                "x",
+            )
+        return None
+
+    def _fill_numbers(self, out: np.ndarray, values: np.ndarray, index: Rows) -> None:
+        """Standardise the numbers (n, n_linear) into their slots; `values` is used up."""
+        gaps = np.isnan(values)
+        if gaps.any():
+            out[:, self._flag_slots] = gaps[:, self._flagged]
+            np.copyto(values, self._fill, where=gaps)
+        _refuse_infinite(values, self._linear, index)
+        limit = FARTHEST if self.standardize else np.finfo(np.float32).max
+        with np.errstate(over="ignore"):
+            values -= self._center
+            values /= self._scale
+        out[:, self._linear_slots] = np.clip(values, -limit, limit, out=values)
+
+    def _fill_others(self, out: np.ndarray, block: pl.DataFrame, index: Rows, unseen: dict[str, int]) -> None:
+        """Fill the slots of levels and of the cycles of dates, and count the levels that training never saw."""
+        for slot, coding in self._others:
+            series = block[coding.name]
+            if coding.kind == "date":
+                _fill_cycles(out, slot, coding, as_dates(series, coding.format, index))
+            elif count := _fill_category(out, slot, coding, as_text(series)):
+                unseen[coding.name] = unseen.get(coding.name, 0) + count
+
+    @cached_property
+    def _slots(self) -> tuple[int, ...]:
+        """The first slot of each column."""
+        widths = [len(column.feature_names) for column in self.columns]
+        return tuple(np.cumsum([0, *widths[:-1]]).tolist())
+
+    @cached_property
+    def _linear(self) -> tuple[Coding, ...]:
+        return tuple(column for column in self.columns if column.is_linear)
+
+    @cached_property
+    def _linear_slots(self) -> np.ndarray | slice:
+        slots = [slot for slot, column in zip(self._slots, self.columns, strict=True) if column.is_linear]
+        return slice(None) if len(slots) == self.n_features else np.array(slots, int)
+
+    @cached_property
+    def _flagged(self) -> np.ndarray:
+        return np.array([i for i, column in enumerate(self._linear) if column.has_missing], int)
+
+    @cached_property
+    def _flag_slots(self) -> np.ndarray:
+        pairs = zip(self._slots, self.columns, strict=True)
+        return np.array([slot + 1 for slot, column in pairs if column.is_linear and column.has_missing], int)
+
+    @cached_property
+    def _others(self) -> tuple[tuple[int, Coding], ...]:
+        pairs = zip(self._slots, self.columns, strict=True)
+        return tuple((slot, column) for slot, column in pairs if column.kind in ("category", "date"))
+
+    @cached_property
+    def _center(self) -> np.ndarray:
+        return np.array([column.center for column in self._linear])
+
+    @cached_property
+    def _scale(self) -> np.ndarray:
+        return np.array([column.scale for column in self._linear])
+
+    @cached_property
+    def _fill(self) -> np.ndarray:
+        return np.array([column.fill for column in self._linear])
+
+    # --- keeping it ---
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict of strings, numbers, lists and dicts."""
+        return {"standardize": self.standardize, "columns": [column.to_json() for column in self.columns]}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "TableEncoder":
+        """The encoder that `to_json` wrote; it encodes bit for bit as before."""
+        return cls(tuple(map(Coding.from_json, data["columns"])), data["standardize"])
+
+
+# --- checks ---
+
+
+def _check_columns(frame: pl.DataFrame, names: Sequence[str]) -> None:
+    absent = [name for name in names if name not in frame.columns]
+    if absent:
+        also = f" (and {len(absent) - 1} more: {', '.join(map(repr, absent[1:6]))})" if len(absent) > 1 else ""
+        raise InputError(f"column {absent[0]!r} is missing{also}", "add it; it may be empty", "columns")
+
+
+def _check_array(x: np.ndarray) -> None:
+    if x.ndim != 2:
+        raise InputError(f"the array has {x.ndim} dimensions", "give one row for each sample: (n, n_columns)", "x")
+    if x.dtype.kind not in "fiub":
+        raise InputError(f"the array holds values of type {x.dtype}", "give numbers, or a data frame", "x")
+
+
+def _refuse_infinite(values: np.ndarray, codings: Sequence[Coding], index: Rows) -> None:
+    infinite = np.isinf(values)
+    if infinite.any():
+        column = int(infinite.any(axis=0).argmax())
+        row = index[int(infinite[:, column].argmax())] + 1
+        raise InputError(
+            "a value is infinite",
+            "correct it or leave it empty, which means missing",
+            f"column {codings[column].name!r}, row {row}",
+        )
+
+
+# --- blocks of rows ---
+
+
+def _blocks(
+    table: pl.DataFrame | np.ndarray, rows: Rows | None, n_columns: int
+) -> Iterator[tuple[int, pl.DataFrame | np.ndarray, Rows]]:
+    """Yield (first output row, block of the table, index of its rows in the table)."""
+    n_rows = len(table) if rows is None else len(rows)
+    step = max(256, min(BLOCK_ROWS, BLOCK_VALUES // max(1, n_columns)))
+    for start in range(0, n_rows, step):
+        stop = min(start + step, n_rows)
+        if rows is None:
+            yield start, table[start:stop], range(start, stop)
+        else:
+            index = rows[start:stop]
+            yield start, table[index], index
+
+
+def _linear_values(table: Any, codings: Sequence[Coding], index: Rows) -> np.ndarray:
+    """Numbers, booleans and dates as a new float64 array (n, n_linear), NaN where missing."""
+    if isinstance(table, np.ndarray):
+        return table.astype(np.float64)
+    columns = [_linear_series(table[coding.name], coding, index) for coding in codings]
+    if not columns:
+        return np.empty((len(table), 0))
+    return pl.DataFrame(columns).to_numpy(writable=True)
+
+
+def _linear_series(series: pl.Series, coding: Coding, index: Rows) -> pl.Series:
+    if coding.kind == "date":
+        return _days(as_dates(series, coding.format, index))
+    return as_numbers(series, index)
+
+
+def _days(dates: pl.Series) -> pl.Series:
+    """Days since 1970, with the time of day as a fraction."""
+    return dates.to_physical().cast(pl.Float64) / 86_400e6
+
+
+def _fill_cycles(out: np.ndarray, slot: int, coding: Coding, dates: pl.Series) -> None:
+    days = _days(dates).to_numpy()
+    turns = [(dates.dt.ordinal_day().to_numpy() - 1 + days % 1) / 365.25, (days + 3) / 7]  # 1970 began on a Thursday
+    if coding.has_time:
+        turns.append(days)
+    waves = [wave(2 * np.pi * (turn % 1)) for turn in turns for wave in (np.sin, np.cos)]
+    slot += 2 if coding.has_missing else 1
+    out[:, slot : slot + len(waves)] = np.nan_to_num(np.stack(waves, axis=1))
+
+
+def _fill_category(out: np.ndarray, slot: int, coding: Coding, text: pl.Series) -> int:
+    """Put a 1 in the slot of each row's level; return how many levels training never saw."""
+    other = len(coding.levels) + coding.has_missing
+    codes = text.cast(pl.Enum(coding.levels), strict=False).to_physical()
+    place = codes.cast(pl.Int64).fill_null(other).to_numpy(writable=True)
+    if coding.has_missing:
+        place[text.is_null().to_numpy()] = len(coding.levels)
+    out[np.arange(len(place)), slot + place] = 1.0
+    strange = text.filter(codes.is_null() & text.is_not_null())
+    return len(strange) - int(strange.is_in(coding.rare).sum()) if len(strange) else 0
+
+
+# --- statistics of the training rows ---
+
+
+def _fit_linear(
+    table: pl.DataFrame | np.ndarray, codings: Sequence[Coding], rows: Rows | None, standardize: bool
+) -> list[Coding]:
+    """Centre, scale and median of each column, for a few columns at a time."""
+    index = range(len(table)) if rows is None else rows
+    group = max(1, BLOCK_VALUES // max(1, len(index)))
+    fitted: list[Coding] = []
+    for start in range(0, len(codings), group):
+        part = codings[start : start + group]
+        values = _linear_values(_select(table, part, start, rows), part, index)
+        _refuse_infinite(values, part, index)
+        fitted += _describe(values, part, standardize)
+    return fitted
+
+
+def _select(
+    table: pl.DataFrame | np.ndarray, codings: Sequence[Coding], start: int, rows: Rows | None
+) -> pl.DataFrame | np.ndarray:
+    if isinstance(table, np.ndarray):
+        chosen = table[:, start : start + len(codings)]
+    else:
+        chosen = table.select(coding.name for coding in codings)
+    return chosen if rows is None else chosen[rows]
+
+
+def _describe(values: np.ndarray, codings: Sequence[Coding], standardize: bool) -> list[Coding]:
+    values = np.asfortranarray(values)
+    center, scale = moments(values)
+    has_missing = np.atleast_1d(np.isnan(values).any(axis=0))
+    has_time = [c.kind == "date" and bool((values[:, j] % 1 > 0).any()) for j, c in enumerate(codings)]
+    median = _medians(values)
+    described: list[Coding] = []
+    for j, coding in enumerate(codings):
+        coding = replace(coding, fill=float(median[j]), has_missing=bool(has_missing[j]), has_time=has_time[j])
+        if standardize or coding.kind == "date":
+            coding = replace(coding, center=float(center[j]), scale=float(scale[j]))
+        described.append(coding)
+    return described
+
+
+def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column of a float64 array (n, k), NaN left out.
+
+    The deviation of a column that does not vary beyond rounding is 1, so that it can be divided by; a column without
+    values has mean 0. Columns of any finite size are right: they are scaled by a power of two while they are squared.
+    """
+    values = np.asfortranarray(values)  # sums along contiguous columns are pairwise, hence accurate
+    if np.isnan(values).any():
+        pairs = [_moments(column[~np.isnan(column), None]) for column in values.T]
+        return np.concatenate([mean for mean, _ in pairs]), np.concatenate([scale for _, scale in pairs])
+    return _moments(values)
+
+
+def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if not len(values):
+        return np.zeros(values.shape[1]), np.ones(values.shape[1])
+    size = np.maximum(values.max(axis=0), -values.min(axis=0))
+    unit = np.where((size > 1e100) | ((size > 0) & (size < 1e-100)), np.ldexp(1.0, np.frexp(size)[1] - 1), 1.0)
+    if (unit != 1).any():
+        values = values / unit
+    mean = values.mean(axis=0)
+    spread = values - mean
+    deviation = np.sqrt(np.square(spread, out=spread).mean(axis=0))
+    is_constant = deviation <= 4 * np.finfo(float).eps * size / unit
+    return mean * unit, np.where(is_constant, 1.0, deviation * unit)
+
+
+def _medians(values: np.ndarray) -> np.ndarray:
+    """Median of each column, NaN left out; the order within the columns is lost."""
+    if np.isnan(values).any():
+        present = [column[~np.isnan(column)] for column in values.T]
+        return np.array([np.median(column) if len(column) else 0.0 for column in present])
+    return np.median(values, axis=0, overwrite_input=True) if len(values) else np.zeros(values.shape[1])
+
+
+def _fit_category(frame: pl.DataFrame, coding: Coding, rows: Rows | None) -> Coding:
+    series = frame[coding.name]
+    text = as_text(series if rows is None else series[rows])
+    counts = (
+        text.drop_nulls().rename("level").value_counts(name="count").sort(["count", "level"], descending=[True, False])
+    )
+    levels = counts["level"].to_list()
+    n_slots = min(MAX_LEVELS, int((counts["count"] > 1).sum()))
+    return replace(
+        coding,
+        levels=tuple(levels[:n_slots]),
+        rare=tuple(levels[n_slots : n_slots + 1000]),
+        has_missing=text.null_count() > 0,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Targets
+# ---------------------------------------------------------------------------------------------------------------------
+
+LabelType = Literal["str", "int", "float", "bool"]
+
+
+@dataclass(frozen=True)
+class TargetEncoder:
+    """Turns targets into what a loss reads, and a network's outputs back.
+
+    Attributes
+    ----------
+    task : ``classification`` or ``regression``.
+    labels : the classes in sorted order; empty for regression.
+    label_type : the type of the labels, as JSON does not keep it for NumPy.
+    center, scale : for regression, one of each for each output.
+    is_flat : whether regression targets came as (n,) instead of (n, n_out), and go back so.
+    """
+
+    task: Task
+    labels: tuple[Any, ...] = ()
+    label_type: LabelType = "str"
+    center: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    is_flat: bool = True
+
+    @classmethod
+    def fit(cls, y: Any, task: Task, rows: Rows | None = None) -> "TargetEncoder":
+        """Learn the classes, or the mean and standard deviation of each output.
+
+        Parameters
+        ----------
+        y : (n,) labels (text, whole numbers, floats or booleans), or (n,) or (n, n_out) numbers; a Series or an array.
+        task : ``classification`` or ``regression``.
+        rows : indices of the training rows; mean and deviation come from these alone, the classes from all rows, so
+            that a class which the split left out of training has a code all the same.
+
+        Raises
+        ------
+        InputError
+            If a target is missing, infinite or of a type that cannot be learned.
+        """
+        if task == "classification":
+            series = _as_labels(y)
+            return cls(task, tuple(series.unique().sort().to_list()), _label_type(series))
+        values, is_flat = _as_outputs(y)
+        center, scale = moments(values if rows is None else values[rows])
+        return cls(task, center=tuple(center.tolist()), scale=tuple(scale.tolist()), is_flat=is_flat)
+
+    @property
+    def classes(self) -> np.ndarray:
+        """(n_classes,) labels in sorted order, as text, int64, float64 or bool; empty for regression."""
+        return np.array(
+            self.labels, {"str": np.str_, "int": None, "float": np.float64, "bool": np.bool_}[self.label_type]
+        )
+
+    @property
+    def n_out(self) -> int:
+        """Number of classes, or of outputs."""
+        return len(self.labels) if self.task == "classification" else len(self.center)
+
+    def transform(self, y: Any) -> np.ndarray:
+        """Codes (n,) as int32, or standardised outputs (n, n_out) as float32.
+
+        Raises
+        ------
+        InputError
+            If a label was never seen, or a target is missing or infinite; the row is named.
+        """
+        if self.task == "classification":
+            return self._codes(y)
+        values, _ = _as_outputs(y)
+        if values.shape[1] != self.n_out:
+            raise InputError(
+                f"the target has {values.shape[1]} columns", f"give {self.n_out}, as in training", "target"
+            )
+        limit = np.finfo(np.float32).max
+        with np.errstate(over="ignore"):
+            return np.clip((values - self.center) / self.scale, -limit, limit).astype(np.float32)
+
+    def inverse(self, output: np.ndarray) -> np.ndarray:
+        """Labels (n,) of class codes (n,); or outputs (n, n_out) in their units as float64, (n,) if they came so."""
+        if self.task == "classification":
+            return self.classes[np.asarray(output)]
+        values = np.asarray(output, np.float64).reshape(len(output), self.n_out) * self.scale + self.center
+        return values[:, 0] if self.is_flat else values
+
+    def _codes(self, y: Any) -> np.ndarray:
+        given = _as_labels(y)
+        series = _match_type(given, self.label_type)
+        if self.label_type == "str":
+            codes = series.cast(pl.Enum(self.labels), strict=False).to_physical()
+        else:
+            codes = series.replace_strict(
+                pl.Series(self.labels), range(self.n_out), default=None, return_dtype=pl.Int32
+            )
+        unknown = codes.is_null()
+        if unknown.any():
+            row = unknown.arg_true()[0]
+            known = ", ".join(map(str, self.labels[:10])) + (", ..." if self.n_out > 10 else "")
+            raise InputError(
+                f"the label {given[row]!r} was not among the classes in training",
+                f"use one of {known}",
+                f"target, row {row + 1}",
+            )
+        return codes.to_numpy().astype(np.int32)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict of strings, numbers and lists."""
+        return asdict(self) | {"labels": list(self.labels), "center": list(self.center), "scale": list(self.scale)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "TargetEncoder":
+        """The encoder that `to_json` wrote."""
+        return cls(**_lists_as_tuples(data))
+
+
+def _as_labels(y: Any) -> pl.Series:
+    series = y if isinstance(y, pl.Series) else _series_of(np.asarray(y))
+    if is_text(series):
+        series = series.cast(pl.String)
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+    if series.null_count():
+        row = series.is_null().arg_true()[0] + 1
+        raise InputError("the target is missing", "fill it in, or leave the row out", f"target, row {row}")
+    return series
+
+
+def _series_of(values: np.ndarray) -> pl.Series:
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise InputError(f"the labels have shape {values.shape}", "give one label for each row: (n,)", "target")
+    try:
+        return pl.Series("target", values.tolist() if values.dtype == object else values)
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise InputError("the labels are of mixed types", "give all as text, or all as numbers", "target") from error
+
+
+def _label_type(series: pl.Series) -> LabelType:
+    if series.dtype == pl.Boolean:
+        return "bool"
+    if series.dtype.is_integer():
+        return "int"
+    if series.dtype.is_float():
+        return "float"
+    if series.dtype == pl.String:
+        return "str"
+    raise InputError(f"labels of type {series.dtype} cannot be learned", "give text, numbers or booleans", "target")
+
+
+def _match_type(series: pl.Series, label_type: LabelType) -> pl.Series:
+    """Labels in the type they had in training: a second file may hold 1 where the first had "1" among text."""
+    if label_type == "str":
+        return series if series.dtype == pl.String else as_text(series)
+    if series.dtype == pl.String:
+        if label_type == "bool":
+            return series.str.to_lowercase().replace_strict(["true", "false"], [True, False], default=None)
+        return series.cast(pl.Float64, strict=False)
+    return series
+
+
+def _as_outputs(y: Any) -> tuple[np.ndarray, bool]:
+    """Targets as float64 (n, n_out), and whether they came as (n,)."""
+    values = np.asarray(as_numbers(y).to_numpy() if isinstance(y, pl.Series) else y, dtype=np.float64)
+    is_flat = values.ndim == 1
+    values = values[:, None] if is_flat else values
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        row = int(finite.argmin()) + 1
+        raise InputError("the target is missing or infinite", "correct it, or leave the row out", f"target, row {row}")
+    return values, is_flat

@@ -1,0 +1,614 @@
+"""scikit-learn estimators: shells around `axonic.recipe`.
+
+Data in, in the ways of scikit-learn: arrays or any data frame, NaN for a missing value. Numbers are standardised and
+missing ones replaced by the median with an indicator column; data frames may also hold text, categories, booleans and
+dates, which are encoded as the command line does.
+
+Rows that are equal in inputs and target are merged into one that weighs as much, and rows are put in an order of their
+own before anything random happens: a row given twice is a row of weight two, to the last bit, the order of the rows
+does not matter, and no row stands in training and validation at once. With `shuffle=False` rows are taken as they come.
+"""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_sample_weight,
+    check_array,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from axonic import recipe, storage
+from axonic.data.batches import Rows, Split, split_rows
+from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.tables import infer_columns
+from axonic.errors import InputError
+from axonic.model import Model
+from axonic.types import Finding
+
+MIN_ROWS_TO_HOLD_OUT = 10
+
+
+class _FeedForward(BaseEstimator):
+    """What the classifier and the regressor share."""
+
+    _task: str
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(64, 64),
+        activation="relu",
+        optimizer="momentum",
+        learning_rate="auto",
+        batch_size=32,
+        epochs="auto",
+        loss="auto",
+        init="auto",
+        l2=0.0,
+        l1=0.0,
+        dropout=0.0,
+        standardize=True,
+        shuffle=True,
+        early_stopping=True,
+        validation_fraction=0.15,
+        warm_start=False,
+        random_state=0,
+        verbose=0,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.loss = loss
+        self.init = init
+        self.l2 = l2
+        self.l1 = l1
+        self.dropout = dropout
+        self.standardize = standardize
+        self.shuffle = shuffle
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, sample_weight=None, validation_data=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : (n, n_features) array, or a data frame; NaN is a missing value.
+        y : (n,) classes or numbers, or (n, n_targets) numbers.
+        sample_weight : (n,) weights, not negative; None weighs all rows alike. Their scale does not matter.
+        validation_data : (X, y) or (X, y, sample_weight) to hold out instead of a share of X.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError (a ValueError) : a parameter or the data can't work; the message says how to mend it.
+        """
+        settings = self._settings()
+        seed = settings.seed
+        X, y, weight = self._validated(X, y, sample_weight, reset=not self._goes_on())
+        if not self._goes_on():
+            self._encode_target(y, weight)
+        X, y, weight = self._merged(X, self._target_codes(y), weight)
+        parts = self._split(y, seed, held_out=validation_data is None)
+        if not self._goes_on():
+            self._encode_inputs(X, parts.train, weight)
+        rows = self._rows(X, y, weight, parts.train)
+        if validation_data is not None:
+            rows, parts = self._with_validation(rows, validation_data)
+
+        loss, n_out = recipe.pair(settings, self._task, len(self._classes()), self._n_targets())
+        network = settings.network(n_out)
+        start = self.model_.params if self._goes_on() else None
+        watcher = _Printer() if self.verbose else None
+        fitted = recipe.fit(rows, parts, settings, network, loss, params=start, watcher=watcher)
+        self._take(fitted)
+        return self
+
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """Go on training for one pass over these rows.
+
+        The first call settles the encoders and, with `learning_rate="auto"`, the rate, both from its rows alone;
+        nothing is held out.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in `fit`.
+        classes : all classes that will ever be seen; needed in the first call of a classifier. Regressors ignore it.
+
+        Returns
+        -------
+        self
+        """
+        settings = self._settings()
+        first = not hasattr(self, "_state")
+        X, y, weight = self._validated(X, y, sample_weight, reset=first)
+        if first:
+            self._encode_target(y if classes is None else np.unique(classes), None if classes is not None else weight)
+        X, y, weight = self._merged(X, self._target_codes(y), weight)
+        parts = Split(np.arange(len(y)), np.empty(0, np.int64), np.empty(0, np.int64))
+        if first:
+            self._encode_inputs(X, parts.train, weight)
+        rows = self._rows(X, y, weight, parts.train)
+        loss, n_out = recipe.pair(settings, self._task, len(self._classes()), self._n_targets())
+        network = settings.network(n_out)
+        fitted = recipe.go_on(rows, parts, settings, network, loss, None if first else (self._state, self._rule))
+        before = None if first else (self.history_, self.notebook_)
+        self._take(fitted)
+        if before is not None:
+            self.history_ = {name: np.concatenate([before[0][name], column]) for name, column in self.history_.items()}
+            self.history_["epoch"] = np.arange(1, len(self.history_["epoch"]) + 1)
+            self.notebook_ = before[1] + self.notebook_
+            self.n_iter_ = len(self.history_["epoch"])
+        return self
+
+    def save(self, path):
+        """Write a model file that `axonic.load` reads back: weights, encoders, parameters and history, no pickle.
+
+        Raises
+        ------
+        InputError : the file can't be written.
+        """
+        check_is_fitted(self)
+        info = {
+            "estimator": type(self).__name__,
+            "params": {name: value for name, value in self.get_params().items() if _is_plain(value)},
+            "fitted": {
+                "n_features_in_": self.n_features_in_,
+                "feature_names_in_": getattr(self, "feature_names_in_", None),
+                "learning_rate_": self.learning_rate_,
+                "n_iter_": self.n_iter_,
+                "history_": self.history_,
+                "findings_": [finding._asdict() for finding in self.findings_],
+                "notebook_": self.notebook_,
+            },
+        }
+        storage.save_model(self.model_, Path(path), **info)
+
+    def _settings(self) -> recipe.Settings:
+        fraction = self.validation_fraction
+        if not (isinstance(fraction, int | float | np.number) and 0 < fraction < 1):
+            raise InputError(f"validation_fraction = {fraction!r} is impossible", "give a number between 0 and 1")
+        return recipe.Settings(
+            hidden_layer_sizes=_as_tuple(self.hidden_layer_sizes),
+            activation=self.activation if isinstance(self.activation, str) else tuple(self.activation),
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            loss=self.loss,
+            init=self.init,
+            l2=self.l2,
+            l1=self.l1,
+            dropout=self.dropout,
+            shuffle=self.shuffle,
+            early_stopping=self.early_stopping,
+            seed=_seed(self.random_state),
+        )
+
+    def _goes_on(self) -> bool:
+        return bool(self.warm_start) and hasattr(self, "model_")
+
+    def _validated(self, X, y, sample_weight, *, reset):
+        """Inputs as a frame (mixed columns) or a float64 array, targets as an array, weights that are not 0."""
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
+            )
+        X = self._inputs(X, reset=reset)
+        y = self._targets(y)
+        if len(y) != len(X):
+            raise ValueError(f"X and y have different lengths: {len(X)} and {len(y)} rows; give one target a row")
+        weight = np.ones(len(y)) if sample_weight is None else None
+        if weight is None:
+            weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+            kept = np.flatnonzero(weight > 0)
+            if len(kept) == 0:
+                raise InputError("every sample_weight is 0", "give some rows a positive weight")
+            X, y, weight = X[kept], y[kept], weight[kept]
+        if len(y) < 2:
+            raise InputError("1 sample (n_samples=1) is too few to train on", "give at least 2 rows")
+        return X, y, weight
+
+    def _inputs(self, X, *, reset):
+        frame = _mixed_frame(X)
+        if frame is None:
+            return validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+        _check_feature_names(self, X, reset=reset)
+        if reset:
+            self.n_features_in_ = frame.width
+        return frame
+
+    def _merged(self, X, y, weight):
+        """Equal rows as one, in an order that depends on their content alone; see the module."""
+        if not self.shuffle:
+            return X, y, weight
+        frame = X if isinstance(X, pl.DataFrame) else pl.from_numpy(np.asarray(X, np.float64))
+        target = pl.from_numpy(y.reshape(len(y), -1), schema=[f"target {i}" for i in range(y[:1].size)])
+        hashes = pl.concat([frame, target], how="horizontal").hash_rows(seed=0).to_numpy()
+        _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+        return X[first], y[first], np.bincount(inverse, weights=weight)
+
+    def _split(self, y, seed, *, held_out) -> Split:
+        share = self.validation_fraction if held_out and self.early_stopping and len(y) >= MIN_ROWS_TO_HOLD_OUT else 0.0
+        classes = y if self._task == "classification" else None
+        return split_rows(len(y), seed, valid=share, test=0.0, classes=classes, purpose="validation")
+
+    def _encode_inputs(self, X, train, weight):
+        if isinstance(X, pl.DataFrame):
+            self._encoder = TableEncoder.fit(
+                X, infer_columns(X), rows=train, standardize=self.standardize, weight=weight
+            )
+        else:
+            self._encoder = TableEncoder.from_array(X, rows=train, standardize=self.standardize, weight=weight)
+
+    def _rows(self, X, y, weight, train) -> Rows:
+        return Rows(self._encoder.transform(X), y, (weight / weight[train].mean()).astype(np.float32))
+
+    def _with_validation(self, rows, validation_data):
+        if not (isinstance(validation_data, tuple | list) and len(validation_data) in (2, 3)):
+            raise InputError("validation_data is not (X, y)", "give (X, y) or (X, y, sample_weight)")
+        X, y, *weight = validation_data
+        X, y, weight = self._validated(X, y, weight[0] if weight else None, reset=False)
+        held = Rows(self._encoder.transform(X), self._target_codes(y), (weight / weight.mean()).astype(np.float32))
+        both = Rows(*(np.concatenate(pair) for pair in zip(rows, held, strict=True)))
+        n = len(rows.y)
+        return both, Split(np.arange(n), np.arange(n, len(both.y)), np.empty(0, np.int64))
+
+    def _take(self, fitted: recipe.Fit) -> None:
+        self.model_ = Model(fitted.network, fitted.loss, fitted.params, self._encoder, self._target)
+        self.learning_rate_ = float(fitted.optimizer.learning_rate)
+        self.n_iter_ = fitted.n_epochs
+        self.history_ = fitted.history_columns
+        self.notebook_ = fitted.stages
+        self.findings_ = fitted.findings
+        self._state, self._rule = fitted.state, fitted.optimizer
+        for finding in fitted.findings:
+            warnings.warn(f"{finding.cause} {finding.remedy}", ConvergenceWarning, stacklevel=3)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = False
+        return tags
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if callable(getattr(self.optimizer, "update", None)):
+            raise InputError("an optax transformation can't be pickled", "use a rule by name, or save() the model")
+        return state
+
+    # what differs between classes and numbers
+
+    def _targets(self, y) -> np.ndarray:
+        raise NotImplementedError
+
+    def _encode_target(self, y, weight) -> None:
+        raise NotImplementedError
+
+    def _target_codes(self, y) -> np.ndarray:
+        raise NotImplementedError
+
+    def _classes(self):
+        return ()
+
+    def _n_targets(self) -> int:
+        return 1
+
+
+_PARAMETERS = """
+    Parameters
+    ----------
+    hidden_layer_sizes : units of each hidden layer, a tuple of whole numbers; () is a linear model. Default (64, 64).
+    activation : of the hidden layers: one name, or one for each ("identity", "sigmoid", "tanh", "relu", "leaky_relu",
+        "elu", "selu", "gelu", "silu", "softplus", "softmax"). Default "relu".
+    optimizer : the learning rule: a name (`axonic.optimizers.names()`), a rule such as
+        `axonic.optimizers.Momentum(momentum=0.95)`, or an optax transformation. Default "momentum".
+    learning_rate : a positive number, or "auto" to find it by a sweep. Default "auto".
+    batch_size : rows of a batch; rules such as "gd" take all rows at every step. Default 32.
+    epochs : passes over the data, at most; "auto" trains until the loss has been flat for a fifth of them. Default
+        "auto".
+    loss : {losses}
+    init : initial weights: "auto" follows the activation; "he_normal", "he_uniform", "glorot_normal",
+        "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros". Default "auto".
+    l2, l1 : penalties l2/2 sum w^2 and l1 sum |w| on weights, never on biases, added to the mean loss. Default 0.
+    dropout : share of the hidden units dropped while training, from 0 to below 1. Default 0.
+    standardize : whether inputs are brought to mean 0 and deviation 1. Default True.
+    shuffle : whether rows are shuffled for every epoch; see the module. Default True.
+    early_stopping : whether validation rows are held out (if there are 10 rows or more), training ends when their
+        loss is flat, and the weights of the best epoch are kept. Otherwise all rows train and the last weights are
+        kept; `epochs="auto"` then watches the training loss. Default True.
+    validation_fraction : share of the rows held out, between 0 and 1. Default 0.15.
+    {specific}warm_start : whether `fit` goes on from the weights and encoders of the `fit` before. Default False.
+    random_state : a whole number, a `numpy.random.RandomState` or None. Default 0.
+    verbose : 1 prints progress. Default 0.
+
+    Attributes
+    ----------
+    {attributes}n_features_in_, feature_names_in_ : as in scikit-learn.
+    learning_rate_ : the rate of the long run.
+    n_iter_ : epochs run.
+    history_ : dict of arrays, one value an epoch: epoch, train_loss, valid_loss, test_loss (NaN here), learning_rate.
+    notebook_ : the stages of the fit with their evidence and decision.
+    findings_ : what is worth telling, a list of `axonic.types.Finding`.
+    model_ : the trained `axonic.model.Model`.
+"""
+
+
+def _document(cls, **parts: str):
+    cls.__doc__ = cls.__doc__.rstrip() + "\n" + _PARAMETERS.format(**parts)
+    return cls
+
+
+class FeedForwardClassifier(ClassifierMixin, _FeedForward):
+    """A feed-forward network for classes, trained by its own backpropagation in one compiled loop.
+
+    Two classes take one sigmoid output with cross-entropy, more take a softmax with the log-likelihood.
+
+    >>> from sklearn.datasets import load_iris
+    >>> from axonic import FeedForwardClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> FeedForwardClassifier().fit(X, y).score(X, y) > 0.9
+    True
+    """
+
+    _task = "classification"
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(64, 64),
+        activation="relu",
+        optimizer="momentum",
+        learning_rate="auto",
+        batch_size=32,
+        epochs="auto",
+        loss="auto",
+        init="auto",
+        l2=0.0,
+        l1=0.0,
+        dropout=0.0,
+        class_weight=None,
+        standardize=True,
+        shuffle=True,
+        early_stopping=True,
+        validation_fraction=0.15,
+        warm_start=False,
+        random_state=0,
+        verbose=0,
+    ):
+        super().__init__(
+            hidden_layer_sizes,
+            activation,
+            optimizer,
+            learning_rate,
+            batch_size,
+            epochs,
+            loss,
+            init,
+            l2,
+            l1,
+            dropout,
+            standardize,
+            shuffle,
+            early_stopping,
+            validation_fraction,
+            warm_start,
+            random_state,
+            verbose,
+        )
+        self.class_weight = class_weight
+
+    def predict(self, X):
+        """The most probable class of each row, shape (n,)."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Probabilities of the classes in the order of `classes_`, shape (n, n_classes), rows summing to 1."""
+        check_is_fitted(self)
+        return self.model_.predict_proba(self._inputs(X, reset=False))
+
+    def _targets(self, y):
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        return y
+
+    def _encode_target(self, y, weight):
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            trimmed = " after trimming by sample_weight" if weight is not None else ""
+            raise InputError(f"only one class{trimmed}: {self.classes_[0]!r}", "give rows of at least two classes")
+        self._target = TargetEncoder.fit(self.classes_, "classification")
+
+    def _target_codes(self, y):
+        codes = np.searchsorted(self.classes_, y)
+        codes = np.minimum(codes, len(self.classes_) - 1)
+        unknown = self.classes_[codes] != y
+        if np.any(unknown):
+            raise InputError(
+                f"unknown class {y[unknown][0]!r}", f"use those of the first fit: {', '.join(map(str, self.classes_))}"
+            )
+        return codes.astype(np.int32)
+
+    def _rows(self, X, y, weight, train):
+        if self.class_weight is not None:
+            weight = weight * self._class_factors(y, weight)
+        return super()._rows(X, y, weight, train)
+
+    def _class_factors(self, y, weight):
+        """The factor of each row from `class_weight`, a class's rows counted by their weight."""
+        if isinstance(self.class_weight, str):
+            if self.class_weight != "balanced":
+                raise InputError(f"class_weight = {self.class_weight!r} is impossible", "give 'balanced' or a dict")
+            totals = np.bincount(y, weights=weight, minlength=len(self.classes_))
+            return (weight.sum() / (np.count_nonzero(totals) * np.maximum(totals, 1e-300)))[y]
+        return compute_sample_weight(self.class_weight, self.classes_[y])
+
+    def _classes(self):
+        return self.classes_
+
+
+class FeedForwardRegressor(RegressorMixin, _FeedForward):
+    """A feed-forward network for numbers, one or several targets, trained by its own backpropagation in one compiled
+    loop on the squared error of the standardised target.
+
+    >>> from sklearn.datasets import load_diabetes
+    >>> from axonic import FeedForwardRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> FeedForwardRegressor().fit(X, y).score(X, y) > 0.4
+    True
+    """
+
+    _task = "regression"
+
+    def predict(self, X):
+        """Predicted numbers, shape (n,) or (n, n_targets) as the target was."""
+        check_is_fitted(self)
+        return self.model_.predict(self._inputs(X, reset=False))
+
+    def _targets(self, y):
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return y
+
+    def _encode_target(self, y, weight):
+        self._target = TargetEncoder.fit(y, "regression", weight=weight)
+
+    def _target_codes(self, y):
+        return self._target.transform(y)
+
+    def _n_targets(self):
+        return self._target.n_targets
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+_document(
+    FeedForwardClassifier,
+    losses='"auto"; "cross_entropy" (two classes, sigmoid), "log_likelihood" (softmax), "mse" (squared error behind\n'
+    "        the same output, for comparison: it learns slowly from saturated units); or a loss of `axonic.losses`.",
+    specific='class_weight : None, "balanced", or a dict from class to weight. Default None.\n    ',
+    attributes="classes_ : the classes, sorted.\n    ",
+)
+_document(
+    FeedForwardRegressor,
+    losses='"auto" or "squared_error" (half the squared error); or a loss of `axonic.losses`. Default "auto".',
+    specific="",
+    attributes="",
+)
+
+ESTIMATORS = {cls.__name__: cls for cls in (FeedForwardClassifier, FeedForwardRegressor)}
+
+
+def load(path):
+    """A fitted estimator from a file written by `save`, from a model file or from a run directory of the command line.
+
+    What the command line trained predicts from data frames with the columns of its table.
+
+    Parameters
+    ----------
+    path : a model file or a run directory.
+
+    Raises
+    ------
+    InputError : there is none, or the file is damaged.
+    """
+    model = storage.load_model(path)
+    default = "FeedForwardClassifier" if model.task == "classification" else "FeedForwardRegressor"
+    try:
+        estimator = ESTIMATORS[model.info.get("estimator", default)](**_tuples(model.info.get("params", {})))
+        fitted = dict(model.info.get("fitted", {}))
+        for name, value in fitted.items():
+            if value is not None:
+                setattr(estimator, name, _restored(name, value))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise storage.damaged(Path(path), f"{type(error).__name__}: {error}") from error
+    estimator.model_, estimator._encoder, estimator._target = model, model.encoder, model.target
+    if model.task == "classification":
+        estimator.classes_ = np.asarray(model.target.classes)
+    return estimator
+
+
+def _restored(name: str, value: Any) -> Any:
+    if name == "history_":
+        return {column: np.asarray(values, float if column != "epoch" else int) for column, values in value.items()}
+    if name == "findings_":
+        return [Finding(**finding) for finding in value]
+    if name == "feature_names_in_":
+        return np.asarray(value, object)
+    return value
+
+
+def _tuples(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in params.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, str | int | float | np.number)
+
+
+def _as_tuple(sizes: Any) -> tuple:
+    try:
+        return tuple(sizes)
+    except TypeError:
+        return (sizes,)
+
+
+def _seed(random_state: Any) -> int:
+    if isinstance(random_state, int | np.integer) and random_state >= 0:
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _mixed_frame(X: Any) -> pl.DataFrame | None:
+    """X as a polars frame if it is a data frame with a column that is no number; None for everything else."""
+    if isinstance(X, np.ndarray) or not hasattr(X, "columns"):
+        return None
+    try:
+        frame = nw.from_native(X, eager_only=True)
+    except TypeError:
+        return None
+    numeric = all(dtype.is_numeric() or dtype == nw.Boolean for dtype in frame.schema.values())
+    return None if numeric else frame.to_polars()
+
+
+class _Printer(recipe.Watcher):
+    """Progress as plain lines."""
+
+    def stage(self, stage):
+        print(f"{stage['stage']}: {stage['decision']} ({stage['reason']})")
+
+    def progress(self, history, n_epochs, stop):
+        if len(history):
+            train, valid = history[-1][:2]
+            print(f"epoch {n_epochs}: train_loss {train:.4f}" + ("" if np.isnan(valid) else f" valid_loss {valid:.4f}"))
+        return False

@@ -1,0 +1,144 @@
+"""The objective: gradient, products with the Hessian and Gauss-Newton matrix, weights, penalties, blocks, trace."""
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from axonic import layers, losses
+from axonic.objective import Objective
+from axonic.types import Batch
+from tests.oracles import assert_close, central_gradient, random_like, to64
+
+KEY = np.array([3, 4], np.uint32)
+NETWORKS = {
+    "tanh": layers.chain(layers.dense(4, "tanh"), layers.dense(3)),
+    "relu-dropout": layers.chain(layers.dense(6, "relu"), layers.dropout(0.3), layers.dense(4, "gelu"), layers.dense(3)),
+    "linear": layers.chain(layers.dense(3)),
+}
+LOSSES = {
+    "squared_error": losses.squared_error,
+    "cross_entropy": losses.cross_entropy,
+    "log_likelihood": losses.log_likelihood,
+    "mse-softmax": losses.mse("softmax"),
+}
+
+
+def build(network, loss, n=7, l2=0.1, l1=0.05, key=KEY):
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda p: p + 0.2 * rng.standard_normal(p.shape), network.init(rng, 2))
+    x, y = rng.standard_normal((n, 2)), rng.random((n, 3))
+    weight = np.where(np.arange(n) == 2, 0.0, rng.uniform(0.5, 2.0, n))
+    params, batch = to64((params, Batch(x, y / y.sum(axis=1, keepdims=True), weight)))
+    return Objective(network, loss, batch, l2, l1, key), params
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("network", NETWORKS)
+class TestDerivatives:
+    def test_gradient_equals_grad_and_central_differences(self, network, loss):
+        objective, params = build(NETWORKS[network], LOSSES[loss])
+        total = jax.jit(lambda p: Objective.value(objective, p).total)
+        value, grads = objective.value_and_grad(params)
+        with_key = jax.grad(lambda p: objective.value_and_grad(p)[0].total)(params)
+        assert_close(grads, with_key)
+        assert_close(value.total, total(params))
+        assert_close(grads, central_gradient(total, params), rtol=1e-6, atol=1e-7)
+
+    def test_jvp_of_the_gradient_equals_the_hessian(self, network, loss):
+        objective, params = build(NETWORKS[network], LOSSES[loss], l1=0.0)
+        flat, unflatten = jax.flatten_util.ravel_pytree(params)
+        hessian = jax.hessian(lambda p: objective.value(unflatten(p)).total)(flat)
+        v = random_like(np.random.default_rng(1), params)
+        product = jax.flatten_util.ravel_pytree(objective.hvp(params, v))[0]
+        np.testing.assert_allclose(product, hessian @ jax.flatten_util.ravel_pytree(v)[0], rtol=1e-10, atol=1e-11)
+
+    def test_gauss_newton_product_equals_the_matrix(self, network, loss):
+        objective, params = build(NETWORKS[network], LOSSES[loss], l1=0.0)
+        flat, unflatten = jax.flatten_util.ravel_pytree(params)
+        batch, n = objective.batch, float(np.sum(objective.batch.weight > 0))
+        outputs = lambda p: objective.network.forward(unflatten(p), batch.x, KEY)[0]  # noqa: E731
+        jacobian = jax.jacobian(outputs)(flat)
+        one = lambda z, y: objective.loss.value(z[None], y[None])[0]  # noqa: E731
+        h = jax.vmap(jax.hessian(one))(outputs(flat), batch.y) * (batch.weight / n)[:, None, None]
+        matrix = jnp.einsum("nip,nij,njq->pq", jacobian, h, jacobian)
+        decay = jax.flatten_util.ravel_pytree(
+            jax.tree.map(lambda p, d: jnp.full(p.shape, 0.1 * d), params, objective.network.decayed(params))
+        )[0]
+        v = random_like(np.random.default_rng(1), params)
+        flat_v = jax.flatten_util.ravel_pytree(v)[0]
+        product = jax.flatten_util.ravel_pytree(objective.gnvp(params, v))[0]
+        np.testing.assert_allclose(product, matrix @ flat_v + decay * flat_v, rtol=1e-10, atol=1e-11)
+
+    def test_trace_gives_the_gradients(self, network, loss):
+        """dL/dw = a_before^T delta and dL/db = sum of delta, layer by layer, from the trace alone."""
+        objective, params = build(NETWORKS[network], LOSSES[loss], l2=0.0, l1=0.0, key=None)
+        _, grads = objective.value_and_grad(params)
+        before = objective.batch.x
+        for trace, grad in zip(objective.trace(params), grads, strict=True):
+            if trace is None:
+                continue
+            assert_close(grad.w, before.T @ trace.delta)
+            assert_close(grad.b, trace.delta.sum(axis=0))
+            before = trace.a
+
+
+@pytest.mark.usefixtures("float64")
+def test_value_by_hand():
+    """One unit w = 2, b = 1 on x = 1, 3 with y = 2, 2 and weights 1, 3: errors 1 and 5, so (1/2 + 3 25/2) / 2 = 19;
+    penalties .1/2 4 + .5 2 = 1.2 act on w alone."""
+    network = layers.chain(layers.dense(1))
+    params = (layers.DenseParams(jnp.array([[2.0]]), jnp.array([1.0])),)
+    batch = Batch(jnp.array([[1.0], [3.0]]), jnp.array([[2.0], [2.0]]), jnp.array([1.0, 3.0]))
+    objective = Objective(network, losses.squared_error, batch, 0.1, 0.5)
+    value, grads = objective.value_and_grad(params)
+    np.testing.assert_allclose([value.loss, value.penalty], [19.0, 1.2], rtol=1e-12)
+    np.testing.assert_allclose(grads[0].w, [[(1 * 1 + 3 * 5 * 3) / 2 + 0.1 * 2 + 0.5]], rtol=1e-12)
+    np.testing.assert_allclose(grads[0].b, [(1 + 15) / 2], rtol=1e-12)
+
+
+@pytest.mark.usefixtures("float64")
+def test_padding_counts_for_nothing_even_if_it_holds_nan():
+    objective, params = build(NETWORKS["tanh"], losses.log_likelihood)
+    x = jnp.concatenate([objective.batch.x, jnp.full((3, 2), 1e30)])
+    y = jnp.concatenate([objective.batch.y, jnp.full((3, 3), jnp.nan)])
+    padded = Objective(
+        objective.network, objective.loss, Batch(x, y, jnp.pad(objective.batch.weight, (0, 3))), 0.1, 0.05, None
+    )
+    plain = Objective(objective.network, objective.loss, objective.batch, 0.1, 0.05, None)
+    assert_close(padded.value_and_grad(params), plain.value_and_grad(params))
+
+
+@pytest.mark.usefixtures("float64")
+def test_weight_two_is_the_row_twice():
+    objective, params = build(NETWORKS["tanh"], losses.squared_error, key=None)
+    x, y, _ = objective.batch
+    twice = Batch(x[jnp.array([0, 0, 1])], y[jnp.array([0, 0, 1])], jnp.ones(3))
+    weighted = Batch(x[:2], y[:2], jnp.array([2.0, 1.0]) / 1.5)
+    args = (objective.network, objective.loss)
+    assert_close(
+        Objective(*args, weighted, 0.1).value_and_grad(params), Objective(*args, twice, 0.1).value_and_grad(params)
+    )
+
+
+@pytest.mark.usefixtures("float64")
+def test_blocks_are_one_batch():
+    """Rows in blocks, the last ones partly or wholly empty, give what they give in one piece."""
+    objective, params = build(NETWORKS["tanh"], losses.log_likelihood, key=None)
+    v = random_like(np.random.default_rng(1), params)
+    pad = lambda a: jnp.pad(a, [(0, 9), *[(0, 0)] * (a.ndim - 1)]).reshape(4, 4, *a.shape[1:])  # noqa: E731
+    blocks = Objective(objective.network, objective.loss, Batch(*(pad(a) for a in objective.batch)), 0.1, 0.05)
+    assert_close(blocks.value(params), objective.value(params))
+    assert_close(blocks.value_and_grad(params), objective.value_and_grad(params))
+    assert_close(blocks.hvp(params, v), objective.hvp(params, v))
+    assert_close(blocks.gnvp(params, v), objective.gnvp(params, v))
+
+
+def test_types_are_kept():
+    network = NETWORKS["relu-dropout"]
+    params = jax.tree.map(jnp.asarray, network.init(np.random.default_rng(0), 2))
+    batch = Batch(jnp.ones((4, 2)), jnp.array([0, 1, 2, 0]), jnp.ones(4))
+    value, grads = Objective(network, losses.log_likelihood, batch, 0.1, 0.1, KEY).value_and_grad(params)
+    assert {a.dtype for a in jax.tree.leaves((value, grads))} == {jnp.dtype("float32")}
