@@ -1,6 +1,9 @@
 """Independent references: automatic differentiation, central differences, and helpers on trees."""
 
+import contextlib
+
 import jax
+import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 
@@ -42,3 +45,19 @@ def dot(a, b):
 def random_like(rng, tree):
     """A tree of standard normal float64 arrays of the same shapes."""
     return jax.tree.map(lambda a: jnp.asarray(rng.standard_normal(np.shape(a))), tree)
+
+
+@contextlib.contextmanager
+def compilations():
+    """A list that grows by one for each program compiled inside."""
+    compiled = []
+
+    def listen(event, duration, **kwargs):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(kwargs.get("fun_name"))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)

@@ -59,22 +59,38 @@ def fit(
 
     Parameters
     ----------
-    data : The table: .csv, .tsv, .parquet or .arrow.
-    target : The column to predict.
-    task : What the target asks for; inferred unless given.
-    out : The run directory (default: runs/NAME-N). An earlier run there is replaced.
-    test : A table of test rows, instead of holding out a share of DATA.
-    test_size : Share of the rows held out for the test scores.
-    hidden : Units of the hidden layers, separated by commas; "none" for a linear model.
-    activation : One name, or one for each hidden layer: relu, tanh, sigmoid, gelu, elu, ...
-    optimizer : The learning rule: gd, sgd, momentum, nesterov, adam.
-    learning_rate : A positive number, or auto to find it by a sweep.
-    batch_size : Rows of a batch.
-    epochs : Passes over the data at most, or auto to stop when the loss is flat.
-    l2 : Penalty l2/2 sum w^2 on the weights.
-    l1 : Penalty l1 sum |w| on the weights.
-    dropout : Share of the hidden units dropped while training.
-    seed : Seed of everything random.
+    data
+        The table: .csv, .tsv, .parquet or .arrow.
+    target
+        The column to predict.
+    task
+        What the target asks for; inferred unless given.
+    out
+        The run directory (default: runs/NAME-N). An earlier run there is replaced.
+    test
+        A table of test rows, instead of holding out a share of DATA.
+    test_size
+        Share of the rows held out for the test scores.
+    hidden
+        Units of the hidden layers, separated by commas; "none" for a linear model.
+    activation
+        One name, or one for each hidden layer: relu, tanh, sigmoid, gelu, elu, ...
+    optimizer
+        The learning rule: gd, sgd, momentum, nesterov, adam.
+    learning_rate
+        A positive number, or auto to find it by a sweep.
+    batch_size
+        Rows of a batch.
+    epochs
+        Passes over the data at most, or auto to stop when the loss is flat.
+    l2
+        Penalty l2/2 sum w^2 on the weights.
+    l1
+        Penalty l1 sum |w| on the weights.
+    dropout
+        Share of the hidden units dropped while training.
+    seed
+        Seed of everything random.
     """
     from axonic import recipe, runs
 
@@ -116,10 +132,14 @@ def predict(
 
     Parameters
     ----------
-    run : A run directory or model file.
-    data : A table with the columns of the training table; others are ignored.
-    out : Where to write: .csv, .tsv, .parquet or .arrow (default: CSV on standard output).
-    proba : Add the probability of each class.
+    run
+        A run directory or model file.
+    data
+        A table with the columns of the training table; others are ignored.
+    out
+        Where to write: .csv, .tsv, .parquet or .arrow (default: CSV on standard output).
+    proba
+        Add the probability of each class.
     """
     from axonic import runs
 
@@ -144,8 +164,10 @@ def evaluate(run: Path, data: Path, /, *, json: Json = False) -> int:
 
     Parameters
     ----------
-    run : A run directory or model file.
-    data : A table with the columns of the training table, the target included.
+    run
+        A run directory or model file.
+    data
+        A table with the columns of the training table, the target included.
     """
     from axonic import runs
 
@@ -178,9 +200,12 @@ def check(
 
     Parameters
     ----------
-    data : The table: .csv, .tsv, .parquet or .arrow.
-    target : The column to predict.
-    task : What the target asks for; inferred unless given.
+    data
+        The table: .csv, .tsv, .parquet or .arrow.
+    target
+        The column to predict.
+    task
+        What the target asks for; inferred unless given.
     """
     from axonic.checks import check_table
     from axonic.data.tables import infer_schema, read_table
@@ -208,7 +233,8 @@ def demo(*, out: Path = Path("axonic-demo"), json: Json = False, quiet: Quiet = 
 
     Parameters
     ----------
-    out : The run directory. The table is copied there, so that predict and evaluate can be tried on it.
+    out
+        The run directory. The table is copied there, so that predict and evaluate can be tried on it.
     """
     from axonic import runs
     from axonic.storage import write

@@ -183,7 +183,7 @@ def train(
         state, history, n_closed = run(trial, tape, state, limits, whole=whole)  # returns before it has run,
         following = next(tapes)  # so the next tape is made meanwhile
         closed.append(np.asarray(history)[: int(n_closed)])
-        ended = bool(np.all(state.stopped))
+        ended = bool(np.asarray(state.stopped).all())
         if watch is not None and watch(Progress(state, cursor, closed[-1])):
             ended = True
         if ended:

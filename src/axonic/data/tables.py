@@ -145,7 +145,8 @@ def _names_beside(path: Path) -> list[str]:
 
 # --- delimited text ---
 
-Types = dict[str, type[pl.DataType]]
+Types = dict[str, Any]
+"""Column names with the polars types to read them in."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class _Layout:
 
     @property
     def as_text(self) -> Types:
-        return {name: pl.String for name in self.names}  # noqa: C420 (fromkeys is typed as if it gave None)
+        return dict.fromkeys(self.names, pl.String)
 
 
 @dataclass(frozen=True)
@@ -441,7 +442,7 @@ def _clean(text: pl.Series) -> pl.Series:
     return text.set(text.is_in(MISSING), None)
 
 
-def _parse_numbers(text: pl.Series, dtype: type[pl.DataType]) -> pl.Series | None:
+def _parse_numbers(text: pl.Series, dtype: Any) -> pl.Series | None:
     """Numbers of a text column, or None if one of its values is none."""
     for candidate in (lambda: text, lambda: _clean(text)):  # cleaning is rarely needed, and slow
         source = candidate()
@@ -470,7 +471,7 @@ class _Ladder:
     def __init__(self, name: str, decimal_comma: bool) -> None:
         self.name = name
         self.decimal_comma = decimal_comma
-        self.dtype: type[pl.DataType] = pl.Int64
+        self.dtype: Any = pl.Int64
         self.parts: list[pl.Series] = []
         self.has_numbers = False
         self.is_late_text = False
@@ -994,7 +995,7 @@ def _infer_column(series: pl.Series) -> Column:
     return Column(name, "ignored", f"{UNSUPPORTED}: {series.dtype}")
 
 
-def _kind_of(dtype: pl.DataType) -> Kind:
+def _kind_of(dtype: Any) -> Kind:
     if dtype == pl.Boolean:
         return "boolean"
     return "number" if dtype.is_numeric() else "date"

@@ -1,0 +1,627 @@
+"""Reading tables and inferring schemas: what a user gives, what a user is told."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+import palmerpenguins
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from axonic.data import tables
+from axonic.data.tables import (
+    Column,
+    Schema,
+    as_dates,
+    as_numbers,
+    infer_columns,
+    infer_schema,
+    missing,
+    narrow,
+    read_table,
+    target_values,
+    usable_rows,
+)
+from axonic.errors import InputError
+
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def written(folder: Path, content: str | bytes, name: str = "t.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def read(folder: Path, content: str | bytes, name: str = "t.csv") -> pl.DataFrame:
+    return read_table(written(folder, content, name))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 64)
+
+
+across_blocks = pytest.mark.usefixtures("small_blocks")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading what is right
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_text_and_missing_arrive_as_what_they_are(tmp_path):
+    frame = read(tmp_path, "n,x,s\n1,0.5,a\nNA,?,b c\n-3,1e-3,#N/A\n")
+    assert frame.rows() == [(1, 0.5, "a"), (None, None, "b c"), (-3, pytest.approx(1e-3), None)]
+    assert frame["x"].dtype == pl.Float32
+    assert frame["n"].dtype.is_integer()
+
+
+@pytest.mark.parametrize("token", ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "?", "#N/A", " ? "])
+def test_each_missing_token_is_missing_among_numbers_and_text(tmp_path, token):
+    frame = read(tmp_path, f"x,s,k\n1.5,a,0\n{token},{token},1\n2.5,b,2\n")
+    assert frame["x"].to_list() == [1.5, None, 2.5]
+    assert frame["s"].to_list() == ["a", None, "b"]
+
+
+def test_column_names_lose_blanks_and_byte_order_mark(tmp_path):
+    assert read(tmp_path, b"\xef\xbb\xbf a , b\n1,2\n").columns == ["a", "b"]
+
+
+def test_blanks_windows_line_ends_and_blank_lines_do_not_matter(tmp_path):
+    frame = read(tmp_path, "a,b\r\n 1 , x y \r\n\r\n2,z\r\n   \r\n\r\n")
+    assert frame.rows() == [(1, "x y"), (2, "z")]
+
+
+def test_quoted_fields_may_hold_separators_quotes_and_line_ends(tmp_path):
+    frame = read(tmp_path, 'a,b\n"x\ny, z",1\n"say ""hi""",2\n, "3"\n')
+    assert frame.rows() == [("x\ny, z", 1), ('say "hi"', 2), (None, 3)]
+
+
+def test_a_stray_quote_inside_a_field_is_text(tmp_path):
+    assert read(tmp_path, 'a,b\n5" pipe,1\n6 pipe,2\n')["a"].to_list() == ['5" pipe', "6 pipe"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", "a;b\n1.5;x,y\n2;z\n"),
+        ("t.csv", "a;b\n1,5;x,y\n2;z\n"),
+        ("t.csv", "a\tb\n1.5\tx,y\n2\tz\n"),
+        ("t.tsv", "a\tb\n1.5\tx,y\n2\tz\n"),
+        ("T.CSV", 'a,b\n1.5,"x,y"\n2,z\n'),
+    ],
+)
+def test_separators_and_decimal_commas(tmp_path, name, content):
+    assert read(tmp_path, content, name).rows() == [(1.5, "x,y"), (2.0, "z")]
+
+
+def test_a_number_with_a_fraction_late_in_a_column_of_whole_numbers(tmp_path):
+    frame = read(tmp_path, "x\n" + "".join(f"{i}\n" for i in range(30_000)) + "0.5\n")
+    assert frame["x"].dtype.is_float()
+    assert frame["x"][29_999] == 29_999
+    assert frame["x"][-1] == 0.5
+
+
+@across_blocks
+def test_text_late_in_a_column_of_numbers_keeps_the_spelling_of_all(tmp_path):
+    values = [f"{i}.50" for i in range(100)] + ["n/a", "twelve", "007"]
+    frame = read(tmp_path, "x,k\n" + "".join(f"{value},{i}\n" for i, value in enumerate(values)))
+    assert frame["x"].to_list() == [None if value == "n/a" else value for value in values]
+    assert frame["k"].to_list() == list(range(103))
+
+
+@across_blocks
+def test_codes_with_zeros_in_front_stay_text_wherever_they_stand(tmp_path):
+    zips = [f"{i:05d}" for i in [*range(10_000, 10_050), 1234, 99, *range(20_000, 20_050)]]
+    frame = read(tmp_path, "zip,n\n" + "".join(f"{code},{i}\n" for i, code in enumerate(zips)))
+    assert frame["zip"].to_list() == zips
+
+
+def test_large_whole_numbers_are_exact(tmp_path):
+    exact = [2**53 + 1, 2**63 - 1, -(2**62) - 1]
+    frame = read(tmp_path, "a,b\n" + "".join(f"{n},{n}{n}\n" for n in exact[:2]) + f"{exact[2]},1\n")
+    assert frame["a"].to_list() == exact
+    assert frame["b"].to_list() == [f"{n}{n}" for n in exact[:2]] + ["1"]
+
+
+@across_blocks
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=8),
+            st.integers(-(2**63), 2**63 - 1),
+            st.floats(allow_nan=False),
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+@QUICK
+def test_what_pythons_csv_writes_is_read_back(tmp_path, rows):
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows([("t x", "n", "f"), *rows])
+    frame = read(tmp_path, buffer.getvalue())
+    text = [None if t.strip() in tables.MISSING else t.strip() for t, _, _ in rows]
+    if all(t is None or not is_number(t) for t in text):
+        assert frame["t x"].fill_null("-").to_list() == ["-" if t is None else t for t in text]
+    assert frame["n"].to_list() == [n for _, n, _ in rows]
+    floats = np.array([f for _, _, f in rows])
+    finite = floats[np.isfinite(floats)]
+    tolerance = 1e-5 * np.std(finite / 2) * 2.1 if len(finite) and np.abs(finite).max() < 1e150 else np.inf
+    with np.errstate(invalid="ignore"):
+        error = np.abs(frame["f"].cast(pl.Float64).to_numpy() - floats)
+    assert not (error > tolerance).any()
+    assert (np.isinf(frame["f"].cast(pl.Float64).to_numpy()) == np.isinf(floats)).all()
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".feather", "stream.arrow"])
+def test_columnar_files_give_the_same_values(tmp_path, suffix):
+    frame = pl.DataFrame(
+        {
+            "x": np.random.default_rng(0).normal(size=50),
+            "n": [None, *range(49)],
+            "s": ["a", None] * 25,
+            "d": [date(2020, 1, 1)] * 50,
+            "b": [True, False] * 25,
+            "c": pl.Series(["u", "v"] * 25, dtype=pl.Categorical),
+        }
+    )
+    path = tmp_path / f"t{suffix}"
+    {".parquet": frame.write_parquet, "stream.arrow": frame.write_ipc_stream}.get(suffix, frame.write_ipc)(path)
+    back = read_table(path)
+    np.testing.assert_allclose(back["x"].to_numpy(), frame["x"].to_numpy(), rtol=1e-7)
+    assert back.drop("x").cast({"n": pl.Int64}).equals(frame.drop("x"))
+    assert back["x"].dtype == pl.Float32
+
+
+def test_a_file_name_with_wildcards_is_taken_literally(tmp_path):
+    path = tmp_path / "a[1]*.parquet"
+    pl.DataFrame({"a": [1]}).write_parquet(path)
+    assert read_table(path).rows() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [1e9 + np.linspace(0, 1e-3, 50), np.array([1e300, -1e300, 1.0]), np.array([1e39, 1.0]), 100 + np.arange(9) * 1e-9],
+    ids=["offset", "huge", "beyond float32", "tiny variation"],
+)
+def test_precision_that_matters_is_kept(tmp_path, values):
+    frame = read(tmp_path, "x\n" + "".join(f"{value!r}\n" for value in values.tolist()))
+    np.testing.assert_array_equal(frame["x"].to_numpy(), values)
+
+
+def test_narrowing_changes_a_value_by_at_most_a_hundred_thousandth_of_the_spread():
+    rng = np.random.default_rng(0)
+    for offset in (0.0, 1.0, 1e2, 1e4, 1e6, 1e12):
+        for spread in (1e-6, 1.0, 1e6):
+            values = offset + spread * rng.normal(size=500)
+            narrowed = narrow(pl.Series(values)).cast(pl.Float64).to_numpy()
+            assert np.abs(narrowed - values).max() <= 1e-5 * values.std()
+
+
+def test_reading_needs_no_second_copy_of_the_table(tmp_path):
+    """A child process reads 400,000 x 10 numbers (73 MB of text, 16 MB as float32) in far less than the text's size."""
+    path = tmp_path / "wide.csv"
+    block = pl.DataFrame(np.random.default_rng(0).normal(size=(20_000, 10)))
+    with open(path, "wb") as file:
+        for i in range(20):
+            file.write(block.write_csv(include_header=i == 0).encode())
+    script = (
+        "import sys, resource; from axonic.data.tables import read_table\n"
+        "unit = 1 if sys.platform == 'darwin' else 1024\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit\n"
+        "import polars; polars.read_csv(b'a\\n1\\n'); before = peak(); frame = read_table(sys.argv[1])\n"
+        "print(frame.height, frame.estimated_size(), peak() - before)"
+    )
+    result = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    rows, size, grown = map(int, result.stdout.split())
+    assert rows == 400_000
+    assert size == 16_000_000
+    assert grown < size + 80e6
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Refusing what is wrong
+# ---------------------------------------------------------------------------------------------------------------------
+
+PARQUET = io.BytesIO()
+pl.DataFrame({"a": range(1000)}).write_parquet(PARQUET)
+ARROW = io.BytesIO()
+pl.DataFrame({"a": range(1000)}).write_ipc(ARROW)
+
+BAD_FILES = {
+    "no extension": ("t", "a\n1\n", "no extension", ".csv, .tsv, .parquet, .arrow, .feather"),
+    "unknown extension": ("t.xlsx", "a\n1\n", "unknown file type '.xlsx'", ".csv, .tsv, .parquet"),
+    "empty": ("t.csv", "", "file is empty", "header"),
+    "blank": ("t.csv", " \n\n", "file is empty", "header"),
+    "header only": ("t.csv", "a,b\n", "no rows", "at least one row"),
+    "header and blank lines": ("t.csv", "a,b\r\n\r\n \r\n", "no rows", "at least one row"),
+    "binary": ("t.csv", bytes(range(256)), "binary data", "saved as text"),
+    "binary later": ("t.csv", "a,b\n1,2\n3,\0\n", "binary data", "t.csv, line 3"),
+    "spreadsheet": ("t.csv", b"PK\x03\x04....", "spreadsheet", "as CSV"),
+    "gzip": ("t.csv", b"\x1f\x8b\x08....", "gzip", "gunzip"),
+    "parquet as csv": ("t.csv", PARQUET.getvalue(), "a Parquet file", ".parquet"),
+    "utf-16": ("t.csv", "a,b\n1,2\n".encode("utf-16"), "UTF-16", "iconv -f UTF-16"),
+    "latin-1 header": (
+        "t.csv",
+        "größe,b\n1,2\n".encode("latin-1"),
+        "byte 0xf6 at position 3",
+        "line 1): save it as UTF",
+    ),
+    "latin-1 value": (
+        "t.csv",
+        "a,b\n1,2\n3,é\n".encode("latin-1"),
+        "byte 0xe9 at position 3",
+        "line 3): save it as UTF",
+    ),
+    "short row": ("t.csv", "a,b\n1,2\n3\n4,5\n", "a row has 1 field where the header has 2", "t.csv, row 2, line 3"),
+    "short first row": ("t.csv", "a,b\n1\n4,5\n", "a row has 1 field where the header has 2", "t.csv, row 1, line 2"),
+    "long row": ("t.csv", "a,b\n1,2\n3,4,5\n", "a row has 3 fields where the header has 2", "t.csv, row 2, line 3"),
+    "long and short": ("t.csv", "a,b\n1,2,3\n4\n", "a row has 3 fields where the header has 2", "t.csv, row 1, line 2"),
+    "long after quotes": ("t.csv", 'a,b\n"x\ny",2\n\n3,4,5\n', "has 3 fields", "t.csv, row 2, line 5"),
+    "open quote": ("t.csv", 'a,b\n1,2\nx,"abc\n3,4\n', "not closed", "t.csv, row 2, line 3"),
+    "text after quote": ("t.csv", 'a,b\n1,"x"y\n', "not closed", "double each quote mark"),
+    "repeated name": ("t.csv", "a,b,a\n1,2,3\n", "'a' stands twice, at columns 1 and 3", "its own name"),
+    "repeated after blanks": ("t.csv", "a,b, a\n1,2,3\n", "'a' stands twice", "its own name"),
+    "no name": ("t.csv", ",a\n0,1\n", "column 1 of 2 has no name", "index=False"),
+    "no header": ("t.csv", "1.5,2\n0,1\n", "holds numbers, not names", "column names above"),
+    "old line ends": ("t.csv", "a,b\r1,2\r", "lone carriage return", "line ends"),
+    "empty parquet": ("t.parquet", b"", "file is empty", "at least one row"),
+    "no parquet": ("t.parquet", b"hello", "not a whole Parquet file", "write it again"),
+    "parquet cut short": ("t.parquet", PARQUET.getvalue()[:-30], "not a whole Parquet file", "write it again"),
+    "no arrow": ("t.arrow", b"hello", "not a whole Arrow file", "write it again"),
+    "arrow cut short": ("t.arrow", ARROW.getvalue()[:-30], "not a whole Arrow file", "write it again"),
+    "arrow start only": ("t.feather", b"ARROW1\0\0", "not a whole Arrow file", "write it again"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_file_is_refused_in_one_line_that_says_what_where_and_how(tmp_path, case):
+    name, content, what, how = BAD_FILES[case]
+    path = written(tmp_path, content, name)
+    with pytest.raises(InputError) as refused:
+        read_table(path)
+    message = str(refused.value)
+    assert what in message
+    assert how in message
+    assert str(path) in message
+    assert "\n" not in message
+    assert "polars" not in message.lower()
+
+
+@across_blocks
+def test_rows_are_numbered_across_blocks(tmp_path):
+    with pytest.raises(InputError, match=r"row 801, line 802"):
+        read(tmp_path, "a,b\n" + "10,200\n" * 800 + "1\n")
+    with pytest.raises(InputError, match=r"byte 0xff .*line 802"):
+        read(tmp_path, b"a,b\n" + b"10,200\n" * 800 + b"1,\xff\n")
+
+
+def test_no_such_file_suggests_the_near_name(tmp_path):
+    written(tmp_path, "a\n1\n", "cars.csv")
+    with pytest.raises(InputError, match=r"no such file .*did you mean cars\.csv"):
+        read_table(tmp_path / "car.csv")
+    with pytest.raises(InputError, match="no such file"):
+        read_table(tmp_path / "nowhere" / "car.csv")
+
+
+def test_folder_unreadable_and_impossible_paths(tmp_path, monkeypatch):
+    (tmp_path / "d.csv").mkdir()
+    with pytest.raises(InputError, match="this is a folder"):
+        read_table(tmp_path / "d.csv")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_table(tmp_path / ("x" * 300 + ".csv"))
+    with pytest.raises(InputError, match="cannot be read"):
+        read_table("a\0b.csv")
+
+    def forbid(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", forbid)
+    with pytest.raises(InputError, match="no permission to read the file"):
+        read_table(tmp_path / "t.csv")
+
+
+@across_blocks
+def test_a_quote_that_is_never_closed_does_not_swallow_a_large_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_ROW_BYTES", 1000)
+    with pytest.raises(InputError, match="a quote mark that is never closed"):
+        read(tmp_path, 'a,b\n"x,1\n' + "1,2\n" * 1000)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The schema
+# ---------------------------------------------------------------------------------------------------------------------
+
+N = 40
+RNG = np.random.default_rng(0)
+
+
+def kinds(**columns) -> dict[str, str]:
+    return {column.name: column.reason or column.kind for column in infer_columns(pl.DataFrame(columns))}
+
+
+def test_what_each_column_holds():
+    days = [date(2020, 1, 1 + i % 28) for i in range(N)]
+    assert kinds(
+        measure=RNG.normal(size=N),
+        count=RNG.integers(0, 9, N),
+        spelt=[f" {i % 7}.5 " for i in range(N)],
+        gaps=["?", "1", "2", None] * 10,
+        flag=[True, False] * 20,
+        answer=["Yes", "no", "NO", None] * 10,
+        letter=["t", "f"] * 20,
+        city=["Rome", "Oslo", "Bern", None] * 10,
+        day=days,
+        iso=[str(day) for day in days],
+        zip=["02139", "10001"] * 20,
+        only=["x", None] * 20,
+        fixed=[3.0] * N,
+        same=["a"] * N,
+        empty=[None] * N,
+        tokens=["NA", "?"] * 20,
+        remark=[f"customer {i} says hello" for i in range(N)],
+        code=[f"A{i}X" for i in range(N)],
+        span=[[1, 2]] * N,
+    ) == {
+        "measure": "number",
+        "count": "number",
+        "spelt": "number",
+        "gaps": "number",
+        "flag": "boolean",
+        "answer": "boolean",
+        "letter": "boolean",
+        "city": "category",
+        "day": "date",
+        "iso": "date",
+        "zip": "category",
+        "only": "category",
+        "fixed": "constant",
+        "same": "constant",
+        "empty": "all missing",
+        "tokens": "all missing",
+        "remark": "free text: too many distinct values",
+        "code": "id-like",
+        "span": "unsupported type: List(Int64)",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["id", "ID", "customer_id", "PassengerId", "userID", "Index", "row", "uuid", "order no"]
+)
+def test_whole_numbers_that_differ_under_a_name_of_an_id_are_ignored(name):
+    shuffled = RNG.permutation(N) + 1000
+    expected = "id-like" if name != "order no" else "number"
+    assert kinds(**{name: shuffled, "x": RNG.normal(size=N)})[name] == expected
+
+
+@pytest.mark.parametrize("name", ["humid", "paid", "grid", "valid", "price", "idle", "width", "glycemic index"])
+def test_whole_numbers_that_differ_under_another_name_are_kept(name):
+    assert kinds(**{name: RNG.permutation(N) * 3, "x": RNG.normal(size=N)})[name] == "number"
+
+
+def test_a_row_number_is_ignored_but_time_years_and_repeats_are_not():
+    rows = np.arange(N)
+    found = kinds(
+        a=rows,
+        b=rows + 1,
+        c=rows + 1900,
+        d=2 * rows,
+        e=rows[::-1].copy(),
+        time=rows,
+        day=rows,
+        id=rows // 2,
+        x=rows * 0.5,
+    )
+    assert found == {"a": "id-like", "b": "id-like"} | dict.fromkeys(
+        ["c", "d", "e", "time", "day", "id", "x"], "number"
+    )
+
+
+def test_a_row_number_is_kept_in_a_small_table_or_as_the_only_column():
+    assert kinds(a=range(10), x=[0.5] * 9 + [1.5])["a"] == "number"
+    assert kinds(a=range(N)) == {"a": "number"}
+    assert kinds(id=range(N)) == {"id": "id-like"}
+
+
+@pytest.mark.parametrize(
+    ("format", "texts"),
+    [
+        ("%Y-%m-%d", ["2012-01-31", "2013-12-01"]),
+        ("%Y/%m/%d", ["2012/01/31", "2013/12/01"]),
+        ("%d.%m.%Y", ["31.1.2012", "01.12.2013"]),
+        ("%m/%d/%Y", ["1/31/2012", "12/1/2013"]),
+        ("%d/%m/%Y", ["31/1/2012", "1/12/2013"]),
+        ("%m/%d/%y", ["1/31/12", "12/1/13"]),
+        ("%d-%b-%Y", ["31-Jan-2012", "01-Dec-2013"]),
+        ("%b %d, %Y", ["Jan 31, 2012", "Dec 1, 2013"]),
+        ("%B %d, %Y", ["January 31, 2012", "December 1, 2013"]),
+        ("%d %b %Y", ["31 Jan 2012", "1 Dec 2013"]),
+    ],
+)
+def test_dates_are_read_from_text(format, texts):
+    text = pl.Series("day", [texts[0], None, texts[1], "?"] * 10)
+    (column,) = infer_columns(pl.DataFrame([text]))
+    assert (column.kind, column.format) == ("date", format)
+    dates = as_dates(text, column.format).to_list()[:4]
+    assert dates == [datetime(2012, 1, 31), None, datetime(2013, 12, 1), None]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2012-01-31 13:05", "2012-02-01 00:00"],
+        ["2012-01-31 13:05:00", "2012-02-01 00:00:00"],
+        ["2012-01-31T13:05:00.000", "2012-02-01T00:00:00.000"],
+        ["2012-01-31T13:05:00Z", "2012-02-01T02:00:00+02:00"],
+        ["1/31/2012 1:05 PM", "2/1/2012 12:00 AM"],
+        ["31.01.2012 13:05", "01.02.2012 00:00"],
+    ],
+)
+def test_times_are_read_from_text(texts):
+    text = pl.Series("at", texts)
+    (column,) = infer_columns(pl.DataFrame([text]))
+    assert column.kind == "date"
+    assert as_dates(text, column.format).to_list() == [datetime(2012, 1, 31, 13, 5), datetime(2012, 2, 1)]
+
+
+def test_day_and_month_that_could_be_either_follow_the_order_of_the_rows():
+    (column,) = infer_columns(pl.DataFrame({"day": ["01/02/2020", "02/02/2020", "03/03/2020", "01/04/2020"]}))
+    assert column.format == "%d/%m/%Y"
+    (column,) = infer_columns(pl.DataFrame({"day": ["01/02/2020", "02/02/2020", "03/03/2020", "04/01/2020"]}))
+    assert column.format == "%m/%d/%Y"
+
+
+@pytest.mark.parametrize("texts", [["12-34-5678", "1-2-3"], ["v1.2.3", "v1.2.4"], ["555-1234", "555-9876"]])
+def test_text_that_only_looks_like_a_date_is_a_category(texts):
+    assert kinds(s=texts * 20) == {"s": "category"}
+
+
+def test_values_that_do_not_fit_are_named_with_their_row():
+    with pytest.raises(InputError, match=r"'tall' is not a number \(column 'h', row 3\)"):
+        as_numbers(pl.Series("h", ["1", "?", "tall"]))
+    with pytest.raises(InputError, match=r"'soon' is not a date as 1970-01-01 \(column 'd', row 12\)"):
+        as_dates(pl.Series("d", ["2020-01-01", "soon"]), "%Y-%m-%d", rows=[10, 11])
+    with pytest.raises(InputError, match="type Date where numbers are needed"):
+        as_numbers(pl.Series("h", [date(2020, 1, 1)]))
+    with pytest.raises(InputError, match="where dates are needed"):
+        as_dates(pl.Series("d", [1]), "")
+
+
+def test_missing_counts_null_nan_and_tokens():
+    frame = pl.DataFrame({"x": [1.0, None, float("nan")], "s": ["a", " NA ", None], "n": [1, None, 3]})
+    assert [missing(column).to_list() for column in frame] == [
+        [False, True, True],
+        [False, True, True],
+        [False, True, False],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        (["a", "b"], "classification"),
+        (["yes", "no"], "classification"),
+        ([True, False], "classification"),
+        ([0, 1, 2], "classification"),
+        ([1.0, 2.0], "classification"),
+        ([-1, 1], "classification"),
+        ([3, 4, 5, 6, 8], "classification"),
+        (list(range(10)), "classification"),
+        (list(range(1, 27)), "classification"),
+        (["1", "2"], "classification"),
+        ([0.5, 1.5, 2.5], "regression"),
+        ([12, 17, 21, 25, 33, 37, 41, 48, 55, 61, 70, 74], "regression"),
+        (["0.5", "1.25"], "regression"),
+    ],
+)
+def test_the_task_follows_the_target(values, task):
+    frame = pl.DataFrame({"x": RNG.normal(size=4 * len(values)), "y": values * 4})
+    assert infer_schema(frame, "y").task == task
+
+
+def test_whole_numbers_that_hardly_repeat_are_a_measurement():
+    frame = pl.DataFrame({"x": RNG.normal(size=8), "y": [1, 2, 3, 4, 5, 6, 7, 7]})
+    assert infer_schema(frame, "y").task == "regression"
+
+
+def test_the_task_given_by_hand_wins():
+    frame = pl.DataFrame({"x": RNG.normal(size=40), "y": [1, 2] * 20, "z": [0.5, 1.5] * 20})
+    assert infer_schema(frame, "y", "regression").task == "regression"
+    assert infer_schema(frame, "z", "classification").task == "classification"
+
+
+BAD_TARGETS = {
+    "no such column": (
+        {"x": [1.0, 2], "price": [1.5, 2]},
+        "prise",
+        "auto",
+        r"no column .*'prise'.* did you mean 'price'\?.*x, price",
+    ),
+    "all missing": ({"x": [1.0, 2], "y": ["NA", None]}, "y", "auto", "target has no values"),
+    "constant": ({"x": [1.0, 2, 3], "y": ["a", "a", None]}, "y", "auto", "target is 'a' in every row"),
+    "one row": ({"x": [1.0, 2], "y": [1.5, None]}, "y", "auto", "only one row has a target"),
+    "text for regression": (
+        {"x": [1.0, 2, 3], "y": ["1", None, "b"]},
+        "y",
+        "regression",
+        "numeric target: 'b' .*row 3",
+    ),
+    "infinite": ({"x": [1.0, 2, 3], "y": [0.5, float("inf"), 1]}, "y", "auto", r"infinite \(column 'y', row 2\)"),
+    "single row": ({"x": range(5), "y": ["a", "a", "b", "b", "c"]}, "y", "auto", "class 'c' has a single row.*merge"),
+    "all classes": ({"x": range(3), "y": ["a", "b", "c"]}, "y", "auto", "every row has a class of its own"),
+    "numbers as classes": ({"x": range(3), "y": [1.5, 2, 3]}, "y", "classification", "--task regression"),
+    "dates": ({"x": range(3), "y": [date(2020, 1, i) for i in (1, 2, 3)]}, "y", "auto", "target of type Date"),
+    "no task": ({"x": range(3), "y": [1.5, 2, 3]}, "y", "ranking", "no task is named 'ranking'"),
+    "only the target": ({"y": [1.5, 2, 3]}, "y", "auto", "the target is the only column"),
+    "nothing usable": ({"x": [1, 1, 1], "z": [None] * 3, "y": [1.5, 2, 3]}, "y", "auto", "x: constant; z: all missing"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TARGETS)
+def test_bad_target_is_refused_with_its_remedy(case):
+    columns, target, task, message = BAD_TARGETS[case]
+    with pytest.raises(InputError, match=message):
+        infer_schema(pl.DataFrame(columns, strict=False), target, task)
+
+
+def test_rows_without_a_target_are_not_used_and_not_an_error():
+    frame = pl.DataFrame({"x": RNG.normal(size=6), "y": [1.5, None, float("nan"), 2.5, 3.5, 4.25]})
+    schema = infer_schema(frame, "y")
+    assert usable_rows(frame, schema).tolist() == [0, 3, 4, 5]
+    assert target_values(frame, schema).to_list() == [1.5, None, None, 2.5, 3.5, 4.25]
+
+
+def test_labels_come_as_they_are():
+    frame = pl.DataFrame(
+        {"x": RNG.normal(size=4), "s": [" a", "b ", "a", "b"], "f": pl.Series([0.1, 0.2] * 2, dtype=pl.Float32)}
+    )
+    assert target_values(frame, infer_schema(frame, "s")).to_list() == ["a", "b", "a", "b"]
+    assert target_values(frame, infer_schema(frame, "f", "classification")).to_list() == [0.1, 0.2, 0.1, 0.2]
+    with pytest.raises(InputError, match="no column is named 's'"):
+        target_values(frame.drop("s"), infer_schema(frame, "s"))
+
+
+@given(
+    columns=st.lists(
+        st.builds(Column, st.text(), st.sampled_from(["number", "category", "date", "ignored"]), st.text(), st.text())
+    ),
+    target=st.text(),
+    task=st.sampled_from(["classification", "regression"]),
+)
+@QUICK
+def test_schema_survives_json(columns, target, task):
+    schema = Schema(tuple(columns), target, task, tuple(columns[:1]))
+    assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
+
+
+def test_real_table_from_r():
+
+    frame = read_table(Path(palmerpenguins.__file__).parent / "data" / "penguins.csv")
+    schema = infer_schema(frame, "species")
+    assert {column.name: column.kind for column in schema.columns} == {
+        "island": "category",
+        "bill_length_mm": "number",
+        "bill_depth_mm": "number",
+        "flipper_length_mm": "number",
+        "body_mass_g": "number",
+        "sex": "category",
+        "year": "number",
+    }
+    assert (schema.task, schema.ignored, frame.height) == ("classification", (), 344)
