@@ -55,7 +55,7 @@ def reference(rows, parts, batches, rate, alpha, n_epochs):
         return -np.mean(np.log((forward(rows.x[part])[1] * onehot[part]).sum(axis=1)))
 
     for epoch in range(n_epochs):
-        order, total = batches._order(epoch), 0.0
+        order, total = batches._pass(epoch), 0.0
         for batch in order:
             batch = batch[batch >= 0]  # noqa: PLW2901
             x, y = rows.x[batch].astype(float), onehot[batch]

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -34,7 +34,7 @@ from sklearn.utils.validation import (
 from axonic import recipe, storage
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
-from axonic.data.tables import infer_columns
+from axonic.data.tables import Schema, infer_columns
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.types import Finding
@@ -106,21 +106,21 @@ class _FeedForward(BaseEstimator):
         InputError (a ValueError) : a parameter or the data can't work; the message says how to mend it.
         """
         settings = self._settings()
-        seed = settings.seed
-        X, y, weight = self._validated(X, y, sample_weight, reset=not self._goes_on())
-        if not self._goes_on():
-            self._encode_target(y, weight)
-        X, y, weight = self._merged(X, self._target_codes(y), weight)
-        parts = self._split(y, seed, held_out=validation_data is None)
-        if not self._goes_on():
-            self._encode_inputs(X, parts.train, weight)
+        goes_on = bool(self.warm_start) and hasattr(self, "model_")
+        X, y, weight = self._merged(*self._validated(X, y, sample_weight, reset=not goes_on))
+        if not goes_on:
+            self._encode_target(y)
+        y = self._target_codes(y)
+        parts = self._split(y, settings.seed, held_out=validation_data is None)
+        if not goes_on:
+            self._encode_inputs(X, parts.train)
         rows = self._rows(X, y, weight, parts.train)
         if validation_data is not None:
             rows, parts = self._with_validation(rows, validation_data)
 
-        loss, n_out = recipe.pair(settings, self._task, len(self._classes()), self._n_targets())
+        loss, n_out = recipe.pair(settings, self._task, self._target.n_out)
         network = settings.network(n_out)
-        start = self.model_.params if self._goes_on() else None
+        start = self.model_.params if goes_on else None
         watcher = _Printer() if self.verbose else None
         fitted = recipe.fit(rows, parts, settings, network, loss, params=start, watcher=watcher)
         self._take(fitted)
@@ -143,15 +143,15 @@ class _FeedForward(BaseEstimator):
         """
         settings = self._settings()
         first = not hasattr(self, "_state")
-        X, y, weight = self._validated(X, y, sample_weight, reset=first)
+        X, y, weight = self._merged(*self._validated(X, y, sample_weight, reset=first))
         if first:
-            self._encode_target(y if classes is None else np.unique(classes), None if classes is not None else weight)
-        X, y, weight = self._merged(X, self._target_codes(y), weight)
+            self._encode_target(y if classes is None else np.unique(classes))
+        y = self._target_codes(y)
         parts = Split(np.arange(len(y)), np.empty(0, np.int64), np.empty(0, np.int64))
         if first:
-            self._encode_inputs(X, parts.train, weight)
+            self._encode_inputs(X, parts.train)
         rows = self._rows(X, y, weight, parts.train)
-        loss, n_out = recipe.pair(settings, self._task, len(self._classes()), self._n_targets())
+        loss, n_out = recipe.pair(settings, self._task, self._target.n_out)
         network = settings.network(n_out)
         fitted = recipe.go_on(rows, parts, settings, network, loss, None if first else (self._state, self._rule))
         before = None if first else (self.history_, self.notebook_)
@@ -207,9 +207,6 @@ class _FeedForward(BaseEstimator):
             seed=_seed(self.random_state),
         )
 
-    def _goes_on(self) -> bool:
-        return bool(self.warm_start) and hasattr(self, "model_")
-
     def _validated(self, X, y, sample_weight, *, reset):
         """Inputs as a frame (mixed columns) or a float64 array, targets as an array, weights that are not 0."""
         if y is None:
@@ -220,8 +217,8 @@ class _FeedForward(BaseEstimator):
         y = self._targets(y)
         if len(y) != len(X):
             raise ValueError(f"X and y have different lengths: {len(X)} and {len(y)} rows; give one target a row")
-        weight = np.ones(len(y)) if sample_weight is None else None
-        if weight is None:
+        weight = np.ones(len(y))
+        if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
             kept = np.flatnonzero(weight > 0)
             if len(kept) == 0:
@@ -244,8 +241,9 @@ class _FeedForward(BaseEstimator):
         """Equal rows as one, in an order that depends on their content alone; see the module."""
         if not self.shuffle:
             return X, y, weight
-        frame = X if isinstance(X, pl.DataFrame) else pl.from_numpy(np.asarray(X, np.float64))
-        target = pl.from_numpy(y.reshape(len(y), -1), schema=[f"target {i}" for i in range(y[:1].size)])
+        frame = X if isinstance(X, pl.DataFrame) else pl.from_numpy(X)
+        keys = self._target_keys(y).reshape(len(y), -1)
+        target = pl.from_numpy(keys, schema=[f"target {i}" for i in range(keys.shape[1])])
         hashes = pl.concat([frame, target], how="horizontal").hash_rows(seed=0).to_numpy()
         _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
         return X[first], y[first], np.bincount(inverse, weights=weight)
@@ -255,13 +253,12 @@ class _FeedForward(BaseEstimator):
         classes = y if self._task == "classification" else None
         return split_rows(len(y), seed, valid=share, test=0.0, classes=classes, purpose="validation")
 
-    def _encode_inputs(self, X, train, weight):
+    def _encode_inputs(self, X, train):
         if isinstance(X, pl.DataFrame):
-            self._encoder = TableEncoder.fit(
-                X, infer_columns(X), rows=train, standardize=self.standardize, weight=weight
-            )
+            schema = Schema(tuple(c for c in infer_columns(X) if c.kind != "ignored"), "", self._task)
+            self._encoder = TableEncoder.fit(X, schema, train, self.standardize)
         else:
-            self._encoder = TableEncoder.from_array(X, rows=train, standardize=self.standardize, weight=weight)
+            self._encoder = TableEncoder.from_array(X, train, self.standardize)
 
     def _rows(self, X, y, weight, train) -> Rows:
         return Rows(self._encoder.transform(X), y, (weight / weight[train].mean()).astype(np.float32))
@@ -305,19 +302,18 @@ class _FeedForward(BaseEstimator):
     # what differs between classes and numbers
 
     def _targets(self, y) -> np.ndarray:
+        """The target checked, as an array."""
         raise NotImplementedError
 
-    def _encode_target(self, y, weight) -> None:
+    def _target_keys(self, y) -> np.ndarray:
+        """Numbers that are equal where the target is."""
+        raise NotImplementedError
+
+    def _encode_target(self, y) -> None:
         raise NotImplementedError
 
     def _target_codes(self, y) -> np.ndarray:
-        raise NotImplementedError
-
-    def _classes(self):
-        return ()
-
-    def _n_targets(self) -> int:
-        return 1
+        return self._target.transform(y)
 
 
 _PARAMETERS = """
@@ -424,7 +420,8 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
 
     def predict(self, X):
         """The most probable class of each row, shape (n,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        p = self.predict_proba(X)
+        return self.classes_[p.argmax(axis=1)]
 
     def predict_proba(self, X):
         """Probabilities of the classes in the order of `classes_`, shape (n, n_classes), rows summing to 1."""
@@ -433,25 +430,21 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
 
     def _targets(self, y):
         y = column_or_1d(y, warn=True)
+        assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         return y
 
-    def _encode_target(self, y, weight):
+    def _target_keys(self, y):
+        return np.unique(y, return_inverse=True)[1]
+
+    def _encode_target(self, y):
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
-            trimmed = " after trimming by sample_weight" if weight is not None else ""
-            raise InputError(f"only one class{trimmed}: {self.classes_[0]!r}", "give rows of at least two classes")
-        self._target = TargetEncoder.fit(self.classes_, "classification")
-
-    def _target_codes(self, y):
-        codes = np.searchsorted(self.classes_, y)
-        codes = np.minimum(codes, len(self.classes_) - 1)
-        unknown = self.classes_[codes] != y
-        if np.any(unknown):
             raise InputError(
-                f"unknown class {y[unknown][0]!r}", f"use those of the first fit: {', '.join(map(str, self.classes_))}"
+                f"only one class, {self.classes_[0]!r}, has rows (of a sample_weight above 0)",
+                "give rows of at least two classes",
             )
-        return codes.astype(np.int32)
+        self._target = TargetEncoder.fit(self.classes_, "classification")
 
     def _rows(self, X, y, weight, train):
         if self.class_weight is not None:
@@ -466,9 +459,6 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
             totals = np.bincount(y, weights=weight, minlength=len(self.classes_))
             return (weight.sum() / (np.count_nonzero(totals) * np.maximum(totals, 1e-300)))[y]
         return compute_sample_weight(self.class_weight, self.classes_[y])
-
-    def _classes(self):
-        return self.classes_
 
 
 class FeedForwardRegressor(RegressorMixin, _FeedForward):
@@ -495,14 +485,11 @@ class FeedForwardRegressor(RegressorMixin, _FeedForward):
             y = column_or_1d(y, warn=True)
         return y
 
-    def _encode_target(self, y, weight):
-        self._target = TargetEncoder.fit(y, "regression", weight=weight)
+    def _target_keys(self, y):
+        return y
 
-    def _target_codes(self, y):
-        return self._target.transform(y)
-
-    def _n_targets(self):
-        return self._target.n_targets
+    def _encode_target(self, y):
+        self._target = TargetEncoder.fit(y, "regression")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

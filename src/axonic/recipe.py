@@ -145,8 +145,8 @@ class Watcher:
         """The whole state of the long run, after each tape; `state` is on the device."""
 
 
-def pair(settings: Settings, task: str, n_classes: int, n_targets: int) -> tuple[Loss, int]:
-    """The loss with its output activation, and the number of output units.
+def pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
+    """The loss with its output activation, and the number of output units, for `n` classes or target numbers.
 
     Two classes take one sigmoid unit, more take a softmax; numbers take linear units.
 
@@ -155,12 +155,12 @@ def pair(settings: Settings, task: str, n_classes: int, n_targets: int) -> tuple
     InputError : the loss does not go with the task.
     """
     if isinstance(settings.loss, Loss):
-        binary = settings.loss.activation.name == "sigmoid" and n_classes == 2
-        return settings.loss, (1 if binary else n_classes) if task == "classification" else n_targets
+        binary = task == "classification" and n == 2 and settings.loss.activation.name == "sigmoid"
+        return settings.loss, 1 if binary else n
     if task == "regression":
-        known: dict[str, tuple[Loss, int]] = {"auto": (losses.squared_error, n_targets)}
+        known: dict[str, tuple[Loss, int]] = {"auto": (losses.squared_error, n)}
         known["squared_error"] = known["auto"]
-    elif n_classes == 2:
+    elif n == 2:
         known = {
             "auto": (losses.cross_entropy, 1),
             "cross_entropy": (losses.cross_entropy, 1),
@@ -169,12 +169,12 @@ def pair(settings: Settings, task: str, n_classes: int, n_targets: int) -> tuple
         }
     else:
         known = {
-            "auto": (losses.log_likelihood, n_classes),
-            "log_likelihood": (losses.log_likelihood, n_classes),
-            "mse": (losses.mse("softmax"), n_classes),
+            "auto": (losses.log_likelihood, n),
+            "log_likelihood": (losses.log_likelihood, n),
+            "mse": (losses.mse("softmax"), n),
         }
     if settings.loss not in known:
-        what = "regression" if task == "regression" else f"{n_classes} classes"
+        what = "regression" if task == "regression" else f"{n} classes"
         _refuse("loss", settings.loss, f"for {what} use one of {', '.join(known)}")
     return known[settings.loss]
 

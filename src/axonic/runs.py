@@ -128,7 +128,7 @@ def fit_table(
     )
     n_rows, width = frame.shape
     del frame
-    loss, n_out = recipe.pair(settings, schema.task, len(encoded_target.labels), 1)
+    loss, n_out = recipe.pair(settings, schema.task, encoded_target.n_out)
     network = settings.network(n_out)
     directory = RunDirectory(Path(out))
     directory.begin()

@@ -136,7 +136,7 @@ def test_large_whole_numbers_are_exact(tmp_path):
 @given(
     rows=st.lists(
         st.tuples(
-            st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=8),
+            st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], include_characters="\n\t"), max_size=8),
             st.integers(-(2**63), 2**63 - 1),
             st.floats(allow_nan=False),
         ),
@@ -153,13 +153,8 @@ def test_what_pythons_csv_writes_is_read_back(tmp_path, rows):
     if all(t is None or not is_number(t) for t in text):
         assert frame["t x"].fill_null("-").to_list() == ["-" if t is None else t for t in text]
     assert frame["n"].to_list() == [n for _, n, _ in rows]
-    floats = np.array([f for _, _, f in rows])
-    finite = floats[np.isfinite(floats)]
-    tolerance = 1e-5 * np.std(finite / 2) * 2.1 if len(finite) and np.abs(finite).max() < 1e150 else np.inf
-    with np.errstate(invalid="ignore"):
-        error = np.abs(frame["f"].cast(pl.Float64).to_numpy() - floats)
-    assert not (error > tolerance).any()
-    assert (np.isinf(frame["f"].cast(pl.Float64).to_numpy()) == np.isinf(floats)).all()
+    floats = [f for _, _, f in rows]
+    np.testing.assert_allclose(frame["f"].cast(pl.Float64).to_numpy(), floats, rtol=1e-7, atol=1e-37)
 
 
 def is_number(text: str) -> bool:

@@ -10,6 +10,7 @@ larger sets follow the training batches, slot by slot.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ TAPE_BYTES = 8 << 20
 MAX_SLOTS = 1024
 MIN_SLOTS = 8
 RESIDENT_SHARE = 4
+BLOCK_ROWS = 32_768
 
 
 class Rows(NamedTuple):
@@ -116,13 +118,17 @@ class Batches:
     shuffle: bool = True
     epoch_batches: int | None = None
 
-    @property
+    @functools.cached_property
     def n_slots(self) -> int:
         return n_slots(self.batch_size, row_bytes(self.rows))
 
-    @property
+    @functools.cached_property
     def batches_per_pass(self) -> int:
         return self._count(self.split.train)
+
+    @functools.cached_property
+    def _passes_per_block(self) -> int:
+        return int(np.clip(BLOCK_ROWS // len(self.split.train), 1, MAX_SLOTS))
 
     @property
     def batches_per_epoch(self) -> int:
@@ -180,11 +186,21 @@ class Batches:
         batches.reshape(-1)[: len(part)] = part
         return batches
 
-    def _order(self, number: int) -> np.ndarray:
-        """The training batches of one pass over the data."""
+    def _pass(self, number: int) -> np.ndarray:
+        """The training batches of one pass over the data. Passes are shuffled a block at a time, which for small
+        tables is much faster, and the last block is remembered."""
         if not self.shuffle:
             return self._batches(self.split.train)
-        return self._batches(generator(self.seed, "shuffle", number).permutation(self.split.train))
+        block, offset = divmod(number, self._passes_per_block)
+        remembered: tuple[int, np.ndarray] | None = self.__dict__.get("_block")
+        if remembered is None or remembered[0] != block:
+            rows = np.broadcast_to(self.split.train, (self._passes_per_block, len(self.split.train)))
+            orders = generator(self.seed, "shuffle", block).permuted(rows, axis=1)
+            batches = np.full((len(orders), self.batches_per_pass * self.batch_size), -1, np.int64)
+            batches[:, : orders.shape[1]] = orders
+            remembered = (block, batches.reshape(len(orders), -1, self.batch_size))
+            object.__setattr__(self, "_block", remembered)
+        return remembered[1][offset]
 
     def _place_resident(self, slots: np.ndarray, held: list[tuple[np.ndarray, int]]) -> int:
         free = 0
@@ -204,14 +220,6 @@ class Batches:
             slots[free : free + len(batches)] = batches
             free, done = free + len(batches), done + len(batches)
         return (start, free), done, free
-
-    def _pass(self, number: int) -> np.ndarray:
-        """`_order`, remembering the last one: an epoch longer than a tape asks for it many times."""
-        remembered: tuple[int, np.ndarray] | None = self.__dict__.get("_last")
-        if remembered is None or remembered[0] != number:
-            remembered = (number, self._order(number))
-            object.__setattr__(self, "_last", remembered)
-        return remembered[1]
 
     def _place_held(
         self, slots: np.ndarray, free: int, held: list[tuple[np.ndarray, int]], done: int

@@ -248,7 +248,7 @@ class TableEncoder:
     def _slots(self) -> tuple[int, ...]:
         """The first slot of each column."""
         widths = [len(column.feature_names) for column in self.columns]
-        return tuple(np.cumsum([0, *widths[:-1]]).tolist())
+        return tuple(np.cumsum([0, *widths])[:-1].tolist())
 
     @cached_property
     def _linear(self) -> tuple[Coding, ...]:
@@ -446,23 +446,27 @@ def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not len(values):
         return np.zeros(values.shape[1]), np.ones(values.shape[1])
-    size = np.maximum(values.max(axis=0), -values.min(axis=0))
+    low, high = values.min(axis=0), values.max(axis=0)
+    size = np.maximum(high, -low)
     unit = np.where((size > 1e100) | ((size > 0) & (size < 1e-100)), np.ldexp(1.0, np.frexp(size)[1] - 1), 1.0)
     if (unit != 1).any():
         values = values / unit
     mean = values.mean(axis=0)
     spread = values - mean
     deviation = np.sqrt(np.square(spread, out=spread).mean(axis=0))
-    is_constant = deviation <= 4 * np.finfo(float).eps * size / unit
-    return mean * unit, np.where(is_constant, 1.0, deviation * unit)
+    scale = np.where(deviation <= 4 * np.finfo(float).eps * size / unit, 1.0, deviation * unit)
+    return np.where(low == high, low, mean * unit), np.where(scale > 0, scale, 1.0)
 
 
 def _medians(values: np.ndarray) -> np.ndarray:
     """Median of each column, NaN left out; the order within the columns is lost."""
     if np.isnan(values).any():
-        present = [column[~np.isnan(column)] for column in values.T]
-        return np.array([np.median(column) if len(column) else 0.0 for column in present])
-    return np.median(values, axis=0, overwrite_input=True) if len(values) else np.zeros(values.shape[1])
+        return np.concatenate([_medians(column[~np.isnan(column), None]) for column in values.T])
+    if not len(values):
+        return np.zeros(values.shape[1])
+    lower, upper = (len(values) - 1) // 2, len(values) // 2
+    values.partition((lower, upper), axis=0)
+    return values[lower] / 2 + values[upper] / 2  # halved first, as the sum of huge values overflows
 
 
 def _fit_category(frame: pl.DataFrame, coding: Coding, rows: Rows | None) -> Coding:

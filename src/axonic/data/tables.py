@@ -478,7 +478,7 @@ class _Ladder:
         """Text appeared after earlier fields were kept as numbers, whose spelling is lost."""
 
     def restart_as_text(self) -> None:
-        self.dtype, self.parts, self.is_late_text = pl.String, [], False
+        self.dtype, self.parts, self.has_numbers, self.is_late_text = pl.String, [], False, False
 
     def add(self, values: pl.Series) -> None:
         """Add the next values: text, or numbers once the column holds fractions."""
@@ -739,8 +739,8 @@ class Column:
     format: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dict; fields that are empty are left out."""
-        return {key: value for key, value in asdict(self).items() if value}
+        """A plain dict; reason and format are left out where they are empty."""
+        return {key: value for key, value in asdict(self).items() if value or key in ("name", "kind")}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Column":
@@ -785,9 +785,7 @@ class Schema:
         )
 
 
-def infer_schema(
-    frame: pl.DataFrame, target: str, task: Literal["auto", "classification", "regression"] = "auto"
-) -> Schema:
+def infer_schema(frame: pl.DataFrame, target: str, task: str = "auto") -> Schema:
     """Infer what the columns hold, and the task from the target.
 
     With ``task="auto"`` text and booleans ask for classification, numbers with a fraction for regression. Whole
@@ -800,7 +798,7 @@ def infer_schema(
     ----------
     frame : the table; rows without a target are left out of all judgements about the target.
     target : name of the column to predict.
-    task : ``auto``, or the task where it is known.
+    task : ``auto``, or where it is known ``classification`` or ``regression``.
 
     Raises
     ------

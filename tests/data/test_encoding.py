@@ -1,0 +1,493 @@
+"""Encoding: what the network sees of a table, and what the user sees of the network's answer."""
+
+import json
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from axonic.data import encoding
+from axonic.data.encoding import Coding, TableEncoder, TargetEncoder, moments
+from axonic.data.tables import Column, Schema, infer_columns
+from axonic.errors import InputError
+
+QUICK = settings(max_examples=60, deadline=None)
+INF = float("inf")
+
+
+def fitted(frame: pl.DataFrame, rows=None, standardize: bool = True) -> TableEncoder:
+    return TableEncoder.fit(frame, schema_of(frame), rows, standardize)
+
+
+def schema_of(frame: pl.DataFrame) -> Schema:
+    return Schema(tuple(c for c in infer_columns(frame) if c.kind != "ignored"), "", "regression")
+
+
+def mixed(n: int = 60, seed: int = 0) -> pl.DataFrame:
+    """A table with every kind of column, missing values in each."""
+    rng = np.random.default_rng(seed)
+    gaps = rng.random((6, n)) < 0.15
+    day = datetime(2020, 1, 1)
+    columns = {
+        "x": rng.normal(5, 2, n).tolist(),
+        "n": rng.integers(0, 9, n).tolist(),
+        "s": rng.choice(["a", "b", "c"], n).tolist(),
+        "b": rng.choice(["yes", "no"], n).tolist(),
+        "d": [day + timedelta(hours=int(h)) for h in rng.integers(0, 9000, n)],
+        "t": [str(1 + int(v)) for v in rng.integers(0, 9, n)],
+    }
+    pairs = zip(columns.items(), gaps, strict=True)
+    return pl.DataFrame({k: [None if g else v for v, g in zip(c, gap, strict=True)] for (k, c), gap in pairs})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Numbers
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_have_mean_zero_and_deviation_one_over_the_training_rows():
+    frame = pl.DataFrame({"x": [1.0, 2.0, 3.0, 100.0], "k": [0, 5, 0, 5]})
+    matrix = fitted(frame, rows=np.array([0, 1, 2])).transform(frame)
+    np.testing.assert_allclose(matrix[:3, 0], [-np.sqrt(1.5), 0, np.sqrt(1.5)], rtol=1e-6)
+    assert matrix[3, 0] == pytest.approx(98 * np.sqrt(1.5))
+    assert matrix.dtype == np.float32
+    assert matrix.flags.c_contiguous
+
+
+def test_a_missing_number_takes_the_median_and_is_marked():
+    frame = pl.DataFrame({"x": [1.0, None, 2.0, 9.0, float("nan")]})
+    encoder = fitted(frame, standardize=False)
+    assert encoder.feature_names == ("x", "x (missing)")
+    assert encoder.transform(frame).tolist() == [[1, 0], [2, 1], [2, 0], [9, 0], [2, 1]]
+
+
+def test_missing_at_prediction_alone_takes_the_median_without_a_mark():
+    encoder = fitted(pl.DataFrame({"x": [1.0, 2.0, 9.0]}), standardize=False)
+    assert encoder.transform(pl.DataFrame({"x": [None, 1.0]})).tolist() == [[2], [1]]
+    assert encoder.transform(pl.DataFrame({"x": [None, None]})).tolist() == [[2], [2]]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        1e9 + np.array([0.0, 1e-3, 2e-3, 3e-3]),
+        np.array([1e300, -1e300, 2e300, 5e299]),
+        np.array([1e-300, 2e-300, 3e-300, 5e-300]),
+        np.array([1.0, 2.0, 3.0, 5.0]) * 1e6,
+    ],
+)
+def test_numbers_of_any_size_are_standardised_exactly(values):
+    matrix = fitted(pl.DataFrame({"x": values})).transform(pl.DataFrame({"x": values})).astype(float)
+    exact = [Fraction(v) for v in values.tolist()]
+    mean = sum(exact) / len(exact)
+    variance = sum((v - mean) ** 2 for v in exact) / len(exact)
+    squares = [float((v - mean) ** 2 / variance) for v in exact]
+    np.testing.assert_allclose(matrix[:, 0] ** 2, squares, rtol=2e-3, atol=1e-6)
+    assert ((matrix[:, 0] > 0) == [v > mean for v in exact]).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 3.5, -1e9, 1e300, 0.1, 5e-324])
+def test_a_column_constant_in_the_training_rows_is_zero(value):
+    frame = pl.DataFrame({"x": [value] * 7 + [2 * value + 1]})
+    matrix = fitted(frame, rows=range(7)).transform(frame)
+    assert (matrix[:7] == 0).all()
+    assert np.isfinite(matrix).all()
+
+
+def test_the_smallest_and_the_largest_numbers_there_are_stay_finite():
+    for values in ([0.0, 5e-324, 0.0, 1e-310], [1.7e308, -1.7e308, 1.7e308, 1e308]):
+        frame = pl.DataFrame({"x": values})
+        assert np.isfinite(fitted(frame).transform(frame)).all()
+
+
+def test_a_schema_without_columns_gives_a_matrix_without_columns():
+    encoder = TableEncoder.fit(mixed(), Schema((), "", "regression"))
+    assert encoder.transform(mixed()).shape == (60, 0)
+
+
+def test_what_lies_absurdly_far_out_at_prediction_stays_finite():
+    for standardize in (True, False):
+        encoder = fitted(pl.DataFrame({"x": [1.0, 2.0, 3.0]}), standardize=standardize)
+        assert np.isfinite(encoder.transform(pl.DataFrame({"x": [1e300, -1e300, 1.7e308]}))).all()
+
+
+def test_a_training_column_without_any_value_is_harmless():
+    frame = pl.DataFrame({"x": [None, None, 3.0, 4.0], "y": [1.0, 2.0, 3.0, 4.0]})
+    matrix = fitted(frame, rows=range(2)).transform(frame)
+    assert np.isfinite(matrix).all()
+
+
+@given(
+    hnp.arrays(np.float64, st.tuples(st.integers(1, 20), st.integers(1, 4)), elements=st.floats(-1e6, 1e6, width=32)),
+    st.floats(-1e9, 1e9),
+)
+@QUICK
+def test_moments_are_those_of_numpy(values, offset):
+    values = values + offset
+    mean, scale = moments(values)
+    np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-12, atol=1e-12)
+    varies = np.ptp(values, axis=0) > 1e-6
+    np.testing.assert_allclose(scale[varies], values.std(axis=0)[varies], rtol=1e-6)
+    assert (scale[np.ptp(values, axis=0) == 0] == 1).all()
+
+
+def test_numbers_may_come_in_other_types_than_in_training():
+    encoder = fitted(pl.DataFrame({"x": [0.5, 1.5, 2.5], "k": [1, 2, 4]}))
+    expected = encoder.transform(pl.DataFrame({"x": [1.0, 2.0], "k": [2.0, 4.0]}))
+    for x, k in (([1, 2], ["2", " 4 "]), (["1", "2.0"], [2, 4]), ([True, 2], [2, 4])):
+        np.testing.assert_array_equal(encoder.transform(pl.DataFrame({"k": k, "x": x}, strict=False)), expected)
+
+
+def test_booleans_are_zero_and_one_in_every_spelling():
+    encoder = fitted(pl.DataFrame({"b": ["yes", "no", "Yes", "no"]}), standardize=False)
+    for spelling in (["YES", "no"], ["t", "F"], [True, False], [1, 0], ["1", "0"]):
+        assert encoder.transform(pl.DataFrame({"b": spelling})).tolist() == [[1], [0]]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Categories and dates
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_categories_have_a_slot_each_the_most_frequent_first():
+    frame = pl.DataFrame({"s": ["b", "a", "b", "a", "b", "rare"]})
+    encoder = fitted(frame)
+    assert encoder.feature_names == ("s=b", "s=a", "s (other)")
+    assert encoder.transform(frame).tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]]
+
+
+def test_missing_is_a_level_where_training_saw_it_and_other_elsewhere():
+    seen = fitted(pl.DataFrame({"s": ["a", "a", "b", "b", None]}))
+    assert seen.feature_names == ("s=a", "s=b", "s (missing)", "s (other)")
+    assert seen.transform(pl.DataFrame({"s": [None, "?", "z"]})).tolist() == [[0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    unseen = fitted(pl.DataFrame({"s": ["a", "a", "b", "b"]}))
+    assert unseen.transform(pl.DataFrame({"s": [None]})).tolist() == [[0, 0, 1]]
+
+
+def test_unseen_levels_are_counted_and_rare_or_missing_ones_are_not():
+    frame = pl.DataFrame({"s": ["a", "a", "b", "b", "rare"], "x": [1.0, 2, 3, 4, 5]})
+    encoder = fitted(frame)
+    new = pl.DataFrame({"s": ["a", "rare", None, "new", "newer", "new"], "x": [1.0] * 6})
+    matrix, unseen = encoder.encode(new)
+    assert unseen == {"s": 3}
+    assert matrix[1:, 2].tolist() == [1] * 5
+    assert encoder.encode(frame)[1] == {}
+
+
+def test_levels_beyond_the_cap_share_the_slot_other():
+    names = [f"l{i:03d}" for i in range(80)]
+    frame = pl.DataFrame({"s": names[:60] * 3 + names * 2})
+    encoder = TableEncoder.fit(frame, Schema((Column("s", "category"),), "", "regression"))
+    assert encoder.n_features == 51
+    matrix = encoder.transform(pl.DataFrame({"s": names}))
+    assert matrix.sum() == 80
+    assert matrix[:, -1].sum() == 30
+    assert matrix[50:, -1].all()
+
+
+def test_categories_may_come_in_other_types_than_in_training():
+    encoder = fitted(pl.DataFrame({"s": ["1", "1", "2", "2", "x", "x"]}))
+    expected = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
+    for values in (pl.Series([1, 2, 3]), pl.Series([1.0, 2.0, 3.0]), pl.Series(["1", "2", "3"], dtype=pl.Categorical)):
+        assert encoder.transform(pl.DataFrame({"s": values})).tolist() == expected
+
+
+def test_dates_are_linear_and_cyclic():
+    days = [date(2020, 1, 1) + timedelta(days=i) for i in range(730)]
+    frame = pl.DataFrame({"d": days})
+    encoder = fitted(frame)
+    assert encoder.feature_names == (
+        "d",
+        "d (sin of year)",
+        "d (cos of year)",
+        "d (sin of week)",
+        "d (cos of week)",
+    )
+    matrix = encoder.transform(frame).astype(float)
+    np.testing.assert_allclose(np.diff(matrix[:, 0]), np.diff(matrix[:2, 0]).item(), rtol=1e-2)
+    assert (np.diff(matrix[:, 0]) > 0).all()
+    np.testing.assert_allclose(matrix[7:, 3:], matrix[:-7, 3:], atol=1e-6)
+    np.testing.assert_allclose(matrix[366:, 1:3], matrix[:364, 1:3], atol=0.02)
+    steps = np.hypot(*np.diff(matrix[:, 1:3], axis=0).T)
+    assert steps.max() < 0.03, "31 December lies next to 1 January"
+    monday = [i for i, day in enumerate(days) if day.weekday() == 0]
+    np.testing.assert_allclose(matrix[monday, 3:], np.tile([0.0, 1.0], (len(monday), 1)), atol=1e-6)
+
+
+def test_the_hour_is_cyclic_where_there_is_a_time_of_day():
+    times = [datetime(2020, 1, 1) + timedelta(hours=6 * i) for i in range(40)]
+    matrix = fitted(pl.DataFrame({"d": times})).transform(pl.DataFrame({"d": times}))
+    assert matrix.shape[1] == 7
+    np.testing.assert_allclose(matrix[:4, 5:], [[0, 1], [1, 0], [0, -1], [-1, 0]], atol=1e-6)
+
+
+def test_dates_may_come_as_text_or_as_dates():
+    text = pl.DataFrame({"d": ["31.12.2019", "01.06.2020", "?", "15.03.2021"]})
+    dates = pl.DataFrame({"d": [date(2019, 12, 31), date(2020, 6, 1), None, date(2021, 3, 15)]})
+    np.testing.assert_array_equal(fitted(text).transform(dates), fitted(text).transform(text))
+    np.testing.assert_array_equal(fitted(dates).transform(dates), fitted(text).transform(text))
+    assert fitted(text).transform(text)[2].tolist()[1:] == [1, 0, 0, 0, 0]
+
+
+def test_dates_are_standardised_even_when_numbers_are_not():
+    frame = pl.DataFrame({"d": [date(2020, 1, i) for i in range(1, 29)], "x": [50.0 + i for i in range(28)]})
+    matrix = fitted(frame, standardize=False).transform(frame)
+    assert np.abs(matrix[:, 0]).max() < 3
+    assert matrix[:, -1].tolist() == frame["x"].to_list()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The encoder as a whole
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_the_other_rows_is_learned():
+    frame = mixed()
+    rows = np.arange(0, 60, 2)
+    is_other = pl.int_range(60) % 2 == 1
+    other = frame.with_columns(
+        x=pl.when(is_other).then(1e6).otherwise("x"), s=pl.when(is_other).then(pl.lit("z")).otherwise("s")
+    )
+    schema = schema_of(frame)
+    assert TableEncoder.fit(frame, schema, rows) == TableEncoder.fit(other, schema, rows)
+    assert TableEncoder.fit(frame, schema, rows) == TableEncoder.fit(frame[rows], schema)
+
+
+@given(st.data())
+@QUICK
+def test_encoding_some_rows_is_taking_rows_of_the_encoding(data):
+    frame = mixed()
+    encoder = fitted(frame, rows=range(40))
+    rows = np.array(data.draw(st.lists(st.integers(0, 59), max_size=80)), dtype=int)
+    np.testing.assert_array_equal(encoder.transform(frame, rows), encoder.transform(frame)[rows])
+    np.testing.assert_array_equal(encoder.transform(frame[rows]), encoder.transform(frame)[rows])
+
+
+def test_blocks_do_not_show(monkeypatch):
+    frame = mixed(1000)
+    whole = fitted(frame), fitted(frame).encode(frame)
+    monkeypatch.setattr(encoding, "BLOCK_ROWS", 300)
+    monkeypatch.setattr(encoding, "BLOCK_VALUES", 2000)
+    blocked = fitted(frame), fitted(frame).encode(frame)
+    assert blocked[0] == whole[0]
+    np.testing.assert_array_equal(blocked[1][0], whole[1][0])
+
+
+@given(st.integers(0, 100), st.booleans())
+@QUICK
+def test_an_encoder_survives_json_bit_for_bit(seed, standardize):
+    frame = mixed(seed=seed)
+    encoder = fitted(frame, standardize=standardize)
+    back = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json(), allow_nan=False)))
+    assert back == encoder
+    np.testing.assert_array_equal(back.transform(frame), encoder.transform(frame))
+
+
+def test_names_and_slots_agree():
+    frame = mixed()
+    encoder = fitted(frame)
+    matrix = encoder.transform(frame)
+    assert matrix.shape == (60, encoder.n_features)
+    assert len(set(encoder.feature_names)) == encoder.n_features
+    columns = dict(zip(encoder.feature_names, matrix.T, strict=True))
+    for name in frame.columns:
+        np.testing.assert_array_equal(columns[f"{name} (missing)"], frame[name].is_null().to_numpy())
+    for level in "abc":
+        np.testing.assert_array_equal(columns[f"s={level}"], (frame["s"] == level).fill_null(False).to_numpy())
+    assert np.isfinite(matrix).all()
+
+
+def test_extra_columns_and_their_order_do_not_matter():
+    frame = mixed()
+    encoder = fitted(frame)
+    shuffled = frame.select(pl.lit("?").alias("extra"), *reversed(frame.columns))
+    np.testing.assert_array_equal(encoder.transform(shuffled), encoder.transform(frame))
+
+
+BAD_TABLES = {
+    "missing column": (lambda f: f.drop("s"), "column 's' is missing"),
+    "missing columns": (lambda f: f.drop("s", "x"), r"column 'x' is missing \(and 1 more: 's'\)"),
+    "text": (lambda f: f.with_columns(x=pl.Series(["1", "NA"] * 29 + ["1", "tall"])), "'tall' is not a number .*row 60"),
+    "text for a boolean": (lambda f: f.with_columns(b=pl.lit("maybe")), "'maybe' is not a number .*'b', row 1"),
+    "no date": (lambda f: f.with_columns(d=pl.lit("soon")), "'soon' is not a date .*'d', row 1"),
+    "dates for numbers": (lambda f: f.with_columns(x=pl.col("d")), "type Datetime.* where numbers are needed.*'x'"),
+    "infinite": (lambda f: f.with_columns(x=pl.Series([1.0] * 41 + [INF] * 19)), "infinite .*'x', row 42"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_TABLES)
+def test_a_table_that_does_not_fit_is_refused(case):
+    spoil, message = BAD_TABLES[case]
+    encoder = fitted(mixed())
+    with pytest.raises(InputError, match=message):
+        encoder.transform(spoil(mixed()))
+
+
+def test_the_row_named_is_the_row_of_the_table_also_for_chosen_rows():
+    frame = pl.DataFrame({"x": [1.0, 2.0, 3.0, -INF], "t": ["1", "2", "x", "4"]})
+    encoder = fitted(pl.DataFrame({"x": [1.0, 2.0], "t": [1, 2]}))
+    with pytest.raises(InputError, match="'x', row 4"):
+        encoder.transform(frame, rows=[3, 1])
+    with pytest.raises(InputError, match="'t', row 3"):
+        encoder.transform(frame, rows=[1, 2])
+    with pytest.raises(InputError, match=r"infinite .*'x', row 4"):
+        TableEncoder.fit(frame, Schema((Column("x", "number"),), "", "regression"), rows=[0, 3])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Arrays
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.float32, np.float64]),
+        st.tuples(st.integers(2, 30), st.integers(1, 5)),
+        elements=st.floats(-1000, 1000, width=32) | st.just(float("nan")),
+    ),
+    st.booleans(),
+)
+@QUICK
+def test_an_array_is_encoded_as_the_frame_with_its_columns(x, standardize):
+    names = [f"x{j}" for j in range(x.shape[1])]
+    frame = pl.DataFrame({name: x[:, j] for j, name in enumerate(names)})
+    schema = Schema(tuple(Column(name, "number") for name in names), "", "regression")
+    rows = np.arange(0, len(x), 2)
+    from_array = TableEncoder.from_array(x, rows, standardize)
+    from_frame = TableEncoder.fit(frame, schema, rows, standardize)
+    assert from_array == from_frame
+    assert TableEncoder.from_json(json.loads(json.dumps(from_array.to_json()))) == from_array
+    expected = from_frame.transform(frame)
+    np.testing.assert_array_equal(from_array.transform(x), expected)
+    np.testing.assert_array_equal(from_array.transform(np.asfortranarray(x)), expected)
+    np.testing.assert_array_equal(from_array.transform(frame), expected)
+    np.testing.assert_array_equal(from_array.transform(x, rows), expected[rows])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
+def test_arrays_of_whole_numbers_and_booleans(dtype):
+    x = (np.arange(12).reshape(6, 2) % 5).astype(dtype)
+    np.testing.assert_allclose(TableEncoder.from_array(x).transform(x).std(axis=0), 1, rtol=1e-6)
+
+
+def test_encoding_leaves_the_array_alone():
+    x = np.array([[1.0, np.nan], [2.0, 5.0]])
+    before = x.copy()
+    TableEncoder.from_array(x).transform(x)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_bad_arrays_are_refused():
+    encoder = TableEncoder.from_array(np.zeros((3, 2)))
+    with pytest.raises(InputError, match="3 columns where training had 2"):
+        encoder.transform(np.zeros((3, 3)))
+    with pytest.raises(InputError, match="has 1 dimensions"):
+        encoder.transform(np.zeros(3))
+    with pytest.raises(InputError, match="values of type <U1"):
+        encoder.transform(np.array([["a", "b"]]))
+    with pytest.raises(InputError, match=r"infinite .*'x1', row 2"):
+        TableEncoder.from_array(np.array([[1.0, 2.0], [1.0, INF]]))
+    with pytest.raises(InputError, match="cannot hold categories"):
+        fitted(mixed()).transform(np.zeros((3, 6)))
+
+
+def test_a_coding_writes_only_what_differs_from_the_default():
+    assert Coding("x", "number").to_json() == {"name": "x", "kind": "number"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Targets
+# ---------------------------------------------------------------------------------------------------------------------
+
+LABELS = [
+    ["b", "a", "b", "c"],
+    [3, 1, 3, 2],
+    [2**62 + 1, 2**62, 2**62 + 1, 0],
+    [-0.5, 0.1, 1.0, 0.1],
+    [True, False, True, True],
+]
+
+
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("form", [np.array, pl.Series, list, lambda y: np.array(y, dtype=object)])
+def test_labels_come_back_with_their_type(labels, form):
+    encoder = TargetEncoder.fit(form(labels), "classification")
+    back = TargetEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
+    assert back == encoder
+    codes = back.transform(form(labels))
+    assert codes.dtype == np.int32
+    assert back.inverse(codes).tolist() == labels
+    assert back.classes.tolist() == sorted(set(labels))
+    assert back.classes.dtype == np.array(labels).dtype
+    assert encoder.n_out == len(set(labels))
+
+
+def test_classes_are_those_of_all_rows():
+    encoder = TargetEncoder.fit(["a", "a", "b"], "classification", rows=[0, 1])
+    assert encoder.classes.tolist() == ["a", "b"]
+
+
+def test_labels_may_come_in_another_type_than_in_training():
+    text = TargetEncoder.fit(["1", "2", "x"], "classification")
+    assert text.transform(pl.Series([1, 2])).tolist() == [0, 1]
+    assert text.transform(np.array([2.0, 1.0])).tolist() == [1, 0]
+    whole = TargetEncoder.fit([1, 2, 3], "classification")
+    assert whole.transform(pl.Series([3.0, 1.0])).tolist() == [2, 0]
+    assert whole.transform(["3", "1"]).tolist() == [2, 0]
+    assert TargetEncoder.fit([True, False], "classification").transform(["True", "false"]).tolist() == [1, 0]
+
+
+def test_the_text_none_is_a_label_like_any_other():
+    assert TargetEncoder.fit(np.array(["None", "some"]), "classification").classes.tolist() == ["None", "some"]
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (["a", "z"], "label 'z' was not among the classes .*row 2.*use one of a, b"),
+        (["a", None], "target is missing .*row 2"),
+        ([["a", "b"]], "labels have shape"),
+    ],
+)
+def test_bad_labels_are_refused(y, message):
+    with pytest.raises(InputError, match=message):
+        TargetEncoder.fit(["a", "b"], "classification").transform(y)
+
+
+def test_labels_of_mixed_or_other_types_are_refused():
+    with pytest.raises(InputError, match="mixed types"):
+        TargetEncoder.fit(np.array(["a", 1.5], dtype=object), "classification")
+    with pytest.raises(InputError, match="labels of type Date"):
+        TargetEncoder.fit(pl.Series([date(2020, 1, 1)]), "classification")
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1, 0), (1e6, 0), (1e-6, 0), (1, 1e9), (1e300, 0), (1e-3, 1e6)])
+@pytest.mark.parametrize("shape", [(50,), (50, 1), (50, 3)])
+def test_regression_targets_of_any_size_come_back(scale, offset, shape):
+    y = offset + scale * np.random.default_rng(0).normal(size=shape)
+    encoder = TargetEncoder.fit(y, "regression", rows=np.arange(40))
+    encoder = TargetEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
+    z = encoder.transform(y)
+    assert z.shape == (50, encoder.n_out)
+    assert z.dtype == np.float32
+    np.testing.assert_allclose(z[:40].mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(z[:40].std(axis=0), 1, rtol=1e-5)
+    back = encoder.inverse(z)
+    assert back.shape == shape
+    np.testing.assert_allclose(back / scale, y / scale, atol=2e-6)
+
+
+def test_bad_regression_targets_are_refused():
+    with pytest.raises(InputError, match=r"missing or infinite .*row 2"):
+        TargetEncoder.fit([1.0, INF], "regression")
+    with pytest.raises(InputError, match=r"missing or infinite .*row 1"):
+        TargetEncoder.fit(pl.Series([None, 1.0]), "regression")
+    with pytest.raises(InputError, match="'x' is not a number"):
+        TargetEncoder.fit(pl.Series(["1", "x"]), "regression")
+    with pytest.raises(InputError, match="2 columns"):
+        TargetEncoder.fit([1.0, 2.0], "regression").transform(np.zeros((3, 2)))
