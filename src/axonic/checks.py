@@ -23,6 +23,7 @@ from axonic.data.tables import (
     ID_LIKE,
     Column,
     Schema,
+    as_booleans,
     as_dates,
     as_numbers,
     as_text,
@@ -237,7 +238,7 @@ def _comparable(series: pl.Series, column: Column) -> pl.Series:
         return as_text(series)
     if column.kind == "date":
         return as_dates(series, column.format).to_physical().cast(pl.Float64)
-    return as_numbers(series).fill_nan(None)
+    return as_booleans(series) if column.kind == "boolean" else as_numbers(series).fill_nan(None)
 
 
 # --- rows ---

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from axonic.data.tables import MAX_LEVELS, Kind, Schema, Task, as_dates, as_numbers, as_text, is_text
+from axonic.data.tables import MAX_LEVELS, Kind, Schema, Task, as_booleans, as_dates, as_numbers, as_text, is_text
 from axonic.errors import InputError
 
 FARTHEST = 1e6
@@ -357,7 +357,7 @@ def _linear_values(table: Any, codings: Sequence[Coding], index: Rows) -> np.nda
 def _linear_series(series: pl.Series, coding: Coding, index: Rows) -> pl.Series:
     if coding.kind == "date":
         return _days(as_dates(series, coding.format, index))
-    return as_numbers(series, index)
+    return as_booleans(series, index) if coding.kind == "boolean" else as_numbers(series, index)
 
 
 def _days(dates: pl.Series) -> pl.Series:

@@ -444,12 +444,11 @@ def _clean(text: pl.Series) -> pl.Series:
 
 def _parse_numbers(text: pl.Series, dtype: Any) -> pl.Series | None:
     """Numbers of a text column, or None if one of its values is none."""
-    for candidate in (lambda: text, lambda: _clean(text)):  # cleaning is rarely needed, and slow
-        source = candidate()
-        numbers = source.cast(dtype, strict=False)
-        if numbers.null_count() == source.null_count():
-            return numbers
-    return None
+    numbers = text.cast(dtype, strict=False)
+    if numbers.null_count() > text.null_count():  # cleaning is slow, and rarely needed
+        text = _clean(text)
+        numbers = text.cast(dtype, strict=False)
+    return numbers if numbers.null_count() == text.null_count() else None
 
 
 def _holds_codes(text: pl.Series) -> bool:
@@ -631,7 +630,7 @@ def as_numbers(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None
 
     Parameters
     ----------
-    series : numbers, booleans, or text that spells numbers or one of yes/no, true/false, y/n, t/f.
+    series : numbers, booleans, or text that spells numbers.
     rows : indices of the values in their table, for the error message; 0, 1, 2, ... by default.
 
     Raises
@@ -639,20 +638,47 @@ def as_numbers(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None
     InputError
         If a value is no number, or the column is of another type.
     """
-    if series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
-        return series.cast(pl.Float64)
     if not is_text(series):
-        raise InputError(
-            f"the column holds values of type {series.dtype} where numbers are needed",
-            "give numbers",
-            f"column {series.name!r}",
-        )
+        return _numbers_of(series, "numbers")
     text = as_text(series)
     numbers = text.cast(pl.Float64, strict=False)
     if numbers.null_count() > text.null_count():
-        numbers = numbers.fill_null(_words_as_numbers(text))
         _refuse_unread(text, numbers, "a number", rows)
     return numbers
+
+
+def as_booleans(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None) -> pl.Series:
+    """A column of booleans as Float64, 0 or 1, null where missing.
+
+    Parameters
+    ----------
+    series : booleans, numbers, or text: yes/no, true/false, y/n, t/f in any case, or numbers.
+    rows : as for `as_numbers`.
+
+    Raises
+    ------
+    InputError
+        As for `as_numbers`.
+    """
+    if not is_text(series):
+        return _numbers_of(series, "yes or no")
+    text = as_text(series)
+    words = dict.fromkeys(TRUE_WORDS, 1.0) | dict.fromkeys(FALSE_WORDS, 0.0)
+    values = text.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Float64)
+    values = values.fill_null(text.cast(pl.Float64, strict=False))
+    if values.null_count() > text.null_count():
+        _refuse_unread(text, values, "yes or no", rows)
+    return values
+
+
+def _numbers_of(series: pl.Series, wanted: str) -> pl.Series:
+    if series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
+        return series.cast(pl.Float64)
+    raise InputError(
+        f"the column holds values of type {series.dtype} where {wanted} should be",
+        f"give {wanted}",
+        f"column {series.name!r}",
+    )
 
 
 def _refuse_unread(text: pl.Series, values: pl.Series, what: str, rows: Sequence[int] | np.ndarray | None) -> None:
@@ -666,11 +692,6 @@ def _refuse_unread(text: pl.Series, values: pl.Series, what: str, rows: Sequence
             "correct the value or leave it empty",
             f"column {text.name!r}, row {row}",
         )
-
-
-def _words_as_numbers(text: pl.Series) -> pl.Series:
-    words = dict.fromkeys(TRUE_WORDS, 1.0) | dict.fromkeys(FALSE_WORDS, 0.0)
-    return text.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Float64)
 
 
 def as_dates(series: pl.Series, format: str, rows: Sequence[int] | np.ndarray | None = None) -> pl.Series:
@@ -691,7 +712,7 @@ def as_dates(series: pl.Series, format: str, rows: Sequence[int] | np.ndarray | 
         return _without_zone(series.cast(pl.Datetime("us", getattr(series.dtype, "time_zone", None))))
     if not is_text(series):
         raise InputError(
-            f"the column holds values of type {series.dtype} where dates are needed",
+            f"the column holds values of type {series.dtype} where dates should be",
             f"give dates, as {_example(format)}",
             f"column {series.name!r}",
         )
@@ -1009,7 +1030,8 @@ def _infer_text(text: pl.Series) -> Column:
     if not numbers.null_count() and not _holds_codes(levels):
         is_id = _holds_only_digits(levels) and _is_id(text.cast(pl.Int64, strict=False).drop_nulls())
         return Column(name, "ignored", ID_LIKE) if is_id else Column(name, "number")
-    if set(levels.str.to_lowercase()) in _BOOLEANS if len(levels) <= 8 else False:
+    words = levels.str.to_lowercase().unique()
+    if len(words) == 2 and set(words) in _BOOLEANS:
         return Column(name, "boolean")
     format = _date_format(levels, text)
     if format:
