@@ -35,7 +35,7 @@ class Worker:
     environment : variables set before anything is imported there.
     """
 
-    def __init__(self, make: Callable[..., Callable[[], Any]], *args: Any, environment: Mapping[str, str] = {}) -> None:  # noqa: B006
+    def __init__(self, make: Callable[..., Callable[[], Any]], *args: Any, environment: Mapping[str, str] = {}) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, make, args, dict(environment)), daemon=True)
