@@ -45,8 +45,7 @@ def main() -> None:
     print(f"| hidden layers | {' | '.join(SCHEMES)} |\n|---|{'---|' * len(SCHEMES)}")
     for depth in DEPTHS:
         means = [
-            np.mean([losses(x, y, task, split, depth) for split in range(n_splits)], axis=0)
-            for _, x, y, task in tables
+            np.mean([losses(x, y, task, split, depth) for split in range(n_splits)], axis=0) for _, x, y, task in tables
         ]
         ratios = np.exp(np.mean(np.log(means) - np.log([mean[0] for mean in means])[:, None], axis=0))
         print(f"| {depth} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |", flush=True)

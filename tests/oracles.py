@@ -52,7 +52,7 @@ def compilations():
     """A list that grows by one for each program compiled inside."""
     compiled = []
 
-    def listen(event, duration, **kwargs):
+    def listen(event, _duration, **kwargs):
         if event == "/jax/core/compile/backend_compile_duration":
             compiled.append(kwargs.get("fun_name"))
 

@@ -1,6 +1,5 @@
 """scikit-learn's own checks, and what its users expect beyond them."""
 
-import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from axonic import FeedForwardClassifier, FeedForwardRegressor

@@ -14,7 +14,9 @@ from tests.oracles import assert_close, central_gradient, random_like, to64
 KEY = np.array([3, 4], np.uint32)
 NETWORKS = {
     "tanh": layers.chain(layers.dense(4, "tanh"), layers.dense(3)),
-    "relu-dropout": layers.chain(layers.dense(6, "relu"), layers.dropout(0.3), layers.dense(4, "gelu"), layers.dense(3)),
+    "relu-dropout": layers.chain(
+        layers.dense(6, "relu"), layers.dropout(0.3), layers.dense(4, "gelu"), layers.dense(3)
+    ),
     "linear": layers.chain(layers.dense(3)),
 }
 LOSSES = {

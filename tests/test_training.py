@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from axonic import layers, losses, optimizers, training
-from axonic.data.batches import Batches, Cursor, Rows, Split
+from axonic.data.batches import Batches, Rows, Split
 from axonic.training import StopRule, Trial
 from tests.oracles import compilations
 
@@ -57,7 +57,7 @@ def reference(rows, parts, batches, rate, alpha, n_epochs):
     for epoch in range(n_epochs):
         order, total = batches._pass(epoch), 0.0
         for batch in order:
-            batch = batch[batch >= 0]  # noqa: PLW2901
+            batch = batch[batch >= 0]
             x, y = rows.x[batch].astype(float), onehot[batch]
             total += loss(batch) * len(batch)
             h, p = forward(x)
@@ -226,6 +226,6 @@ def test_other_rows_rates_penalties_and_stops_compile_nothing():
 def test_watching_can_end_a_run():
     rows, parts = data(), split(50)
     (state,), history = training.train(
-        [trial()], [start(trial())], Batches(rows, parts, 8), StopRule(NEVER, NEVER), watch=lambda progress: True
+        [trial()], [start(trial())], Batches(rows, parts, 8), StopRule(NEVER, NEVER), watch=lambda _: True
     )
     assert 0 < len(history) == int(state.epoch)

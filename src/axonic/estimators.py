@@ -210,9 +210,7 @@ class _FeedForward(BaseEstimator):
     def _validated(self, X, y, sample_weight, *, reset):
         """Inputs as a frame (mixed columns) or a float64 array, targets as an array, weights that are not 0."""
         if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
-            )
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         X = self._inputs(X, reset=reset)
         y = self._targets(y)
         if len(y) != len(X):

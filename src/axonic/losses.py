@@ -120,6 +120,7 @@ def mse(activation: str | Activation = "identity") -> MeanSquaredError:
     """
     return MeanSquaredError(activations.get(activation))
 
+
 LOSSES: dict[str, type] = {
     "squared_error": SquaredError,
     "cross_entropy": CrossEntropy,

@@ -1,6 +1,6 @@
 """A trained network with the encoders around it: all that a prediction needs.
 
-    table or array  ->  encoder  ->  network  ->  output activation  ->  target encoder  ->  predictions
+table or array  ->  encoder  ->  network  ->  output activation  ->  target encoder  ->  predictions
 """
 
 import dataclasses

@@ -92,9 +92,7 @@ class Objective:
             return grads
 
         product = self._sum(rows)
-        return jax.tree.map(
-            lambda g, u, w: g + self.l2 * u if w else g, product, v, self.network.decayed(params)
-        )
+        return jax.tree.map(lambda g, u, w: g + self.l2 * u if w else g, product, v, self.network.decayed(params))
 
     def _blocked(self) -> bool:
         return self.batch.weight.ndim == 2
@@ -115,7 +113,9 @@ class Objective:
         return jax.lax.fori_loop(1, n_blocks, lambda i, total: jax.tree.map(jnp.add, total, block(i)), block(0))
 
     def _penalty(self, params: Params) -> Array:
-        w = [p for p, d in zip(jax.tree.leaves(params), jax.tree.leaves(self.network.decayed(params)), strict=True) if d]
+        w = [
+            p for p, d in zip(jax.tree.leaves(params), jax.tree.leaves(self.network.decayed(params)), strict=True) if d
+        ]
         zero = jnp.zeros((), self.batch.weight.dtype)
         squares = sum((jnp.sum(p * p) for p in w), zero)
         sizes = sum((jnp.sum(jnp.abs(p)) for p in w), zero)

@@ -229,9 +229,7 @@ def fit(
     kept, best = _kept(state, settings.early_stopping and len(split.valid) > 0)
     stages.append(_long_run(state, history, trial.optimizer, stop, best))
     watcher.stage(stages[-1])
-    return Fit(
-        network, loss, kept, state, trial.optimizer, history, stages, _findings(state, trial.optimizer), seconds
-    )
+    return Fit(network, loss, kept, state, trial.optimizer, history, stages, _findings(state, trial.optimizer), seconds)
 
 
 def go_on(

@@ -205,7 +205,9 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     try:
         if metadata["format"] != FORMAT:
             raise InputError(
-                f"model format {metadata['format']!r} is not known", "use the version of axonic that wrote it", str(path)
+                f"model format {metadata['format']!r} is not known",
+                "use the version of axonic that wrote it",
+                str(path),
             )
         network = network_from_json(metadata["network"])
         loss = loss_from_json(metadata["loss"])
@@ -231,7 +233,9 @@ def _pack(tree: Any, metadata: Any) -> bytes:
 
 
 def _names(tree: Any) -> list[str]:
-    return [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    return [
+        jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in jax.tree_util.tree_leaves_with_path(tree)
+    ]
 
 
 def _unpack(path: Path) -> tuple[dict[str, np.ndarray], Any]:

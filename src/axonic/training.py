@@ -140,7 +140,9 @@ def stack(trees: Sequence[Any]) -> Any:
     def leaf(*values: Any) -> np.ndarray:
         arrays = [np.asarray(v) for v in values]
         stacked = np.stack(arrays)
-        return stacked.astype(np.float32) if stacked.dtype == np.float64 and not hasattr(values[0], "dtype") else stacked
+        return (
+            stacked.astype(np.float32) if stacked.dtype == np.float64 and not hasattr(values[0], "dtype") else stacked
+        )
 
     return jax.tree.map(leaf, *trees)
 
@@ -193,9 +195,7 @@ def train(
     return [lane(state, i) for i in range(len(trials))], np.concatenate(closed)
 
 
-def compile_ahead(
-    trials: Sequence[Trial], states: Sequence[State], batches: Batches, stop: StopRule
-) -> Future[float]:
+def compile_ahead(trials: Sequence[Trial], states: Sequence[State], batches: Batches, stop: StopRule) -> Future[float]:
     """Compile the program of these lanes in another thread; `train` then finds it ready. The result is the seconds
     it took."""
     whole = trials[0].optimizer.full_batch

@@ -36,9 +36,7 @@ def epochs(stream, n, cursor=Cursor()):  # noqa: B008
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.integers(1, 70), st.integers(0, 30), st.integers(0, 30), st.integers(1, 9), st.sampled_from([64, 8, 5])
-)
+@given(st.integers(1, 70), st.integers(0, 30), st.integers(0, 30), st.integers(1, 9), st.sampled_from([64, 8, 5]))
 def test_every_epoch_holds_every_row_once(n_train, n_valid, n_test, size, slots):
     """Whether an epoch is a fraction of a tape or spreads over many of them."""
     stream = batches(n_train, n_valid, n_test, size)

@@ -209,9 +209,7 @@ class Batches:
             free += count
         return free
 
-    def _place_train(
-        self, slots: np.ndarray, free: int, epoch: int, done: int
-    ) -> tuple[tuple[int, int], int, int]:
+    def _place_train(self, slots: np.ndarray, free: int, epoch: int, done: int) -> tuple[tuple[int, int], int, int]:
         """Fill slots from `free` on with what is left of the epoch's training batches."""
         start = free
         while done < self.batches_per_epoch and free < len(slots):

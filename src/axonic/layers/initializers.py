@@ -14,9 +14,9 @@ import numpy as np
 from axonic.errors import InputError
 
 _VARIANCE = {
-    "he": lambda n_in, n_out: 2.0 / n_in,
+    "he": lambda n_in, _n_out: 2.0 / n_in,
     "glorot": lambda n_in, n_out: 2.0 / (n_in + n_out),
-    "lecun": lambda n_in, n_out: 1.0 / n_in,
+    "lecun": lambda n_in, _n_out: 1.0 / n_in,
 }
 
 INITS = ("auto", *(f"{name}_{shape}" for name in _VARIANCE for shape in ("normal", "uniform")), "zeros")
