@@ -33,6 +33,7 @@ SWEEP_STEPS, SWEEP_WINDOWS, SWEEP_VALID_ROWS = 300, 20, 1024
 WHOLE_BLOCK = 256
 MIN_FLAT_STEPS, MIN_FLAT_EPOCHS = 300, 10
 MAX_EPOCHS, MAX_STEPS = 1000, 30_000
+SHALLOW = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,13 +85,19 @@ class Settings:
         return (self.activation,) * len(self.hidden_layer_sizes)
 
     def network(self, n_out: int) -> Chain:
-        """Hidden layers with their activation and dropout, and a linear last layer whose output is z."""
+        """Hidden layers with their activation and dropout, and a linear last layer whose output is z.
+
+        With `init="auto"` a shallow network (up to `SHALLOW` hidden layers) starts with Glorot's weights whatever its
+        activation, since He's factor of 2 starts it too large; see `docs/decisions/002-initial-weights.md`.
+        """
+        shallow = self.init == "auto" and len(self.hidden_layer_sizes) <= SHALLOW
+        init = "glorot_uniform" if shallow else self.init
         hidden = []
         for n_units, activation in zip(self.hidden_layer_sizes, self._activations(), strict=True):
-            hidden.append(layers.dense(n_units, activation, self.init))
+            hidden.append(layers.dense(n_units, activation, init))
             if self.dropout > 0:
                 hidden.append(layers.dropout(self.dropout))
-        return layers.chain(*hidden, layers.dense(n_out, "identity", self.init))
+        return layers.chain(*hidden, layers.dense(n_out, "identity", init))
 
 
 class Fit(NamedTuple):
