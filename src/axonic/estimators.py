@@ -327,8 +327,8 @@ _PARAMETERS = """
     epochs : passes over the data, at most; "auto" trains until the loss has been flat for a fifth of them. Default
         "auto".
     loss : {losses}
-    init : initial weights: "auto" is Glorot's up to two hidden layers and follows the activation beyond; "he_normal", "he_uniform", "glorot_normal",
-        "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros". Default "auto".
+    init : initial weights: "auto" is Glorot's up to two hidden layers and follows the activation beyond; "he_normal",
+        "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros". Default "auto".
     l2, l1 : penalties l2/2 sum w^2 and l1 sum |w| on weights, never on biases, added to the mean loss. Default 0.
     dropout : share of the hidden units dropped while training, from 0 to below 1. Default 0.
     standardize : whether inputs are brought to mean 0 and deviation 1. Default True.
