@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -25,8 +25,9 @@ CHECKPOINT_SECONDS = 15.0
 VALIDATION_FRACTION = 0.15
 
 
-class Reporter:
-    """What a caller may want to see of a run; every method may be overridden."""
+@runtime_checkable
+class Reporter(Protocol):
+    """What a caller may want to see of a run."""
 
     def data(self, frame: pl.DataFrame, schema: Schema, findings: list[Finding]) -> None:
         """The table has been read, its schema inferred and checked."""
@@ -40,6 +41,10 @@ class Reporter:
     def interrupted(self) -> bool:
         """Whether to end the training and keep what is best so far."""
         return False
+
+
+class _Silent(Reporter):
+    """Shows nothing."""
 
 
 @dataclasses.dataclass
@@ -112,7 +117,7 @@ def fit_table(
     ------
     InputError : the table, an option or the folder can't work; nothing half-written is left.
     """
-    settings, reporter, clock = settings or recipe.Settings(), reporter or Reporter(), Clock()
+    settings, reporter, clock = settings or recipe.Settings(), reporter or _Silent(), Clock()
     begun = time.perf_counter()
     if not 0 <= test_size < 1 - VALIDATION_FRACTION:
         raise InputError(

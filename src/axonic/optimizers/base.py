@@ -77,7 +77,7 @@ def zeros_like(params: Params) -> Params:
     return jax.tree.map(lambda p: np.zeros(p.shape, p.dtype), params)
 
 
-def scalar(value: Any, like: Array) -> Float[Array, ""]:
+def scalar(value: Any, like: Any) -> Float[Array, ""]:
     """A hyperparameter in the type of the array it meets, so that no step changes a type."""
     return jnp.asarray(value, like.dtype)
 

@@ -1,0 +1,240 @@
+"""The command line, end to end on real tables, and a table of bad inputs, each with its one line and exit code 2."""
+
+import json
+import os
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.datasets import load_diabetes, load_iris
+
+from axonic.cli import main
+
+SPECIES = np.array(["setosa", "versicolor", "virginica"])
+FAST = ["--epochs", "3", "--learning-rate", "0.1", "--hidden", "4", "--quiet"]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A folder with good tables and a trained run."""
+    path = tmp_path_factory.mktemp("cli")
+    x, y = load_iris(return_X_y=True)
+    frame = pl.DataFrame(x, schema=["sl", "sw", "pl", "pw"]).with_columns(
+        species=pl.Series(SPECIES[y]), soil=pl.Series(np.where(np.arange(150) % 3, "clay", "sand"))
+    )
+    frame.write_csv(path / "iris.csv")
+    x, y = load_diabetes(return_X_y=True)
+    pl.DataFrame(x, schema=[f"c{i}" for i in range(10)]).with_columns(y=pl.Series(y)).write_parquet(
+        path / "diab.parquet"
+    )
+    assert main(["fit", str(path / "iris.csv"), "--target", "species", "--out", str(path / "run"), *FAST]) == 0
+    return path
+
+
+def test_fit_predict_evaluate(folder, tmp_path, capsys):
+    run = tmp_path / "run"
+    code = main(["fit", str(folder / "iris.csv"), "--target", "species", "--out", str(run), "--json", "--quiet"])
+    out = capsys.readouterr().out
+    assert code == 0
+    result = json.loads(out)
+    assert result == json.loads((run / "result.json").read_text())
+    assert result["n_train"] + result["n_valid"] + result["n_test"] == 150
+    assert result["test"]["accuracy"] > 0.8
+    assert {path.name for path in run.iterdir()} == {
+        "model.safetensors", "history.csv", "notebook.jsonl", "result.json", "checkpoints"
+    }  # fmt: skip
+    assert len(pl.read_csv(run / "history.csv")) == result["epochs"]
+
+    assert main(["predict", str(run), str(folder / "iris.csv"), "--proba", "--out", str(tmp_path / "p.csv")]) == 0
+    predicted = pl.read_csv(tmp_path / "p.csv")
+    assert predicted.columns == ["prediction", *SPECIES]
+    np.testing.assert_allclose(predicted.select(list(SPECIES)).sum_horizontal(), 1.0, rtol=1e-6)
+    truth = pl.read_csv(folder / "iris.csv")["species"]
+    accuracy = (predicted["prediction"] == truth).mean()
+    capsys.readouterr()
+    assert main(["evaluate", str(run), str(folder / "iris.csv"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(accuracy)
+
+
+def test_regression_from_parquet(folder, tmp_path, capsys):
+    code = main(
+        ["fit", str(folder / "diab.parquet"), "--target", "y", "--out", str(tmp_path / "r"), "--json", "--quiet"]
+    )
+    result = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert result["task"] == "regression"
+    assert result["test"]["r2"] > 0.3
+
+
+def test_the_same_seed_gives_the_same_file(folder, tmp_path):
+    for name in ("a", "b"):
+        main(["fit", str(folder / "iris.csv"), "--target", "species", "--out", str(tmp_path / name), *FAST])
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+
+
+def test_check(folder, capsys):
+    assert main(["check", str(folder / "iris.csv"), "--target", "species", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["schema"]["task"] == "classification"
+
+
+def test_unseen_categories_are_counted_and_extra_columns_ignored(folder, tmp_path, capsys):
+    frame = pl.read_csv(folder / "iris.csv").with_columns(soil=pl.lit("peat"), extra=pl.lit(1)).head(7)
+    frame.write_csv(tmp_path / "new.csv")
+    assert main(["predict", str(folder / "run"), str(tmp_path / "new.csv")]) == 0
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 8
+    assert "7 values of 'soil'" in captured.err
+
+
+HEAD = "a,b,t\n"
+ROWS = "".join(f"{i},{i * 7 % 11},{'xy'[i % 2]}\n" for i in range(1, 41))
+
+# name -> (file name, content or None, extra arguments, what the message says)
+BAD_TABLES = {
+    "no such file": ("none.csv", None, [], "no such file"),
+    "unknown ending": ("data.foo", HEAD + ROWS, [], "unknown file type"),
+    "no ending": ("data", HEAD + ROWS, [], "no extension"),
+    "empty": ("e.csv", "", [], "empty"),
+    "header only": ("h.csv", HEAD, [], "row"),
+    "one row": ("o.csv", HEAD + "1,2,x\n", [], "row"),
+    "binary junk": ("b.csv", bytes(range(256)) * 20, [], "b.csv"),
+    "not utf-8": ("l.csv", (HEAD + ROWS + "1,2,\xe9\n").encode("latin-1"), [], "UTF-8"),
+    "ragged": ("r.csv", HEAD + ROWS + "1,2\n", [], "fields"),
+    "too many fields": ("r2.csv", HEAD + ROWS + "1,2,x,9\n", [], "fields"),
+    "duplicate names": ("d.csv", "a,a,t\n" + ROWS, [], "'a'"),
+    "empty name": ("n.csv", "a,,t\n" + ROWS, [], "name"),
+    "missing target": ("m.csv", "a,b,tt\n" + ROWS, [], "'t'"),
+    "constant target": ("c.csv", HEAD + "1,2,x\n2,5,x\n3,4,x\n" * 9, [], "t"),
+    "all-missing target": ("mt.csv", HEAD + "1,2,\n2,4,\n3,4,\n" * 9, [], "t"),
+    "class with one row": ("s.csv", HEAD + ROWS + "5,5,z\n", [], "'z'"),
+    "infinite value": ("i.csv", HEAD + ROWS + "inf,3,x\n" * 9, [], "infinite"),
+    "regression on text": ("t.csv", HEAD + ROWS, ["--task", "regression"], "number"),
+    "no feature left": ("f.csv", "a,t\n" + "".join(f"1,{'xy'[i % 2]}\n" for i in range(40)), [], "no column is left"),
+    "every row its class": ("k.csv", HEAD + "".join(f"{i},{i * i % 7},w{i}\n" for i in range(30)), [], "class"),
+    "corrupt parquet": ("p.parquet", b"PAR1" + bytes(100), [], "p.parquet"),
+    "corrupt arrow": ("a.arrow", b"ARROW1" + bytes(100), [], "a.arrow"),
+    "tsv that is empty": ("x.tsv", "", [], "empty"),
+}  # fmt: skip
+
+GOOD = HEAD + ROWS
+BAD_OPTIONS = {
+    "hidden": (["--hidden", "a,b"], "--hidden"),
+    "hidden zero": (["--hidden", "0"], "hidden_layer_sizes"),
+    "activation": (["--activation", "rleu"], "unknown activation"),
+    "activation count": (["--activation", "relu,tanh,relu"], "activation"),
+    "optimizer": (["--optimizer", "adm"], "unknown optimizer"),
+    "rate text": (["--learning-rate", "fast"], "--learning-rate"),
+    "rate negative": (["--learning-rate", "-1"], "learning_rate"),
+    "rate nan": (["--learning-rate", "nan"], "learning_rate"),
+    "batch zero": (["--batch-size", "0"], "batch_size"),
+    "batch text": (["--batch-size", "many"], "batch"),
+    "epochs zero": (["--epochs", "0"], "epochs"),
+    "epochs fraction": (["--epochs", "1.5"], "--epochs"),
+    "l2 negative": (["--l2", "-1"], "l2"),
+    "l1 negative": (["--l1", "-0.1"], "l1"),
+    "dropout one": (["--dropout", "1"], "dropout"),
+    "seed negative": (["--seed", "-1"], "seed"),
+    "test size": (["--test-size", "1.5"], "test_size"),
+    "task": (["--task", "sorting"], "task"),
+    "unknown option": (["--colour", "red"], "colour"),
+    "test file": (["--test", "none.csv"], "none.csv"),
+}
+
+
+def assert_refused(code, captured, says):
+    assert code == 2, captured
+    lines = captured.err.strip().splitlines()
+    assert captured.out == ""
+    assert lines[-1].startswith("error: ")
+    assert "Traceback" not in captured.err
+    assert says in lines[-1], lines[-1]
+    assert len(lines) == 1, lines
+
+
+@pytest.mark.parametrize("name", BAD_TABLES)
+def test_bad_tables(name, tmp_path, capsys):
+    file, content, arguments, says = BAD_TABLES[name]
+    if content is not None:
+        (tmp_path / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+    out = tmp_path / "run"
+    code = main(["fit", str(tmp_path / file), "--target", "t", "--out", str(out), *arguments, "--quiet"])
+    assert_refused(code, capsys.readouterr(), says)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", BAD_OPTIONS)
+def test_bad_options(name, tmp_path, capsys):
+    arguments, says = BAD_OPTIONS[name]
+    (tmp_path / "good.csv").write_text(GOOD)
+    out = tmp_path / "run"
+    code = main(["fit", str(tmp_path / "good.csv"), "--target", "t", "--out", str(out), "--quiet", *arguments])
+    assert_refused(code, capsys.readouterr(), says)
+    assert not out.exists()
+
+
+def damaged(folder, tmp_path, change):
+    content = (folder / "run" / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(change(content))
+    return tmp_path / "model.safetensors"
+
+
+def forged(content):
+    """A header that promises more units than there are weights."""
+    return content.replace(b'\\"n_units\\": 4', b'\\"n_units\\": 9')
+
+
+DAMAGES = {
+    "cut short": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "junk": lambda content: b"\x00" * 100,
+    "forged length": lambda content: b"\xff" * 8 + content[8:],
+    "forged header": forged,
+    "other json": lambda content: content.replace(b"network", b"netwurk"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged_models(name, folder, tmp_path, capsys):
+    path = damaged(folder, tmp_path, DAMAGES[name])
+    assert path.read_bytes() != (folder / "run" / "model.safetensors").read_bytes()
+    assert_refused(main(["predict", str(path), str(folder / "iris.csv")]), capsys.readouterr(), "model")
+
+
+def test_other_bad_predictions(folder, tmp_path, capsys):
+    frame = pl.read_csv(folder / "iris.csv")
+    frame.drop("pw").write_csv(tmp_path / "missing.csv")
+    frame.with_columns(pw=pl.lit("wide")).write_csv(tmp_path / "text.csv")
+    run = str(folder / "run")
+    for arguments, says in (
+        ([run, str(tmp_path / "missing.csv")], "'pw'"),
+        ([run, str(tmp_path / "text.csv")], "wide"),
+        ([str(tmp_path), str(folder / "iris.csv")], "model.safetensors"),
+        ([str(tmp_path / "none"), str(folder / "iris.csv")], "no such file"),
+        ([run, str(folder / "iris.csv"), "--out", str(tmp_path / "p.xyz")], "ending"),
+        ([run, str(folder / "iris.csv"), "--out", str(tmp_path / "text.csv" / "p.csv")], "cannot write"),
+    ):
+        assert_refused(main(["predict", *arguments]), capsys.readouterr(), says)
+    frame.with_columns(species=pl.lit("daisy")).write_csv(tmp_path / "daisy.csv")
+    assert_refused(main(["evaluate", run, str(tmp_path / "daisy.csv")]), capsys.readouterr(), "daisy")
+
+
+def test_an_output_that_is_a_file(folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    code = main(["fit", str(folder / "iris.csv"), "--target", "species", "--out", str(tmp_path / "file"), *FAST])
+    assert_refused(code, capsys.readouterr(), "folder")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_nothing_behind(folder, tmp_path, capsys, monkeypatch):
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    out = tmp_path / "run"
+    code = main(["fit", str(folder / "iris.csv"), "--target", "species", "--out", str(out), *FAST])
+    assert_refused(code, capsys.readouterr(), "no space left")
+    assert not out.exists()
+
+
+def test_bad_inputs_are_at_least_forty():
+    assert len(BAD_TABLES) + len(BAD_OPTIONS) + len(DAMAGES) >= 40
