@@ -1,4 +1,4 @@
-"""The rules of the design that a machine can check: imports go upwards only, no autodiff and no pickle in the engine."""
+"""The rules of the design that a machine can check: imports go upwards, no autodiff and no pickle in the engine."""
 
 import ast
 import re
