@@ -63,9 +63,9 @@ class Job(NamedTuple):
 JOBS = (
     Job((20, 64, 64, 3), 32, 3200, 5000, {"scikit-learn": 5, "PyTorch": 8, "JAX loop": 0.9}),
     Job((4, 8, 3), 16, 1600, 6000, {"scikit-learn": 8, "PyTorch": 8, "JAX loop": 0.9}),
-    Job((784, 128, 10), 32, 6400, 3000, {"scikit-learn": 2, "PyTorch": 2, "JAX loop": 0.9}),
-    Job((784, 256, 128, 10), 128, 6400, 500, {"scikit-learn": 1, "PyTorch": 1, "JAX loop": 0.9}),
-    Job((100, 512, 512, 512, 10), 256, 12800, 200, {"scikit-learn": 1, "PyTorch": 1, "JAX loop": 0.9}),
+    Job((784, 128, 10), 32, 6400, 6000, {"scikit-learn": 2, "PyTorch": 2, "JAX loop": 0.9}),
+    Job((784, 256, 128, 10), 128, 6400, 1500, {"scikit-learn": 1, "PyTorch": 1, "JAX loop": 0.9}),
+    Job((100, 512, 512, 512, 10), 256, 12800, 1500, {"scikit-learn": 1, "PyTorch": 1, "JAX loop": 0.9}),
 )
 
 

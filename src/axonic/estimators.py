@@ -208,7 +208,7 @@ class _FeedForward(BaseEstimator):
         )
 
     def _validated(self, X, y, sample_weight, *, reset):
-        """Inputs as a frame (mixed columns) or a float64 array, targets as an array, weights that are not 0."""
+        """Inputs as a frame (mixed columns) or an array of floats, targets as an array, weights that are not 0."""
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         X = self._inputs(X, reset=reset)
@@ -229,7 +229,8 @@ class _FeedForward(BaseEstimator):
     def _inputs(self, X, *, reset):
         frame = _mixed_frame(X)
         if frame is None:
-            return validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+            types = [np.float64, np.float32]
+            return validate_data(self, X, reset=reset, dtype=types, order="C", ensure_all_finite="allow-nan")
         _check_feature_names(self, X, reset=reset)
         if reset:
             self.n_features_in_ = frame.width
@@ -239,7 +240,7 @@ class _FeedForward(BaseEstimator):
         """Equal rows as one, in an order that depends on their content alone; see the module."""
         if not self.shuffle:
             return X, y, weight
-        frame = X if isinstance(X, pl.DataFrame) else pl.from_numpy(X)
+        frame = X if isinstance(X, pl.DataFrame) else pl.DataFrame([pl.Series("x", X)])  # one column of whole rows
         keys = self._target_keys(y).reshape(len(y), -1)
         target = pl.from_numpy(keys, schema=[f"target {i}" for i in range(keys.shape[1])])
         hashes = pl.concat([frame, target], how="horizontal").hash_rows(seed=0).to_numpy()

@@ -214,7 +214,9 @@ def compile_ahead(trials: Sequence[Trial], states: Sequence[State], batches: Bat
 
 
 def _tapes(batches: Batches, whole: bool, cursor: Cursor) -> Iterator[tuple[Tape, Cursor]]:
-    return batches.whole_tapes(cursor, WHOLE_EPOCHS) if whole else batches.tapes(cursor)
+    """Tapes on the device; on a CPU they stay in their buffers."""
+    tapes = batches.whole_tapes(cursor, WHOLE_EPOCHS) if whole else batches.tapes(cursor)
+    return ((jax.device_put(tape, may_alias=True), after) for tape, after in tapes)
 
 
 def _arguments(trials: Sequence[Trial], tape: Tape, states: Sequence[State], stop: StopRule) -> tuple:

@@ -11,10 +11,10 @@ larger sets follow the training batches, slot by slot.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from axonic.errors import InputError
@@ -25,6 +25,7 @@ MAX_SLOTS = 1024
 MIN_SLOTS = 8
 RESIDENT_SHARE = 4
 BLOCK_ROWS = 32_768
+ALIGNMENT = 64
 
 
 class Rows(NamedTuple):
@@ -135,13 +136,24 @@ class Batches:
         return self.epoch_batches or self.batches_per_pass
 
     def tapes(self, cursor: Cursor = Cursor()) -> Iterator[tuple[Tape, Cursor]]:  # noqa: B008
-        """Tapes from `cursor` on, each with the cursor at which the next one begins."""
-        while True:
-            tape, cursor = self.tape(cursor)
-            yield tape, cursor
+        """Tapes from `cursor` on, each with the cursor at which the next one begins.
 
-    def tape(self, cursor: Cursor) -> tuple[Tape, Cursor]:
-        """The tape that begins at `cursor`, and the cursor after it."""
+        A tape holds until the one after the next is asked for: two sets of buffers take turns, since memory that is
+        new to the process costs more than filling it.
+        """
+        buffers = [self._buffers(), self._buffers()]
+        while True:
+            tape, cursor = self.tape(cursor, buffers[0])
+            yield tape, cursor
+            buffers.reverse()
+
+    def _buffers(self, n_slots: int | None = None) -> Rows:
+        """Room for the rows of a tape."""
+        shape = (n_slots or self.n_slots, self.batch_size)
+        return Rows(*(aligned(shape + array.shape[1:], array.dtype) for array in self.rows))
+
+    def tape(self, cursor: Cursor, buffers: Rows | None = None) -> tuple[Tape, Cursor]:
+        """The tape that begins at `cursor`, and the cursor after it; its rows are put into `buffers` if given."""
         slots = np.full((self.n_slots, self.batch_size), -1, np.int64)
         segments: list[Segment] = []
         held = [(self._batches(part), self._count(part)) for part in (self.split.valid, self.split.test)]
@@ -162,7 +174,7 @@ class Batches:
             segments.append(Segment(*train, *spans[0], *spans[1], int(finished)))
             if finished:
                 epoch, done = epoch + 1, 0
-        return self._gather(slots, segments), Cursor(epoch, done)
+        return self._gather(slots, segments, buffers or self._buffers()), Cursor(epoch, done)
 
     def whole_tapes(self, cursor: Cursor, n_epochs: int) -> Iterator[tuple[Tape, Cursor]]:
         """Tapes for rules that need the whole training set at each step: every tape holds all rows and `n_epochs`
@@ -172,7 +184,8 @@ class Batches:
         _, train, valid, test = (int(bound) for bound in np.cumsum([0, *(len(part) for part in parts)]))
         slots = np.full((max(MIN_SLOTS, 1 << (test - 1).bit_length()), self.batch_size), -1, np.int64)
         slots[:test] = np.concatenate(parts)
-        tape = jax.device_put(self._gather(slots, [Segment(0, train, train, valid, valid, test, 1)] * n_epochs))
+        segments = [Segment(0, train, train, valid, valid, test, 1)] * n_epochs
+        tape = self._gather(slots, segments, self._buffers(len(slots)))
         while True:
             cursor = Cursor(cursor.epoch + n_epochs)
             yield tape, cursor
@@ -232,11 +245,21 @@ class Batches:
             free, done, before = free + len(take), done + len(take), before + count
         return spans, done, free
 
-    def _gather(self, slots: np.ndarray, segments: list[Segment]) -> Tape:
+    def _gather(self, slots: np.ndarray, segments: list[Segment], buffers: Rows) -> Tape:
         table = np.zeros((max(len(slots), len(segments)), len(Segment._fields)), np.int32)
         table[: len(segments)] = segments
-        weight = np.where(slots >= 0, self.rows.weight[slots], np.float32(0))
-        return Tape(self.rows.x[slots], self.rows.y[slots], weight, table, np.int32(len(segments)))
+        for array, buffer in zip(self.rows, buffers, strict=True):
+            np.take(array, slots, axis=0, out=buffer, mode="clip")
+        buffers.weight[slots < 0] = 0
+        return Tape(*buffers, table, np.int32(len(segments)))
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array that begins where JAX can use it without a copy."""
+    n_bytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(n_bytes + ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT
+    return memory[first : first + n_bytes].view(dtype).reshape(shape)
 
 
 def split_rows(

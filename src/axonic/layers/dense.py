@@ -18,6 +18,7 @@ Source: the notes, "backpropagation"; Rumelhart, Hinton and Williams 1986, equat
 from typing import Any, ClassVar, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -79,7 +80,7 @@ class Dense(Layer):
         delta = self.activation.backward(cache.z, cache.a, error)
         b = delta.sum(axis=0)
         w = cache.x.T @ delta
-        error_in = delta @ params.w.T
+        error_in = jnp.einsum("bo,io->bi", delta, params.w)  # delta w^T; written as such, XLA would copy w^T first
         return DenseParams(w, b), error_in
 
     def trace(self, params: DenseParams, cache: DenseCache, error: Any) -> Trace:
