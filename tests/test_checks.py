@@ -10,7 +10,7 @@ import pytest
 from sklearn import datasets
 
 from axonic.checks import CHECKS, check_table
-from axonic.data.tables import infer_schema
+from axonic.data.schema import infer_schema
 from axonic.types import Finding
 
 N = 200

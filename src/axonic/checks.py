@@ -16,22 +16,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from axonic.data.tables import (
+from axonic.data.schema import (
     ALL_MISSING,
     CONSTANT,
     FREE_TEXT,
     ID_LIKE,
     Column,
     Schema,
-    as_booleans,
-    as_dates,
-    as_numbers,
-    as_text,
-    is_text,
-    missing,
     target_values,
     usable_rows,
 )
+from axonic.data.values import as_booleans, as_dates, as_numbers, as_text, is_text, missing
 from axonic.types import Finding
 
 MUCH_MISSING = 0.5

@@ -208,7 +208,8 @@ def check(
         What the target asks for; inferred unless given.
     """
     from axonic.checks import check_table
-    from axonic.data.tables import infer_schema, read_table
+    from axonic.data.reading import read_table
+    from axonic.data.schema import infer_schema
 
     frame = read_table(data)
     schema = infer_schema(frame, target, task)

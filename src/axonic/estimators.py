@@ -34,7 +34,7 @@ from sklearn.utils.validation import (
 from axonic import recipe, storage
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
-from axonic.data.tables import Schema, infer_columns
+from axonic.data.schema import Schema, infer_columns
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.types import Finding

@@ -14,7 +14,8 @@ from axonic import recipe
 from axonic.checks import check_table
 from axonic.data.batches import Cursor, Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
-from axonic.data.tables import Schema, infer_schema, read_table, target_values, usable_rows
+from axonic.data.reading import read_table
+from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.storage import MODEL, RESULT, RunDirectory, load_model, plain, save_model, unwritable, write, write_json
@@ -100,7 +101,7 @@ def fit_table(
 
     Parameters
     ----------
-    data : the table; see `axonic.data.tables.read_table`.
+    data : the table; see `axonic.data.reading.read_table`.
     target : the column to predict.
     out : the run directory; an earlier run there is replaced once the new one starts to train.
     task : what the target asks for; "auto" infers it.

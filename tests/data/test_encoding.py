@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from axonic.data import encoding
 from axonic.data.encoding import Coding, TableEncoder, TargetEncoder, moments
-from axonic.data.tables import Column, Schema, infer_columns
+from axonic.data.schema import Column, Schema, infer_columns
 from axonic.errors import InputError
 
 QUICK = settings(max_examples=40, deadline=None)

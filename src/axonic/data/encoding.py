@@ -25,7 +25,8 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from axonic.data.tables import MAX_LEVELS, Kind, Schema, Task, as_booleans, as_dates, as_numbers, as_text, is_text
+from axonic.data.schema import MAX_LEVELS, Kind, Schema, Task
+from axonic.data.values import as_booleans, as_dates, as_numbers, as_text, is_text
 from axonic.errors import InputError
 
 FARTHEST = 1e6

@@ -1,34 +1,21 @@
-"""Reading tables and inferring schemas: what a user gives, what a user is told."""
+"""Reading tables: what a user gives, what a user is told."""
 
 import csv
 import io
-import json
 import subprocess
 import sys
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 import numpy as np
-import palmerpenguins
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from axonic.data import tables
-from axonic.data.tables import (
-    Column,
-    Schema,
-    as_dates,
-    as_numbers,
-    infer_columns,
-    infer_schema,
-    missing,
-    narrow,
-    read_table,
-    target_values,
-    usable_rows,
-)
+from axonic.data import reading
+from axonic.data.reading import read_table
+from axonic.data.values import MISSING
 from axonic.errors import InputError
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -46,7 +33,7 @@ def read(folder: Path, content: str | bytes, name: str = "t.csv") -> pl.DataFram
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 64)
 
 
 across_blocks = pytest.mark.usefixtures("small_blocks")
@@ -149,7 +136,7 @@ def test_what_pythons_csv_writes_is_read_back(tmp_path, rows):
     buffer = io.StringIO()
     csv.writer(buffer).writerows([("t x", "n", "f"), *rows])
     frame = read(tmp_path, buffer.getvalue())
-    text = [None if t.strip() in tables.MISSING else t.strip() for t, _, _ in rows]
+    text = [None if t.strip() in MISSING else t.strip() for t, _, _ in rows]
     if all(t is None or not is_number(t) for t in text):
         assert frame["t x"].fill_null("-").to_list() == ["-" if t is None else t for t in text]
     assert frame["n"].to_list() == [n for _, n, _ in rows]
@@ -201,15 +188,6 @@ def test_precision_that_matters_is_kept(tmp_path, values):
     np.testing.assert_array_equal(frame["x"].to_numpy(), values)
 
 
-def test_narrowing_changes_a_value_by_at_most_a_hundred_thousandth_of_the_spread():
-    rng = np.random.default_rng(0)
-    for offset in (0.0, 1.0, 1e2, 1e4, 1e6, 1e12):
-        for spread in (1e-6, 1.0, 1e6):
-            values = offset + spread * rng.normal(size=500)
-            narrowed = narrow(pl.Series(values)).cast(pl.Float64).to_numpy()
-            assert np.abs(narrowed - values).max() <= 1e-5 * values.std()
-
-
 def test_reading_needs_no_second_copy_of_the_table(tmp_path):
     """A child process reads 400,000 x 10 numbers (73 MB of text, 16 MB as float32) in far less than the text's size."""
     path = tmp_path / "wide.csv"
@@ -218,7 +196,7 @@ def test_reading_needs_no_second_copy_of_the_table(tmp_path):
         for i in range(20):
             file.write(block.write_csv(include_header=i == 0).encode())
     script = (
-        "import sys, resource; from axonic.data.tables import read_table\n"
+        "import sys, resource; from axonic.data.reading import read_table\n"
         "unit = 1 if sys.platform == 'darwin' else 1024\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit\n"
         "import polars; polars.read_csv(b'a\\n1\\n'); before = peak(); frame = read_table(sys.argv[1])\n"
@@ -335,294 +313,6 @@ def test_folder_unreadable_and_impossible_paths(tmp_path, monkeypatch):
 
 @across_blocks
 def test_a_quote_that_is_never_closed_does_not_swallow_a_large_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "MAX_ROW_BYTES", 1000)
+    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 1000)
     with pytest.raises(InputError, match="a quote mark that is never closed"):
         read(tmp_path, 'a,b\n"x,1\n' + "1,2\n" * 1000)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The schema
-# ---------------------------------------------------------------------------------------------------------------------
-
-N = 40
-RNG = np.random.default_rng(0)
-
-
-def kinds(**columns) -> dict[str, str]:
-    return {column.name: column.reason or column.kind for column in infer_columns(pl.DataFrame(columns))}
-
-
-def test_what_each_column_holds():
-    days = [date(2020, 1, 1 + i % 28) for i in range(N)]
-    assert kinds(
-        measure=RNG.normal(size=N),
-        count=RNG.integers(0, 9, N),
-        spelt=[f" {i % 7}.5 " for i in range(N)],
-        gaps=["?", "1", "2", None] * 10,
-        flag=[True, False] * 20,
-        answer=["Yes", "no", "NO", None] * 10,
-        letter=["t", "f"] * 20,
-        city=["Rome", "Oslo", "Bern", None] * 10,
-        day=days,
-        iso=[str(day) for day in days],
-        zip=["02139", "10001"] * 20,
-        only=["x", None] * 20,
-        fixed=[3.0] * N,
-        same=["a"] * N,
-        empty=[None] * N,
-        tokens=["NA", "?"] * 20,
-        remark=[f"customer {i} says hello" for i in range(N)],
-        code=[f"A{i}X" for i in range(N)],
-        span=[[1, 2]] * N,
-    ) == {
-        "measure": "number",
-        "count": "number",
-        "spelt": "number",
-        "gaps": "number",
-        "flag": "boolean",
-        "answer": "boolean",
-        "letter": "boolean",
-        "city": "category",
-        "day": "date",
-        "iso": "date",
-        "zip": "category",
-        "only": "category",
-        "fixed": "constant",
-        "same": "constant",
-        "empty": "all missing",
-        "tokens": "all missing",
-        "remark": "free text: too many distinct values",
-        "code": "id-like",
-        "span": "unsupported type: List(Int64)",
-    }
-
-
-@pytest.mark.parametrize(
-    "name", ["id", "ID", "customer_id", "PassengerId", "userID", "Index", "row", "uuid", "order no"]
-)
-def test_whole_numbers_that_differ_under_a_name_of_an_id_are_ignored(name):
-    shuffled = RNG.permutation(N) + 1000
-    expected = "id-like" if name != "order no" else "number"
-    assert kinds(**{name: shuffled, "x": RNG.normal(size=N)})[name] == expected
-
-
-@pytest.mark.parametrize("name", ["humid", "paid", "grid", "valid", "price", "idle", "width", "glycemic index"])
-def test_whole_numbers_that_differ_under_another_name_are_kept(name):
-    assert kinds(**{name: RNG.permutation(N) * 3, "x": RNG.normal(size=N)})[name] == "number"
-
-
-def test_a_row_number_is_ignored_but_time_years_and_repeats_are_not():
-    rows = np.arange(N)
-    found = kinds(
-        a=rows,
-        b=rows + 1,
-        c=rows + 1900,
-        d=2 * rows,
-        e=rows[::-1].copy(),
-        time=rows,
-        day=rows,
-        id=rows // 2,
-        x=rows * 0.5,
-    )
-    assert found == {"a": "id-like", "b": "id-like"} | dict.fromkeys(
-        ["c", "d", "e", "time", "day", "id", "x"], "number"
-    )
-
-
-def test_a_row_number_is_kept_in_a_small_table_or_as_the_only_column():
-    assert kinds(a=range(10), x=[0.5] * 9 + [1.5])["a"] == "number"
-    assert kinds(a=range(N)) == {"a": "number"}
-    assert kinds(id=range(N)) == {"id": "id-like"}
-
-
-@pytest.mark.parametrize(
-    ("format", "texts"),
-    [
-        ("%Y-%m-%d", ["2012-01-31", "2013-12-01"]),
-        ("%Y/%m/%d", ["2012/01/31", "2013/12/01"]),
-        ("%d.%m.%Y", ["31.1.2012", "01.12.2013"]),
-        ("%m/%d/%Y", ["1/31/2012", "12/1/2013"]),
-        ("%d/%m/%Y", ["31/1/2012", "1/12/2013"]),
-        ("%m/%d/%y", ["1/31/12", "12/1/13"]),
-        ("%d-%b-%Y", ["31-Jan-2012", "01-Dec-2013"]),
-        ("%b %d, %Y", ["Jan 31, 2012", "Dec 1, 2013"]),
-        ("%B %d, %Y", ["January 31, 2012", "December 1, 2013"]),
-        ("%d %b %Y", ["31 Jan 2012", "1 Dec 2013"]),
-    ],
-)
-def test_dates_are_read_from_text(format, texts):
-    text = pl.Series("day", [texts[0], None, texts[1], "?"] * 10)
-    (column,) = infer_columns(pl.DataFrame([text]))
-    assert (column.kind, column.format) == ("date", format)
-    dates = as_dates(text, column.format).to_list()[:4]
-    assert dates == [datetime(2012, 1, 31), None, datetime(2013, 12, 1), None]
-
-
-@pytest.mark.parametrize(
-    "texts",
-    [
-        ["2012-01-31 13:05", "2012-02-01 00:00"],
-        ["2012-01-31 13:05:00", "2012-02-01 00:00:00"],
-        ["2012-01-31T13:05:00.000", "2012-02-01T00:00:00.000"],
-        ["2012-01-31T13:05:00Z", "2012-02-01T02:00:00+02:00"],
-        ["1/31/2012 1:05 PM", "2/1/2012 12:00 AM"],
-        ["31.01.2012 13:05", "01.02.2012 00:00"],
-    ],
-)
-def test_times_are_read_from_text(texts):
-    text = pl.Series("at", texts)
-    (column,) = infer_columns(pl.DataFrame([text]))
-    assert column.kind == "date"
-    assert as_dates(text, column.format).to_list() == [datetime(2012, 1, 31, 13, 5), datetime(2012, 2, 1)]
-
-
-def test_day_and_month_that_could_be_either_follow_the_order_of_the_rows():
-    (column,) = infer_columns(pl.DataFrame({"day": ["01/02/2020", "02/02/2020", "03/03/2020", "01/04/2020"]}))
-    assert column.format == "%d/%m/%Y"
-    (column,) = infer_columns(pl.DataFrame({"day": ["01/02/2020", "02/02/2020", "03/03/2020", "04/01/2020"]}))
-    assert column.format == "%m/%d/%Y"
-
-
-@pytest.mark.parametrize("texts", [["12-34-5678", "1-2-3"], ["v1.2.3", "v1.2.4"], ["555-1234", "555-9876"]])
-def test_text_that_only_looks_like_a_date_is_a_category(texts):
-    assert kinds(s=texts * 20) == {"s": "category"}
-
-
-def test_values_that_do_not_fit_are_named_with_their_row():
-    with pytest.raises(InputError, match=r"'tall' is not a number \(column 'h', row 3\)"):
-        as_numbers(pl.Series("h", ["1", "?", "tall"]))
-    with pytest.raises(InputError, match=r"'soon' is not a date as 1970-01-01 \(column 'd', row 12\)"):
-        as_dates(pl.Series("d", ["2020-01-01", "soon"]), "%Y-%m-%d", rows=[10, 11])
-    with pytest.raises(InputError, match="type Date where numbers should be"):
-        as_numbers(pl.Series("h", [date(2020, 1, 1)]))
-    with pytest.raises(InputError, match="where dates should be"):
-        as_dates(pl.Series("d", [1]), "")
-
-
-def test_missing_counts_null_nan_and_tokens():
-    frame = pl.DataFrame({"x": [1.0, None, float("nan")], "s": ["a", " NA ", None], "n": [1, None, 3]})
-    assert [missing(column).to_list() for column in frame] == [
-        [False, True, True],
-        [False, True, True],
-        [False, True, False],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("values", "task"),
-    [
-        (["a", "b"], "classification"),
-        (["yes", "no"], "classification"),
-        ([True, False], "classification"),
-        ([0, 1, 2], "classification"),
-        ([1.0, 2.0], "classification"),
-        ([-1, 1], "classification"),
-        ([3, 4, 5, 6, 8], "classification"),
-        (list(range(10)), "classification"),
-        (list(range(1, 27)), "classification"),
-        (["1", "2"], "classification"),
-        ([0.5, 1.5, 2.5], "regression"),
-        ([12, 17, 21, 25, 33, 37, 41, 48, 55, 61, 70, 74], "regression"),
-        (["0.5", "1.25"], "regression"),
-    ],
-)
-def test_the_task_follows_the_target(values, task):
-    frame = pl.DataFrame({"x": RNG.normal(size=4 * len(values)), "y": values * 4})
-    assert infer_schema(frame, "y").task == task
-
-
-def test_whole_numbers_that_hardly_repeat_are_a_measurement():
-    frame = pl.DataFrame({"x": RNG.normal(size=8), "y": [1, 2, 3, 4, 5, 6, 7, 7]})
-    assert infer_schema(frame, "y").task == "regression"
-
-
-def test_the_task_given_by_hand_wins():
-    frame = pl.DataFrame({"x": RNG.normal(size=40), "y": [1, 2] * 20, "z": [0.5, 1.5] * 20})
-    assert infer_schema(frame, "y", "regression").task == "regression"
-    assert infer_schema(frame, "z", "classification").task == "classification"
-
-
-BAD_TARGETS = {
-    "no such column": (
-        {"x": [1.0, 2], "price": [1.5, 2]},
-        "prise",
-        "auto",
-        r"no column .*'prise'.* did you mean 'price'\?.*x, price",
-    ),
-    "all missing": ({"x": [1.0, 2], "y": ["NA", None]}, "y", "auto", "target has no values"),
-    "constant": ({"x": [1.0, 2, 3], "y": ["a", "a", None]}, "y", "auto", "target is 'a' in every row"),
-    "one row": ({"x": [1.0, 2], "y": [1.5, None]}, "y", "auto", "only one row has a target"),
-    "yes and no for regression": (
-        {"x": [1.0, 2], "y": ["no", "yes"]},
-        "y",
-        "regression",
-        "numeric target: 'no' .*row 1",
-    ),
-    "text for regression": (
-        {"x": [1.0, 2, 3], "y": ["1", None, "b"]},
-        "y",
-        "regression",
-        "numeric target: 'b' .*row 3",
-    ),
-    "infinite": ({"x": [1.0, 2, 3], "y": [0.5, float("inf"), 1]}, "y", "auto", r"infinite \(column 'y', row 2\)"),
-    "single row": ({"x": range(5), "y": ["a", "a", "b", "b", "c"]}, "y", "auto", "class 'c' has a single row.*merge"),
-    "all classes": ({"x": range(3), "y": ["a", "b", "c"]}, "y", "auto", "every row has a class of its own"),
-    "numbers as classes": ({"x": range(3), "y": [1.5, 2, 3]}, "y", "classification", "--task regression"),
-    "dates": ({"x": range(3), "y": [date(2020, 1, i) for i in (1, 2, 3)]}, "y", "auto", "target of type Date"),
-    "no task": ({"x": range(3), "y": [1.5, 2, 3]}, "y", "ranking", "no task is named 'ranking'"),
-    "only the target": ({"y": [1.5, 2, 3]}, "y", "auto", "the target is the only column"),
-    "nothing usable": ({"x": [1, 1, 1], "z": [None] * 3, "y": [1.5, 2, 3]}, "y", "auto", "x: constant; z: all missing"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_TARGETS)
-def test_bad_target_is_refused_with_its_remedy(case):
-    columns, target, task, message = BAD_TARGETS[case]
-    with pytest.raises(InputError, match=message):
-        infer_schema(pl.DataFrame(columns, strict=False), target, task)
-
-
-def test_rows_without_a_target_are_not_used_and_not_an_error():
-    frame = pl.DataFrame({"x": RNG.normal(size=6), "y": [1.5, None, float("nan"), 2.5, 3.5, 4.25]})
-    schema = infer_schema(frame, "y")
-    assert usable_rows(frame, schema).tolist() == [0, 3, 4, 5]
-    assert target_values(frame, schema).to_list() == [1.5, None, None, 2.5, 3.5, 4.25]
-
-
-def test_labels_come_as_they_are():
-    frame = pl.DataFrame(
-        {"x": RNG.normal(size=4), "s": [" a", "b ", "a", "b"], "f": pl.Series([0.1, 0.2] * 2, dtype=pl.Float32)}
-    )
-    assert target_values(frame, infer_schema(frame, "s")).to_list() == ["a", "b", "a", "b"]
-    assert target_values(frame, infer_schema(frame, "f", "classification")).to_list() == [0.1, 0.2, 0.1, 0.2]
-    with pytest.raises(InputError, match="no column is named 's'"):
-        target_values(frame.drop("s"), infer_schema(frame, "s"))
-
-
-@given(
-    columns=st.lists(
-        st.builds(Column, st.text(), st.sampled_from(["number", "category", "date", "ignored"]), st.text(), st.text())
-    ),
-    target=st.text(),
-    task=st.sampled_from(["classification", "regression"]),
-)
-@QUICK
-def test_schema_survives_json(columns, target, task):
-    schema = Schema(tuple(columns), target, task, tuple(columns[:1]))
-    assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
-
-
-def test_real_table_from_r():
-
-    frame = read_table(Path(palmerpenguins.__file__).parent / "data" / "penguins.csv")
-    schema = infer_schema(frame, "species")
-    assert {column.name: column.kind for column in schema.columns} == {
-        "island": "category",
-        "bill_length_mm": "number",
-        "bill_depth_mm": "number",
-        "flipper_length_mm": "number",
-        "body_mass_g": "number",
-        "sex": "category",
-        "year": "number",
-    }
-    assert (schema.task, schema.ignored, frame.height) == ("classification", (), 344)

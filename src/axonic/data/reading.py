@@ -1,0 +1,501 @@
+"""Reading: a file into a lean frame.
+
+A delimited file is read in blocks of a few megabytes that end where a row ends, so that neither the text nor a
+float64 copy of the numbers is ever in memory as a whole: one million rows of 30 numbers cost little more than their
+120 MB as float32. Every field arrives as text and each column climbs a ladder, whole numbers, numbers, text, as far
+as its fields demand; a column that turns out to be text late in the file is read once more, so nothing depends on
+what the first rows happen to look like. Numbers become Float32, or the smallest whole-number type, where that
+loses nothing that matters (`narrow`). What a CSV parser would pass over in silence, such as short rows or a repeated
+column name, is refused with the row and the line.
+"""
+
+import csv
+import difflib
+import io
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from axonic.data.values import MISSING, clean, holds_codes, holds_only_digits, narrow
+from axonic.errors import InputError
+
+BLOCK_BYTES = 4 << 20
+MAX_ROW_BYTES = 64 << 20
+
+
+def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
+    """Read a table with named columns from a file.
+
+    Parameters
+    ----------
+    path : a ``.csv`` (comma; semicolon or tab if the header has no comma), ``.tsv``, ``.parquet``, ``.arrow`` or
+        ``.feather`` file.
+
+    Returns
+    -------
+    frame : numbers as Float32 or the smallest whole-number type where that loses nothing that matters, as Float64 or
+        Int64 elsewhere; everything else of a delimited file as text without blanks around it. The texts in `MISSING`
+        are null. Whole numbers written with leading zeros in a fixed width (``02139``) and those beyond 64 bits stay
+        text, as they are codes. Rows keep their order; blank lines are no rows.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is no such table, is not UTF-8, has no header, no rows or rows of unequal length, or
+        repeats or omits a column name.
+    """
+    path = Path(path)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(
+            f"unknown file type {path.suffix!r}" if path.suffix else "the file name has no extension",
+            f"give a table as one of {', '.join(_READERS)}",
+            str(path),
+        )
+    try:
+        frame = reader(path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise _unreadable(path, error) from error
+    if frame.width == 0 or frame.height == 0:
+        raise InputError("the table has no rows", "give a file with at least one row of data", str(path))
+    return frame
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    where = str(path)
+    if isinstance(error, FileNotFoundError):
+        near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
+        return InputError("no such file", f"did you mean {near[0]}?" if near else "check the path", where)
+    if isinstance(error, IsADirectoryError):
+        return InputError("this is a folder", "give the table file inside it", where)
+    if isinstance(error, PermissionError):
+        return InputError("no permission to read the file", "ask its owner, or run chmod u+r on it", where)
+    reason = getattr(error, "strerror", None) or error
+    return InputError(f"the file cannot be read: {reason}", "check the path and the disk", where)
+
+
+def _names_beside(path: Path) -> list[str]:
+    try:
+        return os.listdir(path.parent)
+    except (OSError, ValueError):
+        return []
+
+
+# --- delimited text ---
+
+Types = dict[str, Any]
+"""Column names with the polars types to read them in."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What the first bytes of a delimited file say about the rest of it."""
+
+    path: Path
+    names: tuple[str, ...]
+    separator: str
+    decimal_comma: bool
+    start: int
+    """Offset of the first row of data, and the number of lines before it."""
+    lines: int
+
+    @property
+    def as_text(self) -> Types:
+        return dict.fromkeys(self.names, pl.String)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Whole rows, with the number of rows and of lines before them."""
+
+    data: bytes
+    rows: int
+    lines: int
+
+
+def _read_delimited(path: Path, separator: str) -> pl.DataFrame:
+    with open(path, "rb") as file:
+        layout = _read_layout(file, path, separator)
+        columns = [_Ladder(name, layout.decimal_comma) for name in layout.names]
+        _climb(file, layout, columns)
+        late = [column for column in columns if column.is_late_text]
+        if late:
+            for column in late:
+                column.restart_as_text()
+            _climb(file, layout, late)
+    return pl.DataFrame([column.finish() for column in columns])
+
+
+def _climb(file: io.BufferedReader, layout: _Layout, columns: Sequence["_Ladder"]) -> None:
+    """Add every row of the file to the columns, in blocks.
+
+    A column known to hold fractions is read as numbers, which is quickest, the others as text: whole numbers may turn
+    out to be codes. A block that does not fit is read as text altogether.
+    """
+    rows, lines = 0, layout.lines
+    types, refused = layout.as_text, None
+    file.seek(layout.start)
+    for data in _cut_into_rows(file, layout.path):
+        block = _Block(data, rows, lines)
+        _refuse_junk(layout.path, data, lines)
+        frame = _parse(layout, block, types)
+        if frame.schema != types:
+            refused = types
+        for column in columns:
+            column.add(frame[column.name])
+        types = layout.as_text | {column.name: pl.Float64 for column in columns if column.dtype == pl.Float64}
+        if types == refused:  # blanks around numbers, say: trying again would be time lost
+            types = layout.as_text
+        rows, lines = rows + frame.height, lines + _count(data, "\n")
+
+
+def _cut_into_rows(file: io.BufferedReader, path: Path) -> Iterator[bytes]:
+    rest = b""
+    while chunk := file.read(BLOCK_BYTES):
+        data = rest + chunk
+        del chunk  # a block is held once only while it is parsed
+        end = _last_row_end(data)
+        if end == 0 and len(data) > MAX_ROW_BYTES:
+            raise InputError(
+                f"a row is longer than {MAX_ROW_BYTES >> 20} MB",
+                "look for a quote mark that is never closed",
+                str(path),
+            )
+        rest, data = data[end:], data[:end]
+        if data:
+            yield data
+    if rest:
+        yield rest
+
+
+def _last_row_end(data: bytes) -> int:
+    """Offset after the last line end that is not inside quotes, 0 if there is none."""
+    end = data.rfind(b"\n") + 1
+    quotes = data.count(b'"', 0, end) if b'"' in data else 0
+    while quotes % 2:
+        previous = data.rfind(b"\n", 0, end - 1) + 1
+        quotes -= data.count(b'"', previous, end)
+        end = previous
+    return end
+
+
+def _parse(layout: _Layout, block: _Block, types: Types) -> pl.DataFrame:
+    """The fields of a block in the types given; as text if they do not fit."""
+    frame = _parse_quickly(layout, block.data, types)
+    if frame is None and types != layout.as_text:
+        frame = _parse_quickly(layout, block.data, layout.as_text)
+    return _parse_slowly(layout, block) if frame is None else frame
+
+
+def _parse_quickly(layout: _Layout, data: bytes, types: Types) -> pl.DataFrame | None:
+    """Parse with polars; None if it refuses, or if a row is shorter or longer than the header."""
+    width = len(layout.names)
+    if width > 1 and (len(data) <= 2 or data.endswith((b"\n\n", b"\n\r\n"))):
+        data = data.rstrip(b"\r\n")
+    if not data:
+        return pl.DataFrame(schema=types)
+    if f'{layout.separator} "'.encode() in data:  # polars takes a quote after a blank for a part of the text
+        return None
+    try:
+        frame = pl.read_csv(
+            data,
+            has_header=False,
+            schema=types,
+            separator=layout.separator,
+            decimal_comma=layout.decimal_comma,
+            null_values=list(MISSING[1:]),
+        )
+    except pl.exceptions.PolarsError:
+        return None
+    return frame if _count_separators(data, layout.separator) == frame.height * (width - 1) else None
+
+
+def _count(data: bytes, character: str) -> int:
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord(character)))  # bytes.count takes ten times as long
+
+
+def _count_separators(data: bytes, separator: str) -> int:
+    """Count the separators outside quotes; -1 if a quote is not closed.
+
+    Polars raises on rows that are too long but fills short ones with nulls: this total gives them away.
+    """
+    characters = np.frombuffer(data, np.uint8)
+    separators = characters == ord(separator)
+    if b'"' in data:
+        inside = np.bitwise_xor.accumulate((characters == ord('"')).view(np.uint8))
+        if inside[-1]:
+            return -1
+        separators &= inside == 0
+    return int(np.count_nonzero(separators))
+
+
+def _parse_slowly(layout: _Layout, block: _Block) -> pl.DataFrame:
+    """Parse what the quick way refused: blank lines, stray quotes; and find the row that is wrong, if one is."""
+    width = len(layout.names)
+    source = io.StringIO(block.data.decode(), newline="")
+    reader = csv.reader(source, delimiter=layout.separator, skipinitialspace=True, strict=True)
+    rows: list[list[str]] = []
+    line = block.lines + 1
+    try:
+        for fields in reader:
+            if len(fields) == width or (width == 1 and not fields):
+                rows.append(fields or [""])
+            elif any(text.strip() for text in fields) or len(fields) > 1:
+                raise _ragged(layout, len(fields), block.rows + len(rows) + 1, line)
+            line = block.lines + reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(
+            f"a quoted field is not closed properly ({error})",
+            'quote the whole field and double each quote mark inside it, as in "5"" pipe"',
+            f"{layout.path}, row {block.rows + len(rows) + 1}, line {line}",
+        ) from error
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(layout.names, pl.String), orient="row")
+    return frame.with_columns(pl.all().replace("", None))
+
+
+def _ragged(layout: _Layout, count: int, row: int, line: int) -> InputError:
+    return InputError(
+        f"a row has {count} field{'s' * (count != 1)} where the header has {len(layout.names)}",
+        "give every row one field for each column, and put quotes around text that contains the separator"
+        f" {layout.separator!r}",
+        f"{layout.path}, row {row}, line {line}",
+    )
+
+
+def _read_layout(file: io.BufferedReader, path: Path, separator: str) -> _Layout:
+    head = file.read(BLOCK_BYTES)
+    _refuse_other_formats(path, head)
+    content = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not content:
+        raise InputError("the file is empty", "give a table with a header and at least one row", str(path))
+    start = len(head) - len(content)
+    end = start + _first_row_end(content)
+    _refuse_junk(path, head[:end], 0)
+    header = head[start:end].decode().rstrip("\r\n")
+    if "\r" in header and not header.endswith('"'):
+        raise InputError(
+            "the lines end in a lone carriage return", "save the file with line ends of Unix or Windows", str(path)
+        )
+    if separator == "," and "," not in header:
+        separator = next((other for other in ";\t" if other in header), ",")
+    body = head[end : end + (1 << 16)]
+    comma = separator == ";" and bool(_COMMA_NUMBER.search(body)) and not _POINT_NUMBER.search(body)
+    return _Layout(path, _read_header(path, header, separator), separator, comma, end, head[:end].count(b"\n"))
+
+
+_COMMA_NUMBER = re.compile(rb"(?:^|;)[ +-]*\d+,\d+(?=;|\r?$)", re.MULTILINE)
+_POINT_NUMBER = re.compile(rb"(?:^|;)[ +-]*\d+\.\d+(?=;|\r?$)", re.MULTILINE)
+
+
+def _first_row_end(content: bytes) -> int:
+    end = content.find(b"\n") + 1
+    while end and content.count(b'"', 0, end) % 2:
+        end = content.find(b"\n", end) + 1
+    return end or len(content)
+
+
+def _read_header(path: Path, header: str, separator: str) -> tuple[str, ...]:
+    where = f"{path}, header"
+    try:
+        names = next(csv.reader(io.StringIO(header, newline=""), delimiter=separator, skipinitialspace=True))
+    except csv.Error as error:
+        raise InputError(f"the header cannot be read ({error})", "write one name for each column", where) from error
+    names = tuple(name.replace("\ufeff", "").strip() for name in names)
+    if all(_is_number(name) for name in names) and not all(name.lstrip("+-").isdigit() for name in names):
+        raise InputError("the first row holds numbers, not names", "put a row of column names above it", where)
+    _check_names(path, names)
+    return names
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    where = f"{path}, header"
+    for position, name in enumerate(names, start=1):
+        if not name:
+            raise InputError(
+                f"column {position} of {len(names)} has no name",
+                "name it in the header, or leave it out (pandas: to_csv(..., index=False))",
+                where,
+            )
+        if name in names[: position - 1]:
+            first = names.index(name) + 1
+            raise InputError(
+                f"the column name {name!r} stands twice, at columns {first} and {position}",
+                "give each column its own name",
+                where,
+            )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+_MAGIC = {
+    b"PK\x03\x04": ("a zip archive or a spreadsheet", "save the sheet as CSV (UTF-8)"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel file", "save the sheet as CSV (UTF-8)"),
+    b"\x1f\x8b": ("compressed with gzip", "unpack it first with gunzip"),
+    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "unpack it first with unzstd"),
+    b"PAR1": ("a Parquet file", "give it the extension .parquet"),
+    b"ARROW1": ("an Arrow file", "give it the extension .arrow"),
+    b"\xff\xfe": ("UTF-16 text, not UTF-8", "convert it: iconv -f UTF-16 -t UTF-8 OLD > NEW"),
+    b"\xfe\xff": ("UTF-16 text, not UTF-8", "convert it: iconv -f UTF-16 -t UTF-8 OLD > NEW"),
+}
+
+
+def _refuse_other_formats(path: Path, head: bytes) -> None:
+    for magic, (what, how) in _MAGIC.items():
+        if head.startswith(magic):
+            raise InputError(f"this is {what}", how, str(path))
+
+
+def _refuse_junk(path: Path, data: bytes, lines: int) -> None:
+    """Refuse bytes that no UTF-8 table contains; `lines` come before them."""
+    zero = data.find(b"\0")
+    if zero >= 0:
+        line = lines + data.count(b"\n", 0, zero) + 1
+        raise InputError("this is binary data, not text", "give a table saved as text (UTF-8)", f"{path}, line {line}")
+    if data.isascii():
+        return
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        line = lines + data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise InputError(
+            f"the text is not UTF-8: byte 0x{data[error.start]:02x} at position {column} of the line",
+            "save it as UTF-8, for example: iconv -f LATIN1 -t UTF-8 OLD > NEW",
+            f"{path}, line {line}",
+        ) from None
+
+
+# --- the ladder: whole numbers, numbers, text ---
+
+
+def _parse_numbers(text: pl.Series, dtype: Any) -> pl.Series | None:
+    """Numbers of a text column, or None if one of its values is none."""
+    numbers = text.cast(dtype, strict=False)
+    if numbers.null_count() > text.null_count():  # cleaning is slow, and rarely needed
+        text = clean(text)
+        numbers = text.cast(dtype, strict=False)
+    return numbers if numbers.null_count() == text.null_count() else None
+
+
+class _Ladder:
+    """One column while it is being read: it climbs from whole numbers to numbers to text, and never down."""
+
+    def __init__(self, name: str, decimal_comma: bool) -> None:
+        self.name = name
+        self.decimal_comma = decimal_comma
+        self.dtype: Any = pl.Int64
+        self.parts: list[pl.Series] = []
+        self.has_numbers = False
+        self.is_late_text = False
+        """Text appeared after earlier fields were kept as numbers, whose spelling is lost."""
+
+    def restart_as_text(self) -> None:
+        self.dtype, self.parts, self.has_numbers, self.is_late_text = pl.String, [], False, False
+
+    def add(self, values: pl.Series) -> None:
+        """Add the next values: text, or numbers once the column holds fractions."""
+        if self.is_late_text:
+            return
+        part = self._climb(values) if values.dtype == pl.String else narrow(values)
+        if self.dtype == pl.String and self.has_numbers:
+            self.is_late_text, self.parts = True, []
+            return
+        self.has_numbers |= self.dtype != pl.String and part.null_count() < len(part)
+        self.parts.append(part)
+
+    def _climb(self, text: pl.Series) -> pl.Series:
+        numeric = text.str.replace(",", ".", literal=True) if self.decimal_comma else text
+        if self.dtype == pl.Int64:
+            numbers = _parse_numbers(numeric, pl.Int64)
+            if numbers is not None and not holds_codes(numeric):
+                return narrow(numbers)
+            self.dtype = pl.String if numbers is not None or holds_only_digits(numeric) else pl.Float64
+        if self.dtype == pl.Float64:
+            numbers = _parse_numbers(numeric, pl.Float64)
+            if numbers is not None:
+                return narrow(numbers)
+            self.dtype = pl.String
+        return clean(text)
+
+    def finish(self) -> pl.Series:
+        """The whole column; the parts are let go.
+
+        Parts of one type are not copied into one piece, as memory that many small parts leave behind comes back late.
+        """
+        types = {part.dtype for part in self.parts}
+        if len(types) > 1:
+            self.parts = [part.cast(self.dtype) for part in self.parts]
+        column = pl.concat(self.parts, rechunk=len(types) > 1) if self.parts else pl.Series([], dtype=pl.String)
+        self.parts = []
+        return narrow(column).rename(self.name)
+
+
+# --- columnar files ---
+
+
+def _read_columnar(
+    path: Path, open_table: Callable[[io.FileIO], Callable[[], pl.LazyFrame]], what: str
+) -> pl.DataFrame:
+    """Read a few columns at a time, so that only they are ever held in their wide type."""
+    with open(path, "rb", buffering=0) as file:  # polars reads from where the operating system says the file stands
+        if not file.read(1):
+            raise InputError("the file is empty", "give a table with at least one row", str(path))
+        try:
+            table = open_table(file)
+            names = table().collect_schema().names()
+            _check_names(path, names)
+            return _read_by_columns(table, names)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            raise InputError(
+                f"this is not a whole {what} file",
+                "it is cut short, damaged or of another type: write it again",
+                str(path),
+            ) from error
+
+
+def _read_by_columns(table: Callable[[], pl.LazyFrame], names: list[str]) -> pl.DataFrame:
+    n_rows = table().select(names[:1]).collect().height
+    group = max(1, (32 << 20) // (8 * max(1, n_rows)))
+    columns: list[pl.Series] = []
+    for start in range(0, len(names), group):
+        columns += map(narrow, table().select(names[start : start + group]).collect())
+    return pl.DataFrame(columns)
+
+
+def _open_parquet(file: io.FileIO) -> Callable[[], pl.LazyFrame]:
+    return lambda: pl.scan_parquet(_rewound(file))
+
+
+def _open_arrow(file: io.FileIO) -> Callable[[], pl.LazyFrame]:
+    if _rewound(file).read(6) == b"ARROW1":
+        return lambda: pl.scan_ipc(_rewound(file))
+    stream = pl.read_ipc_stream(_rewound(file))
+    return stream.lazy
+
+
+def _rewound(file: io.FileIO) -> Any:
+    file.seek(0)
+    return file
+
+
+_READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    ".csv": lambda path: _read_delimited(path, ","),
+    ".tsv": lambda path: _read_delimited(path, "\t"),
+    ".parquet": lambda path: _read_columnar(path, _open_parquet, "Parquet"),
+    ".arrow": lambda path: _read_columnar(path, _open_arrow, "Arrow"),
+    ".feather": lambda path: _read_columnar(path, _open_arrow, "Arrow"),
+}

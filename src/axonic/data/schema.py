@@ -1,0 +1,409 @@
+"""The schema: what each column of a table holds, and what is to be predicted.
+
+`infer_schema` says of each column whether it is a number, a category, a boolean, a date, or of no use, and of the
+target whether it asks for classification or regression. The rules stand in the docstrings, because a user who is
+surprised by one should be able to look it up.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from axonic.data.values import (
+    FALSE_WORDS,
+    TRUE_WORDS,
+    as_numbers,
+    as_text,
+    holds_codes,
+    holds_only_digits,
+    is_text,
+    missing,
+    parse_dates,
+)
+from axonic.errors import InputError
+
+Kind = Literal["number", "category", "boolean", "date", "ignored"]
+Task = Literal["classification", "regression"]
+
+MAX_LEVELS = 50
+"""A category has at most this many levels of its own; rarer ones share the slot "other"."""
+
+ID_LIKE, CONSTANT, ALL_MISSING = "id-like", "constant", "all missing"
+FREE_TEXT = "free text: too many distinct values"
+UNSUPPORTED = "unsupported type"
+
+_DAYS = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%m/%d/%y", "%d/%m/%y"),
+    *("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y"),
+)
+_TIMES = (
+    "",
+    " %H:%M:%S%.f",
+    "T%H:%M:%S%.f",
+    "T%H:%M:%S%.f%#z",
+    " %H:%M:%S%.f%#z",
+    " %H:%M",
+    "T%H:%M",
+    " %I:%M:%S %p",
+    " %I:%M %p",
+)
+DATE_FORMATS = (*(day + time for time in _TIMES for day in _DAYS), "%Y-%m", "%b %Y", "%B %Y")
+"""Formats tried on text, in this order: a day, alone or with a time of day, or a month."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one column holds.
+
+    Attributes
+    ----------
+    name : its name in the table.
+    kind : ``number``, ``category``, ``boolean``, ``date`` or ``ignored``.
+    reason : why an ignored column is ignored; empty otherwise.
+    format : how a date is spelt where it is text (as for ``strptime``); empty otherwise.
+    """
+
+    name: str
+    kind: Kind
+    reason: str = ""
+    format: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict; reason and format are left out where they are empty."""
+        return {key: value for key, value in asdict(self).items() if value or key in ("name", "kind")}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Column":
+        """The column that `to_json` wrote."""
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a table holds and what is to be predicted from it.
+
+    Attributes
+    ----------
+    columns : the columns used as features, in the order of the table.
+    target : name of the column to predict; empty for none.
+    task : ``classification`` or ``regression``.
+    ignored : the columns left out, each with its reason.
+    """
+
+    columns: tuple[Column, ...]
+    target: str
+    task: Task
+    ignored: tuple[Column, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict of strings, lists and dicts."""
+        return {
+            "columns": [column.to_json() for column in self.columns],
+            "target": self.target,
+            "task": self.task,
+            "ignored": [column.to_json() for column in self.ignored],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Schema":
+        """The schema that `to_json` wrote."""
+        return cls(
+            tuple(map(Column.from_json, data["columns"])),
+            data["target"],
+            data["task"],
+            tuple(map(Column.from_json, data["ignored"])),
+        )
+
+
+def infer_schema(frame: pl.DataFrame, target: str, task: str = "auto") -> Schema:
+    """Infer what the columns hold, and the task from the target.
+
+    With ``task="auto"`` text and booleans ask for classification, numbers with a fraction for regression. Whole
+    numbers are labels when they look like what a label encoder writes or like a short scale: at most 30 distinct
+    values that are 0..K-1 or 1..K, or at most 10 distinct values of any kind, with two rows or more to a
+    value on average. Counts and measurements have more values than that; where the rule is wrong, `task` decides.
+    How features are judged stands at `infer_columns`.
+
+    Parameters
+    ----------
+    frame : the table; rows without a target are left out of all judgements about the target.
+    target : name of the column to predict.
+    task : ``auto``, or where it is known ``classification`` or ``regression``.
+
+    Raises
+    ------
+    InputError
+        If the target is not there, empty, constant or does not suit the task, if fewer than two rows have one, if a
+        class has a single row or every row its own class, or if no column is left to learn from.
+    """
+    if target not in frame.columns:
+        raise InputError(f"no column is named {target!r}", _column_hint(target, frame.columns), "target")
+    resolved = _resolve_task(frame[target], task)
+    columns = infer_columns(frame.drop(target))
+    used = tuple(column for column in columns if column.kind != "ignored")
+    ignored = tuple(column for column in columns if column.kind == "ignored")
+    if not used:
+        reasons = "; ".join(f"{column.name}: {column.reason}" for column in ignored) or "the target is the only column"
+        raise InputError(
+            f"no column is left to predict {target!r} from ({reasons})",
+            "add columns that bear on the target",
+            "features",
+        )
+    return Schema(used, target, resolved, ignored)
+
+
+def usable_rows(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
+    """Indices (n_usable,) of the rows that have a target, in order."""
+    return np.flatnonzero(~missing(frame[schema.target]).to_numpy())
+
+
+def target_values(frame: pl.DataFrame, schema: Schema) -> pl.Series:
+    """The target column (n,) as its task needs it: labels as they are for classification, Float64 for regression.
+
+    Missing values are null; text labels lose the blanks around them.
+
+    Raises
+    ------
+    InputError
+        If the column is not there, or a value is no finite number for regression.
+    """
+    if schema.target not in frame.columns:
+        raise InputError(f"no column is named {schema.target!r}", _column_hint(schema.target, frame.columns), "target")
+    series = frame[schema.target]
+    if schema.task == "regression":
+        return _finite_target(series)
+    if is_text(series):
+        return as_text(series)
+    if series.dtype == pl.Float32:  # through text, so that a label 0.1 stays 0.1
+        series = series.cast(pl.String).cast(pl.Float64)
+    return series.fill_nan(None) if series.dtype.is_float() else series
+
+
+def _column_hint(name: str, names: Sequence[str]) -> str:
+    lower = {other.strip().lower(): other for other in names}
+    near = difflib.get_close_matches(name.strip().lower(), lower, n=1)
+    listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return (f"did you mean {lower[near[0]]!r}? " if near else "") + f"the columns are {listed}"
+
+
+def _resolve_task(series: pl.Series, task: str) -> Task:
+    if task not in ("auto", "classification", "regression"):
+        raise InputError(f"no task is named {task!r}", "use auto, classification or regression", "task")
+    where = f"target {series.name!r}"
+    values = series.filter(~missing(series))
+    if values.is_empty():
+        raise InputError("the target has no values", "fill the column, or choose another target", where)
+    if len(values) < 2:
+        raise InputError("only one row has a target", "give at least two rows", where)
+    if values.dtype.is_temporal() or values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object):
+        raise InputError(
+            f"a target of type {values.dtype} cannot be learned", "turn it into a number or a label", where
+        )
+    counts = _label_counts(values)
+    if len(counts) == 1:
+        raise InputError(
+            f"the target is {counts[0, 0]!r} in every row", "choose another target, or add rows that differ", where
+        )
+    resolved = _task_of(values, counts) if task == "auto" else task
+    if resolved == "regression":
+        _finite_target(series)
+        return "regression"
+    _check_classes(counts, len(values), values, where)
+    return "classification"
+
+
+def _label_counts(values: pl.Series) -> pl.DataFrame:
+    """Label and count of each class, the rarest first."""
+    values = as_text(values) if is_text(values) else values
+    return values.rename("label").value_counts(name="count").sort("count", "label")
+
+
+def _task_of(values: pl.Series, counts: pl.DataFrame) -> Task:
+    labels = counts["label"]
+    if labels.dtype == pl.Boolean:
+        return "classification"
+    if labels.dtype == pl.String:
+        numbers = labels.cast(pl.Float64, strict=False)
+        if numbers.null_count() or holds_codes(labels):
+            return "classification"
+        labels = numbers
+    return "classification" if _look_like_labels(labels, len(values)) else "regression"
+
+
+def _look_like_labels(labels: pl.Series, n_rows: int) -> bool:
+    numbers = labels.cast(pl.Float64)
+    if not numbers.is_finite().all() or not (numbers == numbers.floor()).all() or 2 * len(numbers) > n_rows:
+        return False
+    low, high = float(numbers.min()), float(numbers.max())  # type: ignore[arg-type]
+    is_encoded = low in (0.0, 1.0) and high - low == len(numbers) - 1
+    return len(numbers) <= (30 if is_encoded else 10)
+
+
+def _check_classes(counts: pl.DataFrame, n_rows: int, values: pl.Series, where: str) -> None:
+    is_numeric = values.dtype.is_numeric()
+    if len(counts) == n_rows:
+        how = "use --task regression" if is_numeric else "choose a target whose values repeat"
+        raise InputError("every row has a class of its own", how, where)
+    if counts[0, "count"] == 1:
+        singles = counts.filter(pl.col("count") == 1)["label"]
+        also = f" (and {len(singles) - 1} more)" if len(singles) > 1 else ""
+        raise InputError(
+            f"class {singles[0]!r}{also} has a single row",
+            "add rows of it, merge it with another class, or drop it" + ("; or use --task regression" * is_numeric),
+            where,
+        )
+
+
+def _finite_target(series: pl.Series) -> pl.Series:
+    try:
+        numbers = as_numbers(series)
+    except InputError as error:
+        raise InputError(
+            f"regression needs a numeric target: {error.what}", "correct it, or use --task classification", error.where
+        ) from None
+    infinite = numbers.is_infinite().arg_true()
+    if len(infinite):
+        where = f"column {series.name!r}, row {infinite[0] + 1}"
+        raise InputError("the target is infinite", "correct the value or leave it empty", where)
+    return numbers.fill_nan(None)
+
+
+# --- features ---
+
+
+def infer_columns(frame: pl.DataFrame) -> tuple[Column, ...]:
+    """Infer what each column of a table of features holds.
+
+    - *boolean*: booleans, and text with two values that are yes/no, true/false, y/n or t/f in any case.
+    - *number*: numbers, and text in which every value spells one. Whole numbers with zeros in front at a fixed width
+      (``02139``) are codes, hence categories.
+    - *date*: dates, and text in which every value fits one of `DATE_FORMATS`. Where day and month could be either way
+      round, the order in which the rows are sorted is preferred, else month first; the schema holds the format chosen.
+    - *category*: other text, if the levels with a slot of their own (the 50 most frequent, among those on two rows or
+      more; missing counts as one) cover at least half of the rows. Otherwise most rows would be "other".
+
+    Ignored, with the reason:
+
+    - *all missing*; *constant*: one value and nothing missing.
+    - *free text: too many distinct values*: text that fails the rule for categories.
+    - *id-like*: text without blanks that differs in every row; whole numbers that differ in every row under a name
+      such as id, row, key, index or customer_id; and whole numbers that count the rows of the table, 0, 1, 2, ... or
+      1, 2, 3, ..., in at least 20 rows. A row number says nothing about a new row, and gives away the target where
+      the file is sorted by it. It is kept under a name that speaks of time (t, step, day, year, ...), and where no
+      other column is left. Years that do not start at 1, counts and repeated whole numbers are never id-like,
+      whatever their order.
+    - *unsupported type* and which: lists, structs, binary data, times without a date, durations.
+
+    Returns
+    -------
+    columns : one for each column of the frame, in order.
+    """
+    columns = [_infer_column(series) for series in frame]
+    if all(column.kind == "ignored" for column in columns):
+        for position, column in enumerate(columns):
+            if column.reason == ID_LIKE and frame[column.name].dtype.is_numeric() and not _has_id_name(column.name):
+                columns[position] = Column(column.name, "number")
+    return tuple(columns)
+
+
+def _infer_column(series: pl.Series) -> Column:
+    name = series.name
+    is_missing = missing(series)
+    if is_missing.all():
+        return Column(name, "ignored", ALL_MISSING)
+    if is_text(series):
+        return _infer_text(as_text(series))
+    if series.dtype == pl.Boolean or series.dtype.is_numeric() or series.dtype in (pl.Date, pl.Datetime):
+        values = series.filter(~is_missing) if is_missing.any() else series
+        if len(values) == len(series) and values.min() == values.max():
+            return Column(name, "ignored", CONSTANT)
+        if series.dtype.is_integer() and _is_id(values):
+            return Column(name, "ignored", ID_LIKE)
+        return Column(name, _kind_of(series.dtype))
+    return Column(name, "ignored", f"{UNSUPPORTED}: {series.dtype}")
+
+
+def _kind_of(dtype: Any) -> Kind:
+    if dtype == pl.Boolean:
+        return "boolean"
+    return "number" if dtype.is_numeric() else "date"
+
+
+def _infer_text(text: pl.Series) -> Column:
+    name = text.name
+    counts = text.drop_nulls().rename("level").value_counts(name="count")
+    levels = counts["level"]
+    if len(levels) == 1 and not text.null_count():
+        return Column(name, "ignored", CONSTANT)
+    numbers = levels.cast(pl.Float64, strict=False)
+    if not numbers.null_count() and not holds_codes(levels):
+        is_id = holds_only_digits(levels) and _is_id(text.cast(pl.Int64, strict=False).drop_nulls())
+        return Column(name, "ignored", ID_LIKE) if is_id else Column(name, "number")
+    words = levels.str.to_lowercase().unique()
+    if len(words) == 2 and set(words) in _BOOLEANS:
+        return Column(name, "boolean")
+    format = _date_format(levels, text)
+    if format:
+        return Column(name, "date", format=format)
+    if _covered(counts["count"], text.null_count()) >= 0.5 * len(text):
+        return Column(name, "category")
+    is_code = len(levels) == len(text) - text.null_count() and not levels.str.contains(r"\s").any()
+    return Column(name, "ignored", ID_LIKE if is_code else FREE_TEXT)
+
+
+_BOOLEANS = tuple({true, false} for true, false in zip(TRUE_WORDS, FALSE_WORDS, strict=True))
+
+
+def _covered(counts: pl.Series, n_missing: int) -> int:
+    """Rows whose level would have a slot of its own in the encoding."""
+    return n_missing + int(counts.filter(counts > 1).top_k(MAX_LEVELS).sum())
+
+
+_ID_NAME = re.compile(
+    r"(^|[\W_])(id|ids|uid|uuid|guid|key)$|^(index|idx|row|rows|row_?(no|num|number|id)|nr|no)\.?$", re.I
+)
+_CAMEL_ID_NAME = re.compile(r"[a-z](Id|ID)$")
+_TIME_NAME = re.compile(
+    r"(^|[\W_])(t|time|timestamp|step|tick|epoch|seconds?|minutes?|hours?|days?|weeks?|months?|quarters?|years?|age)($|[\W_])",
+    re.I,
+)
+
+
+def _has_id_name(name: str) -> bool:
+    return bool(_ID_NAME.search(name) or _CAMEL_ID_NAME.search(name))
+
+
+def _is_id(values: pl.Series) -> bool:
+    """Whether whole numbers, missing ones left out, identify their rows instead of describing them."""
+    if _has_id_name(values.name):
+        return bool(values.n_unique() == len(values))
+    return _counts_the_rows(values) and not _TIME_NAME.search(values.name)
+
+
+def _counts_the_rows(values: pl.Series) -> bool:
+    n = len(values)
+    if n < 20 or values[0] not in (0, 1) or values[n - 1] != values[0] + n - 1:
+        return False
+    return bool((values.cast(pl.Int64).diff(null_behavior="drop") == 1).all())
+
+
+def _date_format(levels: pl.Series, text: pl.Series) -> str:
+    """The format that fits every value, or an empty string."""
+    sample = levels.head(100)
+    if not sample.str.contains(r"\d").all() or int(sample.str.len_chars().max() or 0) > 40:  # type: ignore[arg-type]
+        return ""
+    fitting = [f for f in DATE_FORMATS if _fits(sample, f) and (len(levels) == len(sample) or _fits(levels, f))]
+    ordered = (f for f in fitting if parse_dates(text, f).drop_nulls().is_sorted()) if len(fitting) > 1 else ()
+    return next(iter(ordered), fitting[0] if fitting else "")
+
+
+def _fits(levels: pl.Series, format: str) -> bool:
+    dates = parse_dates(levels, format)
+    if dates.null_count():
+        return False
+    return bool(dates.dt.year().is_between(1000, 2999).all())

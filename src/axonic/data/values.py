@@ -1,0 +1,209 @@
+"""The values of a column: what counts as missing, and a column as text, numbers, booleans or dates.
+
+Every part of the package that needs to know what a field means asks here, so that a file, a schema, an encoder and a
+check never differ over it. What does not fit is refused with its column and row.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from axonic.errors import InputError
+
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "?", "#N/A")
+"""Texts that mean "no value", in a file and in the text columns of a frame."""
+
+TRUE_WORDS, FALSE_WORDS = ("true", "yes", "t", "y"), ("false", "no", "f", "n")
+
+
+def is_text(series: pl.Series) -> bool:
+    """Whether a column holds text: strings, categoricals or enums."""
+    return series.dtype in (pl.String, pl.Categorical, pl.Enum)
+
+
+def missing(series: pl.Series) -> pl.Series:
+    """Booleans, true where a column has no value: null, NaN, or a text in `MISSING`."""
+    if is_text(series):
+        return as_text(series).is_null()
+    if series.dtype.is_float():
+        return series.is_null() | series.is_nan().fill_null(False)
+    return series.is_null()
+
+
+def clean(text: pl.Series) -> pl.Series:
+    """Text without blanks around it, null where it means "missing"."""
+    text = text.str.strip_chars()
+    return text.set(text.is_in(MISSING), None)
+
+
+def as_text(series: pl.Series) -> pl.Series:
+    """A column as text without blanks around it, null where missing; whole floats read as whole numbers."""
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+        whole = series.cast(pl.Int64, strict=False)
+        if (whole.cast(series.dtype) == series).all():
+            series = whole
+    if not is_text(series):
+        return series.cast(pl.String)
+    return clean(series.cast(pl.String))
+
+
+def as_numbers(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None) -> pl.Series:
+    """A column as Float64, null or NaN where missing.
+
+    Parameters
+    ----------
+    series : numbers, booleans, or text that spells numbers.
+    rows : indices of the values in their table, for the error message; 0, 1, 2, ... by default.
+
+    Raises
+    ------
+    InputError
+        If a value is no number, or the column is of another type.
+    """
+    if not is_text(series):
+        return _numbers_of(series, "numbers")
+    text = as_text(series)
+    numbers = text.cast(pl.Float64, strict=False)
+    if numbers.null_count() > text.null_count():
+        _refuse_unread(text, numbers, "a number", rows)
+    return numbers
+
+
+def as_booleans(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None) -> pl.Series:
+    """A column of booleans as Float64, 0 or 1, null where missing.
+
+    Parameters
+    ----------
+    series : booleans, numbers, or text: yes/no, true/false, y/n, t/f in any case, or numbers.
+    rows : as for `as_numbers`.
+
+    Raises
+    ------
+    InputError
+        As for `as_numbers`.
+    """
+    if not is_text(series):
+        return _numbers_of(series, "yes or no")
+    text = as_text(series)
+    words = dict.fromkeys(TRUE_WORDS, 1.0) | dict.fromkeys(FALSE_WORDS, 0.0)
+    values = text.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Float64)
+    values = values.fill_null(text.cast(pl.Float64, strict=False))
+    if values.null_count() > text.null_count():
+        _refuse_unread(text, values, "yes or no", rows)
+    return values
+
+
+def _numbers_of(series: pl.Series, wanted: str) -> pl.Series:
+    if series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
+        return series.cast(pl.Float64)
+    raise InputError(
+        f"the column holds values of type {series.dtype} where {wanted} should be",
+        f"give {wanted}",
+        f"column {series.name!r}",
+    )
+
+
+def _refuse_unread(text: pl.Series, values: pl.Series, what: str, rows: Sequence[int] | np.ndarray | None) -> None:
+    """Refuse the first text that has no value."""
+    unread = (values.is_null() & text.is_not_null()).arg_true()
+    if len(unread):
+        position = unread[0]
+        row = (position if rows is None else rows[position]) + 1
+        raise InputError(
+            f"{text[position]!r} is not {what}",
+            "correct the value or leave it empty",
+            f"column {text.name!r}, row {row}",
+        )
+
+
+def as_dates(series: pl.Series, format: str, rows: Sequence[int] | np.ndarray | None = None) -> pl.Series:
+    """A column as Datetime in microseconds, null where missing.
+
+    Parameters
+    ----------
+    series : dates, times with a date (of a time zone: in UTC), or text.
+    format : how text spells a date, as `Column.format` gives it; ISO dates if empty.
+    rows : as for `as_numbers`.
+
+    Raises
+    ------
+    InputError
+        If a text does not fit the format, or the column is of another type.
+    """
+    if series.dtype in (pl.Date, pl.Datetime, pl.Null):
+        return _without_zone(series.cast(pl.Datetime("us", getattr(series.dtype, "time_zone", None))))
+    if not is_text(series):
+        raise InputError(
+            f"the column holds values of type {series.dtype} where dates should be",
+            f"give dates, as {_example(format)}",
+            f"column {series.name!r}",
+        )
+    text = as_text(series)
+    dates = parse_dates(text, format)
+    if dates.null_count() > text.null_count():
+        _refuse_unread(text, dates, f"a date as {_example(format)}", rows)
+    return dates
+
+
+def _example(format: str) -> str:
+    sample = pl.Series([0]).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return str(sample.dt.strftime((format or "%Y-%m-%d").replace("%#z", "%z").replace("%.f", ""))[0])
+
+
+def parse_dates(text: pl.Series, format: str) -> pl.Series:
+    """Text as Datetime in microseconds (of a time zone: in UTC), null where it does not fit; ISO dates if no format."""
+    return _without_zone(text.str.to_datetime(format or "%Y-%m-%d", time_unit="us", strict=False, exact=True))
+
+
+def _without_zone(dates: pl.Series) -> pl.Series:
+    zone = getattr(dates.dtype, "time_zone", None)
+    return dates.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zone else dates
+
+
+def holds_codes(text: pl.Series) -> bool:
+    """Whether whole numbers in a text column are codes: zeros in front at a fixed width."""
+    if not (text.str.starts_with("0") & (text.str.len_bytes() > 1)).any():
+        return False
+    text = clean(text).drop_nulls()
+    width = text.str.len_bytes()
+    return width.min() == width.max() and bool(text.str.contains(r"^\d+$").all())
+
+
+def holds_only_digits(text: pl.Series) -> bool:
+    """Whether every value of a text column is a whole number, whatever its length."""
+    return bool(clean(text).drop_nulls().str.contains(r"^[+-]?\d+$").all())
+
+
+def narrow(series: pl.Series) -> pl.Series:
+    """Give a column of numbers the smallest type that loses nothing that matters.
+
+    Whole numbers keep every value. Float64 becomes Float32 when the rounding is at most 1e-5 of the column's standard
+    deviation, a hundredth of a percent of the smallest difference a network could use; a column such as 1e9 plus a
+    small variation, or one beyond Float32's range, stays as it is. Other columns are returned unchanged.
+    """
+    if series.dtype.is_integer():
+        return _narrow_integers(series)
+    if series.dtype == pl.Float64:
+        return _narrow_floats(series)
+    return series
+
+
+def _narrow_integers(series: pl.Series) -> pl.Series:
+    low, high = series.min(), series.max()
+    for dtype, bits in ((pl.Int8, 7), (pl.Int16, 15), (pl.Int32, 31), (pl.Int64, 63)):
+        if low is None or (-(2**bits) <= low and high < 2**bits):  # type: ignore[operator]
+            return series.cast(dtype)
+    return series
+
+
+def _narrow_floats(series: pl.Series) -> pl.Series:
+    values = (series.drop_nulls() if series.null_count() else series).to_numpy()
+    if np.isnan(values).any():
+        return _narrow_floats(series.fill_nan(None))
+    values = values[np.isfinite(values)]
+    with np.errstate(over="ignore"):
+        error = np.abs(values.astype(np.float32) - values).max(initial=0.0)
+        is_harmless = error == 0 or (np.isfinite(error) and error <= 1e-5 * values.std())
+    return series.cast(pl.Float32) if is_harmless else series
