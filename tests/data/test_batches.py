@@ -108,7 +108,7 @@ def test_the_shape_of_a_tape_depends_on_the_batch_alone():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(4, 200), st.floats(0.05, 0.4), st.floats(0.05, 0.4), st.integers(1, 5), st.integers(0, 99))
+@given(st.integers(5, 200), st.floats(0.05, 0.4), st.floats(0.05, 0.4), st.integers(1, 5), st.integers(0, 99))
 def test_splits_are_disjoint_complete_and_stratified(n, valid, test, n_classes, seed):
     classes = np.random.default_rng(seed).integers(0, n_classes, n)
     split = split_rows(n, seed, valid=valid, test=test, classes=classes)
