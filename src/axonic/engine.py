@@ -35,7 +35,7 @@ def use_compilation_cache() -> None:
     """
     import jax
 
-    if jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
     try:
         folder = cache_folder()
@@ -73,7 +73,7 @@ def _quiet_loader() -> None:
     """
     import jax
 
-    level = jax.config.jax_logging_level
+    level = jax.config.values["jax_logging_level"]
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "1" and level in (None, "NOTSET"):  # 1 is what JAX sets by itself
         jax.config.update("jax_logging_level", "CRITICAL")
         jax.config.update("jax_logging_level", level)

@@ -45,7 +45,7 @@ class Loss:
 class SquaredError(Loss):
     """Half the squared error with a linear output."""
 
-    activation: Activation = static(activations.identity)
+    activation: Activation = static(default=activations.identity)
 
     def value(self, z: Float[Array, "batch n_out"], y: Target) -> Float[Array, " batch"]:
         return 0.5 * jnp.sum((z - targets(y, z)) ** 2, axis=-1)
@@ -58,7 +58,7 @@ class SquaredError(Loss):
 class CrossEntropy(Loss):
     """Binary cross-entropy of each output with a sigmoid; y in [0, 1]."""
 
-    activation: Activation = static(activations.sigmoid)
+    activation: Activation = static(default=activations.sigmoid)
 
     def value(self, z: Float[Array, "batch n_out"], y: Target) -> Float[Array, " batch"]:
         return jnp.sum(activations.softplus.value(z) - targets(y, z) * z, axis=-1)
@@ -71,7 +71,7 @@ class CrossEntropy(Loss):
 class LogLikelihood(Loss):
     """Negative log-likelihood of the true class with a softmax; y class indices, or rows of probabilities."""
 
-    activation: Activation = static(activations.softmax)
+    activation: Activation = static(default=activations.softmax)
 
     def value(self, z: Float[Array, "batch n_out"], y: Target) -> Float[Array, " batch"]:
         z = z - jax.lax.stop_gradient(jnp.max(z, axis=-1, keepdims=True))
@@ -87,7 +87,7 @@ class LogLikelihood(Loss):
 class MeanSquaredError(Loss):
     """Half the squared error behind any output activation: delta keeps the factor activation'(z)."""
 
-    activation: Activation = static(activations.identity)
+    activation: Activation = static(default=activations.identity)
 
     def value(self, z: Float[Array, "batch n_out"], y: Target) -> Float[Array, " batch"]:
         return 0.5 * jnp.sum((self.activation.value(z) - targets(y, z)) ** 2, axis=-1)

@@ -17,7 +17,7 @@ Number = Any
 """A hyperparameter: a Python number in a program's text, a traced scalar inside a compiled program."""
 
 
-def static(default: Any = dataclasses.MISSING) -> Any:
+def static(*, default: Any = dataclasses.MISSING) -> Any:
     """A field that belongs to the program's identity; it must be hashable."""
     return dataclasses.field(default=default, metadata={"static": True})
 
@@ -26,7 +26,7 @@ def static(default: Any = dataclasses.MISSING) -> Any:
 def spec(cls: type[T]) -> type[T]:
     """Make `cls` a frozen dataclass and a JAX tree whose leaves are its fields that are not `static`."""
     cls = dataclasses.dataclass(frozen=True)(cls)
-    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]  made a dataclass above
     meta = [field.name for field in fields if field.metadata.get("static")]
     data = [field.name for field in fields if field.name not in meta]
     return jax.tree_util.register_dataclass(cls, data_fields=data, meta_fields=meta)

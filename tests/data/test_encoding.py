@@ -131,7 +131,7 @@ def test_moments_are_those_of_numpy(values, offset):
     values = values + offset
     mean, scale = moments(values)
     np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-12, atol=1e-12)
-    varies = np.ptp(values, axis=0) > 1e-6
+    varies = np.ptp(values, axis=0) > 1e-6 + 1e-11 * np.abs(values).max(axis=0)  # below, numpy's own mean is too rough
     np.testing.assert_allclose(scale[varies], values.std(axis=0)[varies], rtol=1e-6)
     assert (scale[np.ptp(values, axis=0) == 0] == 1).all()
 

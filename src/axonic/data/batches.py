@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class Segment(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """What one call of the compiled loop reads.
+    """What one call of the compiled loop reads: NumPy arrays as they are prepared, JAX arrays on the device.
 
     Attributes
     ----------
@@ -74,11 +74,11 @@ class Tape(NamedTuple):
     n_segments : int32.
     """
 
-    x: np.ndarray
-    y: np.ndarray
-    weight: np.ndarray
-    segments: np.ndarray
-    n_segments: np.ndarray
+    x: Any
+    y: Any
+    weight: Any
+    segments: Any
+    n_segments: Any
 
 
 class Cursor(NamedTuple):

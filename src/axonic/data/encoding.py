@@ -423,7 +423,7 @@ def _describe(values: np.ndarray, codings: Sequence[Coding], standardize: bool) 
     has_missing = np.atleast_1d(np.isnan(values).any(axis=0))
     has_time = [c.kind == "date" and bool((values[:, j] % 1 > 0).any()) for j, c in enumerate(codings)]
     scaled = [standardize or coding.kind == "date" for coding in codings]
-    center, scale = moments(values) if any(scaled) else (None, None)
+    center, scale = moments(values) if any(scaled) else (np.zeros(len(codings)), np.ones(len(codings)))
     median = _medians(values, has_missing)
     described: list[Coding] = []
     for j, coding in enumerate(codings):

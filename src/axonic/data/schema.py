@@ -236,11 +236,10 @@ def _task_of(values: pl.Series, counts: pl.DataFrame) -> Task:
 
 
 def _look_like_labels(labels: pl.Series, n_rows: int) -> bool:
-    numbers = labels.cast(pl.Float64)
-    if not numbers.is_finite().all() or not (numbers == numbers.floor()).all() or 2 * len(numbers) > n_rows:
+    numbers = labels.cast(pl.Float64).to_numpy()
+    if not np.isfinite(numbers).all() or (numbers % 1 != 0).any() or 2 * len(numbers) > n_rows:
         return False
-    low, high = float(numbers.min()), float(numbers.max())  # type: ignore[arg-type]
-    is_encoded = low in (0.0, 1.0) and high - low == len(numbers) - 1
+    is_encoded = numbers.min() in (0, 1) and np.ptp(numbers) == len(numbers) - 1
     return len(numbers) <= (30 if is_encoded else 10)
 
 
@@ -395,7 +394,7 @@ def _counts_the_rows(values: pl.Series) -> bool:
 def _date_format(levels: pl.Series, text: pl.Series) -> str:
     """The format that fits every value, or an empty string."""
     sample = levels.head(100)
-    if not sample.str.contains(r"\d").all() or int(sample.str.len_chars().max() or 0) > 40:  # type: ignore[arg-type]
+    if not sample.str.contains(r"\d").all() or (sample.str.len_chars() > 40).any():
         return ""
     fitting = [f for f in DATE_FORMATS if _fits(sample, f) and (len(levels) == len(sample) or _fits(levels, f))]
     ordered = (f for f in fitting if parse_dates(text, f).drop_nulls().is_sorted()) if len(fitting) > 1 else ()

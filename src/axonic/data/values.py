@@ -193,7 +193,7 @@ def narrow(series: pl.Series) -> pl.Series:
 def _narrow_integers(series: pl.Series) -> pl.Series:
     low, high = series.min(), series.max()
     for dtype, bits in ((pl.Int8, 7), (pl.Int16, 15), (pl.Int32, 31), (pl.Int64, 63)):
-        if low is None or (-(2**bits) <= low and high < 2**bits):  # type: ignore[operator]
+        if low is None or (-(2**bits) <= low and high < 2**bits):
             return series.cast(dtype)
     return series
 

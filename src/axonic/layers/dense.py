@@ -29,10 +29,10 @@ from axonic.specs import spec, static
 
 
 class DenseParams(NamedTuple):
-    """w: input weights, (n_in, n_out); b: bias, (n_out)."""
+    """w: input weights, (n_in, n_out); b: bias, (n_out). Arrays of JAX or NumPy, or their shapes."""
 
-    w: Float[Array, "n_in n_out"]
-    b: Float[Array, " n_out"]
+    w: Float[Any, "n_in n_out"]
+    b: Float[Any, " n_out"]
 
 
 class DenseCache(NamedTuple):
@@ -48,8 +48,8 @@ class Dense(Layer):
     """See `dense`."""
 
     n_units: int = static()
-    activation: Activation = static(activations.identity)
-    initializer: str = static("auto")
+    activation: Activation = static(default=activations.identity)
+    initializer: str = static(default="auto")
 
     decays: ClassVar[tuple[str, ...]] = ("w",)
 

@@ -13,12 +13,12 @@ is learning_rate (1 - beta1) / sqrt(1 - beta2), about 3 times the corrected one 
 Source: the notes, "Adam"; Kingma and Ba 2015, algorithm 1.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Int
 
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, scalar, tree_map, zeros_like
 from axonic.specs import Number, spec, static
@@ -30,7 +30,7 @@ class AdamState(NamedTuple):
 
     m: Params
     v: Params
-    t: Int[Array, ""]
+    t: Int[Any, ""]
 
 
 @spec
@@ -41,7 +41,7 @@ class Adam(Optimizer):
     beta1: Number = 0.9
     beta2: Number = 0.999
     eps: Number = 1e-8
-    bias_correction: bool = static(True)
+    bias_correction: bool = static(default=True)
 
     def init(self, params: Params) -> AdamState:
         return AdamState(zeros_like(params), zeros_like(params), np.zeros((), np.int32))

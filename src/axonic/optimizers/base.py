@@ -69,7 +69,7 @@ class Optimizer:
 
     def replace(self: R, **values: Any) -> R:
         """The same rule with other hyperparameters."""
-        return dataclasses.replace(self, **values)  # type: ignore[type-var]
+        return dataclasses.replace(self, **values)  # pyright: ignore[reportArgumentType]  every rule is a spec
 
 
 def zeros_like(params: Params) -> Params:

@@ -20,7 +20,7 @@ class Momentum(Optimizer):
 
     learning_rate: Number = 0.1
     momentum: Number = 0.9
-    dampening: bool = static(True)
+    dampening: bool = static(default=True)
 
     def init(self, params: Params) -> Params:
         return zeros_like(params)
