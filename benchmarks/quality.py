@@ -31,7 +31,9 @@ def with_date_parts(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.copy()
     for name in frame.select_dtypes("datetime").columns:
         date = frame.pop(name).dt
-        frame = frame.assign(**{f"{name} year": date.year, f"{name} month": date.month, f"{name} day": date.day_of_year})
+        frame = frame.assign(
+            **{f"{name} year": date.year, f"{name} month": date.month, f"{name} day": date.day_of_year}
+        )
     return frame
 
 

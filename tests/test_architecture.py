@@ -25,6 +25,7 @@ ORDER = [
     "optimizers",
     "training",
     "model",
+    "settings",
     "recipe",
     "storage",
     "runs",

@@ -1,10 +1,815 @@
 """scikit-learn's own checks, and what its users expect beyond them."""
 
+import datetime as dt
+import inspect
+import json
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.impute import SimpleImputer
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from axonic import FeedForwardClassifier, FeedForwardRegressor
+from axonic import FeedForwardClassifier, FeedForwardRegressor, load, losses, optimizers
 
 
 @parametrize_with_checks([FeedForwardClassifier(), FeedForwardRegressor()])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
+
+
+N = 60
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((N, 3)) * [1.0, 3.0, 0.1] + [0.0, 5.0, 0.0]
+CODES = np.argmax(X @ [[1.0, -1.0, 0.2], [0.3, 0.4, -0.6], [5.0, 0.0, 3.0]] + RNG.gumbel(size=(N, 3)), axis=1)
+LABELS = np.array(["ant", "bee", "cat"])[CODES]
+NUMBERS = 10 * np.sin(X[:, 0]) + X[:, 1] + 100.0
+PAIRS = np.stack([NUMBERS, 1e-3 * X[:, 2]], axis=1)
+
+# name -> (class, target)
+KINDS = {
+    "text classes": (FeedForwardClassifier, LABELS),
+    "two classes": (FeedForwardClassifier, CODES == 1),
+    "whole-number classes": (FeedForwardClassifier, CODES * 10 - 10),
+    "fractional classes": (FeedForwardClassifier, CODES.astype(float)),
+    "numbers": (FeedForwardRegressor, NUMBERS),
+    "two targets": (FeedForwardRegressor, PAIRS),
+}
+PARAMETERS = sorted(inspect.signature(FeedForwardClassifier).parameters)
+
+
+def fast(cls=FeedForwardClassifier, **parameters):
+    """One small network, trained for a few epochs at a fixed rate."""
+    quick = {"hidden_layer_sizes": (4,), "learning_rate": 0.1, "epochs": 3, "batch_size": 16, "ensemble": 1}
+    known = inspect.signature(cls).parameters
+    return cls(
+        **{name: value for name, value in {**quick, **parameters}.items() if name in known or name in parameters}
+    )
+
+
+def outputs(model, x=X):
+    """Probabilities of a classifier, predictions of a regressor."""
+    return model.predict_proba(x) if hasattr(model, "predict_proba") else model.predict(x)
+
+
+def weights(model):
+    """All weights of a fitted model as one vector."""
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(model.model_.members)])
+
+
+def assert_one_line(error, says=""):
+    message = str(error.value)
+    assert "\n" not in message
+    assert says in message
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return KINDS[request.param]
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """A model of each kind."""
+    return {name: fast(cls).fit(X, y) for name, (cls, y) in KINDS.items()}
+
+
+# --- scikit-learn's conventions ---
+
+
+@pytest.mark.parametrize("cls", [FeedForwardClassifier, FeedForwardRegressor])
+def test_every_parameter_is_documented_in_order_and_nothing_else_is(cls):
+    section = re.search(r"\n    Parameters\n    -+\n(.*?)\n\n", cls.__doc__, re.DOTALL).group(1)
+    named = [name for line in re.findall(r"^    (\w[\w, ]*) :", section, re.MULTILINE) for name in line.split(", ")]
+    assert sorted(named) == sorted(inspect.signature(cls).parameters)
+    for name in re.findall(r"Default ([^\s,;]+?)\.?\s", section):
+        assert "None" not in name or "None" in section
+
+
+@pytest.mark.parametrize("cls", [FeedForwardClassifier, FeedForwardRegressor])
+def test_every_attribute_documented_is_there_after_a_fit(cls):
+    section = re.search(r"\n    Attributes\n    -+\n(.*)", cls.__doc__, re.DOTALL).group(1)
+    named = [name for line in re.findall(r"^    (\w[\w, ]*) :", section, re.MULTILINE) for name in line.split(", ")]
+    assert {"learning_rate_", "n_iter_", "history_", "n_features_in_"} <= set(named)
+    frame = pl.DataFrame(X, schema=["u", "v", "w"])
+    model = fast(cls).fit(frame, CODES if cls is FeedForwardClassifier else NUMBERS)
+    for name in named:
+        assert hasattr(model, name), name
+
+
+@pytest.mark.parametrize("optimizer", ["adam", optimizers.Momentum(momentum=0.5), optax.sgd(1.0)])
+def test_clone_has_the_parameters_and_is_not_fitted(optimizer):
+    model = fast(optimizer=optimizer, hidden_layer_sizes=[4], epochs=1).fit(X, LABELS)
+    copy = clone(model)
+    assert copy.get_params().keys() == model.get_params().keys()
+    assert copy.hidden_layer_sizes == [4]
+    with pytest.raises(NotFittedError):
+        copy.predict(X)
+    np.testing.assert_array_equal(outputs(copy.fit(X, LABELS)), outputs(model))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_pickle_of_a_fitted_model(name, fitted):
+    model = fitted[name]
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict(X), model.predict(X))
+    np.testing.assert_array_equal(outputs(copy), outputs(model))
+    assert copy.get_params() == model.get_params()
+    for column in model.history_:
+        np.testing.assert_array_equal(copy.history_[column], model.history_[column])
+
+
+def test_pickle_of_an_unfitted_model_trains_as_the_original():
+    model = fast(optimizer=optimizers.Adam(beta1=0.8), activation="tanh", loss=losses.mse("softmax"))
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(outputs(copy.fit(X, LABELS)), outputs(model.fit(X, LABELS)))
+
+
+def test_pickling_goes_on_where_training_stopped():
+    model = fast().partial_fit(X, LABELS)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(outputs(copy.partial_fit(X, LABELS)), outputs(model.partial_fit(X, LABELS)))
+
+
+def test_an_optax_transformation_is_refused_by_pickle_in_one_line():
+    with pytest.raises(ValueError, match="optax") as error:
+        pickle.dumps(fast(optimizer=optax.sgd(0.1)))
+    assert_one_line(error)
+
+
+def test_pipeline_grid_search_and_cross_validation():
+    holes = X.copy()
+    holes[::7, 1] = np.nan
+    pipeline = make_pipeline(SimpleImputer(), StandardScaler(), fast(epochs=10))
+    scores = cross_val_score(pipeline, holes, LABELS, cv=3)
+    assert scores.shape == (3,)
+    assert scores.mean() > 0.5  # a third is chance
+
+    grid = {
+        "feedforwardclassifier__learning_rate": [1e-6, 0.3],
+        "feedforwardclassifier__hidden_layer_sizes": [(4,), ()],
+    }
+    search = GridSearchCV(pipeline, grid, cv=2).fit(holes, LABELS)
+    assert search.best_params_["feedforwardclassifier__learning_rate"] == 0.3
+    assert np.ptp(search.cv_results_["mean_test_score"]) > 0
+    assert search.predict(holes).shape == (N,)
+    assert search.score(holes, LABELS) > 0.5
+
+    regressor = fast(FeedForwardRegressor, epochs=30, optimizer="adam", learning_rate=0.03)
+    assert cross_val_score(regressor, X, NUMBERS, cv=2).shape == (2,)
+
+
+def test_prediction_before_fit_is_refused(kind):
+    cls, _ = kind
+    with pytest.raises(NotFittedError):
+        cls().predict(X)
+    with pytest.raises(NotFittedError):
+        cls().save("nowhere.safetensors")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_predictions_have_the_type_of_the_target(name, fitted):
+    model, (_, y) = fitted[name], KINDS[name]
+    predicted = model.predict(X)
+    assert predicted.dtype == y.dtype
+    assert predicted.shape == y.shape
+    if name == "two targets":
+        assert np.all(np.abs(predicted[:, 1]) < 0.1)
+        assert np.all(np.abs(predicted[:, 0] - 100) < 50)
+    if hasattr(model, "classes_"):
+        np.testing.assert_array_equal(model.classes_, np.unique(y))
+        np.testing.assert_array_equal(predicted, model.classes_[outputs(model).argmax(axis=1)])
+        np.testing.assert_allclose(outputs(model).sum(axis=1), 1.0, rtol=1e-12)
+
+
+def test_targets_of_several_columns_are_learned_each_in_its_unit():
+    model = fast(FeedForwardRegressor, epochs=200, optimizer="adam", learning_rate=0.02).fit(X, PAIRS)
+    assert model.score(X, PAIRS) > 0.7
+    for column in range(2):
+        spread = np.var(PAIRS[:, column])
+        assert np.mean((model.predict(X)[:, column] - PAIRS[:, column]) ** 2) < 0.5 * spread
+
+
+def test_defaults_learn():
+    assert FeedForwardClassifier().fit(*load_iris(return_X_y=True)).score(*load_iris(return_X_y=True)) > 0.95
+    assert FeedForwardRegressor().fit(*load_diabetes(return_X_y=True)).score(*load_diabetes(return_X_y=True)) > 0.45
+
+
+# --- what goes in ---
+
+
+@pytest.mark.parametrize("name", ["text classes", "numbers"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        np.asfortranarray,
+        lambda x: x.astype(np.float32),
+        lambda x: np.asfortranarray(x.astype(np.float32)),
+        lambda x: np.repeat(x, 2, axis=0)[::2],
+        lambda x: x[::-1][::-1],
+        lambda x: x.tolist(),
+    ],
+    ids=["fortran", "float32", "float32 fortran", "strided", "reversed view", "lists"],
+)
+def test_the_layout_of_the_input_does_not_matter_at_prediction(change, name, fitted):
+    np.testing.assert_allclose(outputs(fitted[name], change(X)), outputs(fitted[name]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [np.asfortranarray, lambda x: np.repeat(x, 2, axis=0)[::2], lambda x: x.tolist()],
+    ids=["fortran", "strided", "lists"],
+)
+def test_the_layout_of_the_input_does_not_matter_at_fitting(change, fitted):
+    model = fast().fit(change(X), LABELS)
+    np.testing.assert_array_equal(outputs(model), outputs(fitted["text classes"]))
+
+
+def test_whole_numbers_are_numbers():
+    whole = np.round(10 * X).astype(int)
+    np.testing.assert_array_equal(
+        outputs(fast().fit(whole, LABELS), whole), outputs(fast().fit(whole.astype(float), LABELS), whole)
+    )
+
+
+def test_inputs_are_left_as_they_were():
+    x, y, weight = X.copy(), PAIRS.copy(), np.arange(1.0, N + 1)
+    x[3, 1] = np.nan
+    before = x.copy()
+    model = fast(FeedForwardRegressor).fit(x, y, weight)
+    model.predict(x)
+    model.partial_fit(x, y, weight)
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(y, PAIRS)
+    np.testing.assert_array_equal(weight, np.arange(1.0, N + 1))
+
+
+MIXED = {
+    "size": [None if i % 7 == 0 else float(v) for i, v in enumerate(X[:, 0])],
+    "colour": [None if i % 5 == 0 else ("red", "green", "blue")[c] for i, c in enumerate(CODES)],
+    "ripe": [None if i % 11 == 0 else bool(v > 5) for i, v in enumerate(X[:, 1])],
+    "picked": [None if i % 13 == 0 else dt.datetime(2024, 1, 1) + dt.timedelta(days=3 * i) for i in range(N)],
+    "count": [int(v) for v in np.round(10 * X[:, 2])],
+}
+# name -> a frame with the same content
+FRAMES = {
+    "polars": pl.DataFrame(MIXED),
+    "pandas": pd.DataFrame({**MIXED, "size": np.array(MIXED["size"], float)}),
+    "pandas, nullable types": pd.DataFrame(MIXED).astype(
+        {"size": "Float64", "colour": "string", "ripe": "boolean", "count": "Int64"}
+    ),
+    "pandas, objects": pd.DataFrame(MIXED).astype({"colour": object}),
+    "arrow": pl.DataFrame(MIXED).to_arrow(),
+}
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    return fast().fit(FRAMES["polars"], LABELS)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_frames_of_any_library_are_the_same(name, mixed):
+    frame = FRAMES[name]
+    model = fast().fit(frame, LABELS)
+    np.testing.assert_array_equal(model.feature_names_in_, list(MIXED))
+    assert model.n_features_in_ == len(MIXED)
+    np.testing.assert_array_equal(outputs(model, frame), outputs(mixed, FRAMES["polars"]))
+    np.testing.assert_array_equal(outputs(mixed, frame), outputs(mixed, FRAMES["polars"]))
+    assert np.isfinite(outputs(model, frame)).all()
+
+
+def test_every_column_of_a_mixed_frame_counts(mixed):
+    frame = FRAMES["polars"]
+    other = frame.reverse()
+    for column in frame.columns:
+        changed = frame.with_columns(other[column])
+        assert not np.array_equal(outputs(mixed, changed), outputs(mixed, frame)), column
+
+
+def test_categories_of_pandas_and_polars():
+    for frame in (
+        FRAMES["pandas"].astype({"colour": "category"}),
+        FRAMES["polars"].with_columns(pl.col("colour").cast(pl.Categorical)),
+        FRAMES["polars"].with_columns(pl.col("colour").cast(pl.Enum(["blue", "green", "red", "violet"]))),
+    ):
+        model = fast(epochs=20).fit(frame, LABELS)
+        assert model.score(frame, LABELS) > 0.8  # the colour gives most labels away
+        text = FRAMES["polars"]
+        np.testing.assert_array_equal(outputs(model, frame), outputs(model, text))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("colour", "violet"),
+        ("colour", None),
+        ("size", None),
+        ("ripe", None),
+        ("picked", None),
+        ("picked", dt.datetime(1900, 1, 1)),
+    ],
+)
+def test_what_training_never_saw_is_handled(column, value, mixed):
+    dtype = FRAMES["polars"].schema[column]
+    frame = FRAMES["polars"].with_columns(pl.lit(value, dtype=dtype).alias(column))
+    p = outputs(mixed, frame)
+    assert np.isfinite(p).all()
+    untyped = FRAMES["polars"].with_columns(pl.lit(value).alias(column))
+    np.testing.assert_array_equal(outputs(mixed, untyped), p)
+
+
+def test_unseen_categories_are_one_and_the_same_other(mixed):
+    p = [outputs(mixed, FRAMES["polars"].with_columns(colour=pl.lit(name))) for name in ("violet", "mauve", "red")]
+    np.testing.assert_array_equal(p[0], p[1])
+    assert not np.array_equal(p[0], p[2])
+
+
+def test_columns_go_by_name(mixed):
+    """A column that is missing, or stands elsewhere, is named or found: never taken for another."""
+    frame = FRAMES["polars"]
+    with pytest.raises(ValueError, match="colour"):
+        mixed.predict(frame.drop("colour"))
+    numbers = pl.DataFrame(X, schema=["u", "v", "w"])
+    model = fast().fit(numbers, LABELS)
+    for fitted_on, given in ((mixed, frame), (model, numbers)):
+        with pytest.raises(ValueError, match="names"):
+            fitted_on.predict(given.select(given.columns[::-1]))
+
+
+def test_a_frame_of_numbers_is_the_array(fitted):
+    for frame in (pl.DataFrame(X, schema=["u", "v", "w"]), pd.DataFrame(X, columns=["u", "v", "w"])):
+        np.testing.assert_array_equal(outputs(fast().fit(frame, LABELS), frame), outputs(fitted["text classes"]))
+
+
+def test_text_in_a_column_of_numbers_is_named(mixed):
+    frame = FRAMES["polars"].with_columns(size=pl.lit("wide"))
+    with pytest.raises(ValueError, match="wide") as error:
+        mixed.predict(frame)
+    assert_one_line(error, "size")
+
+
+@pytest.mark.parametrize(
+    "y",
+    [pd.Series(LABELS), pd.Series(LABELS, dtype="category"), pl.Series(LABELS), LABELS.tolist(), LABELS.astype(object)],
+    ids=["pandas", "pandas category", "polars", "list", "objects"],
+)
+def test_labels_of_any_type(y, fitted):
+    model = fast().fit(X, y)
+    np.testing.assert_array_equal(outputs(model), outputs(fitted["text classes"]))
+    assert model.predict(X).tolist() == fitted["text classes"].predict(X).tolist()
+
+
+# --- weights of rows ---
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_weight_of_two_is_a_row_given_twice(name):
+    cls, y = KINDS[name]
+    times = np.random.default_rng(1).integers(0, 4, N)
+    repeated = fast(cls).fit(np.repeat(X, times, axis=0), np.repeat(y, times, axis=0))
+    weighted = fast(cls).fit(X, y, sample_weight=times)
+    np.testing.assert_array_equal(outputs(repeated), outputs(weighted))
+    assert not np.array_equal(outputs(weighted), outputs(fast(cls).fit(X, y)))
+
+
+def test_the_scale_of_the_weights_and_the_order_of_the_rows_do_not_matter(fitted):
+    order = np.random.default_rng(2).permutation(N)
+    np.testing.assert_array_equal(outputs(fast().fit(X[order], LABELS[order])), outputs(fitted["text classes"]))
+    scaled = fast().fit(X, LABELS, sample_weight=np.full(N, 64.0))
+    np.testing.assert_array_equal(outputs(scaled), outputs(fitted["text classes"]))
+
+
+def test_class_weight():
+    plain = fast().fit(X, LABELS)
+    classes = np.unique(LABELS)
+    balanced = dict(zip(classes.tolist(), compute_class_weight("balanced", classes=classes, y=LABELS), strict=True))
+    as_rows = fast().fit(X, LABELS, sample_weight=[balanced[label] for label in LABELS])
+    for class_weight in ("balanced", balanced, {name: 7 * value for name, value in balanced.items()}):
+        model = fast(class_weight=class_weight).fit(X, LABELS)
+        np.testing.assert_allclose(outputs(model), outputs(as_rows), rtol=1e-5)
+        assert not np.allclose(outputs(model), outputs(plain), rtol=1e-3)
+    heavy = fast(class_weight={"cat": 1000.0}, epochs=30).fit(X, LABELS)
+    assert np.mean(heavy.predict(X) == "cat") > 0.9
+
+
+def test_class_weight_multiplies_sample_weight():
+    weight = np.random.default_rng(3).uniform(0.5, 2.0, N)
+    both = fast(class_weight={"bee": 3.0}).fit(X, LABELS, sample_weight=weight)
+    one = fast().fit(X, LABELS, sample_weight=weight * np.where(LABELS == "bee", 3.0, 1.0))
+    np.testing.assert_allclose(outputs(both), outputs(one), rtol=1e-5)
+
+
+# --- going on ---
+
+
+def test_partial_fit_grows_the_history_and_learns():
+    model = fast()
+    for call in range(1, 21):
+        rows = slice(None) if call % 2 else slice(0, 30)
+        assert model.partial_fit(X[rows], LABELS[rows], classes=["ant", "bee", "cat", "dog"]) is model
+        assert model.n_iter_ == call
+        for column in model.history_.values():
+            assert len(column) == call
+    np.testing.assert_array_equal(model.history_["epoch"], np.arange(1, 21))
+    assert model.classes_.tolist() == ["ant", "bee", "cat", "dog"]
+    assert outputs(model).shape == (N, 4)
+    assert model.history_["train_loss"][-1] < model.history_["train_loss"][0]
+    assert model.score(X, LABELS) > 0.5
+
+
+def test_partial_fit_keeps_the_encoders_of_its_first_rows():
+    model = fast(FeedForwardRegressor).partial_fit(X, NUMBERS)
+    encoder = model.model_.encoder
+    model.partial_fit(100 * X, 100 * NUMBERS)
+    assert model.model_.encoder == encoder
+
+
+def test_partial_fit_in_two_halves_is_not_a_fresh_start():
+    model = fast(learning_rate=1e-20)
+    first = outputs(model.partial_fit(X, LABELS))
+    np.testing.assert_allclose(outputs(model.partial_fit(X[:20], LABELS[:20])), first, rtol=1e-6)
+    model.set_params(random_state=7)
+    np.testing.assert_allclose(outputs(model.partial_fit(X, LABELS)), first, rtol=1e-6)
+
+
+def test_partial_fit_refuses_a_class_it_was_not_told_of():
+    model = fast().partial_fit(X[:30], np.where(LABELS[:30] == "cat", "ant", LABELS[:30]))
+    before = outputs(model)
+    with pytest.raises(ValueError, match="cat") as error:
+        model.partial_fit(X, LABELS)
+    assert_one_line(error)
+    np.testing.assert_array_equal(outputs(model), before)
+
+
+def test_warm_start_goes_on_from_the_weights_before():
+    model = fast(warm_start=True).fit(X, LABELS)
+    before, encoder = weights(model), model.model_.encoder
+    model.set_params(learning_rate=1e-20, epochs=1).fit(X, LABELS)
+    np.testing.assert_allclose(weights(model), before, rtol=1e-6)
+    model.fit(X[:40], LABELS[:40])  # other rows, the encoders stay
+    np.testing.assert_allclose(weights(model), before, rtol=1e-6)
+    assert model.model_.encoder == encoder
+    model.set_params(warm_start=False).fit(X, LABELS)
+    assert not np.allclose(weights(model), before, rtol=1e-2)
+
+
+def test_warm_start_refuses_what_no_longer_fits():
+    model = fast(warm_start=True).fit(X, LABELS)
+    for change, y in (({"hidden_layer_sizes": (5,)}, LABELS), ({}, np.where(LABELS == "ant", "dog", LABELS))):
+        with pytest.raises(ValueError) as error:  # noqa: PT011
+            clone(model).fit(X, LABELS).set_params(**change).fit(X, y)
+        assert_one_line(error)
+
+
+# --- stopping, validation rows ---
+
+VALID_X = np.random.default_rng(4).standard_normal((40, 3)) * [1.0, 3.0, 0.1] + [0.0, 5.0, 0.0]
+VALID_Y = np.array(["ant", "bee", "cat"])[np.random.default_rng(5).integers(0, 3, 40)]  # noise: the loss must rise
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_which_weights_are_kept(early_stopping):
+    """The validation loss of the weights kept is the one in the history: the lowest, or the last."""
+    model = fast(early_stopping=early_stopping, epochs=40, learning_rate=1.0)
+    model.fit(X, LABELS, validation_data=(VALID_X, VALID_Y))
+    curve = model.history_["valid_loss"]
+    kept = log_loss(VALID_Y, model.predict_proba(VALID_X))
+    assert curve[-1] > curve.min() + 0.01
+    assert kept == pytest.approx(curve.min() if early_stopping else curve[-1], rel=1e-4)
+    if not early_stopping:
+        assert model.n_iter_ == 40
+
+
+def test_without_early_stopping_no_row_is_held_out_and_all_epochs_are_run():
+    model = fast(early_stopping=False, epochs=37).fit(X, LABELS)
+    assert model.n_iter_ == len(model.history_["epoch"]) == 37
+    assert np.isnan(model.history_["valid_loss"]).all()
+    assert np.isfinite(model.history_["train_loss"]).all()
+
+
+def test_early_stopping_ends_before_the_epochs_given():
+    model = fast(epochs=5000, learning_rate=1.0).fit(X, LABELS, validation_data=(VALID_X, VALID_Y))
+    assert model.n_iter_ < 5000
+    assert np.isfinite(model.history_["valid_loss"]).all()
+
+
+def test_validation_data_trains_nothing():
+    """Other validation rows leave the course of training as it is."""
+    first = fast().fit(X, LABELS, validation_data=(VALID_X, VALID_Y))
+    second = fast().fit(X, LABELS, validation_data=(VALID_X[:20] + 1, VALID_Y[::-1][:20]))
+    np.testing.assert_array_equal(first.history_["train_loss"], second.history_["train_loss"])
+    assert not np.array_equal(first.history_["valid_loss"], second.history_["valid_loss"])
+    assert first.model_.encoder == second.model_.encoder
+
+
+def test_weights_of_validation_rows():
+    weight = np.random.default_rng(6).uniform(0.1, 3.0, 40)
+    model = fast(early_stopping=False).fit(X, LABELS, validation_data=(VALID_X, VALID_Y, weight))
+    expected = log_loss(VALID_Y, model.predict_proba(VALID_X), sample_weight=weight)
+    assert model.history_["valid_loss"][-1] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("validation_data", "says"),
+    [
+        (VALID_X, "validation_data"),
+        ((VALID_X,), "validation_data"),
+        ((VALID_X, VALID_Y[:5]), "length"),
+        ((VALID_X[:, :2], VALID_Y), "features"),
+        ((VALID_X, np.full(40, "dog")), "dog"),
+    ],
+    ids=["array", "no target", "lengths", "columns", "unknown class"],
+)
+def test_bad_validation_data(validation_data, says):
+    with pytest.raises(ValueError, match=says) as error:
+        fast().fit(X, LABELS, validation_data=validation_data)
+    assert_one_line(error)
+
+
+def test_divergence_is_told_and_what_is_kept_is_finite():
+    model = fast(FeedForwardRegressor, learning_rate=1e6, epochs=50, early_stopping=False)
+    with pytest.warns(ConvergenceWarning, match="learning rate"):
+        model.fit(X, NUMBERS)
+    assert [finding.code for finding in model.findings_] == ["train.diverged"]
+    assert np.isfinite(model.predict(X)).all()
+
+
+# --- every parameter ---
+
+# name -> (parameters of the base, another value)
+CHANGES = {
+    "hidden_layer_sizes": ({}, (4, 4)),
+    "activation": ({}, "tanh"),
+    "optimizer": ({}, "adam"),
+    "learning_rate": ({}, 0.01),
+    "batch_size": ({}, 8),
+    "epochs": ({}, 2),
+    "loss": ({}, "mse"),
+    "init": ({}, "he_normal"),
+    "l2": ({}, 0.3),
+    "l1": ({}, 0.3),
+    "dropout": ({}, 0.5),
+    "class_weight": ({}, "balanced"),
+    "standardize": ({}, False),
+    "shuffle": ({}, False),
+    "early_stopping": ({}, False),
+    "validation_fraction": ({}, 0.4),
+    "random_state": ({}, 1),
+    "ensemble": ({}, 3),
+    "regularization": ({}, "auto"),
+}
+ELSEWHERE = {"warm_start", "verbose"}  # tested above and below
+
+
+def test_every_parameter_has_its_test():
+    assert set(PARAMETERS) <= set(CHANGES) | ELSEWHERE
+    assert set(PARAMETERS) <= set(BAD) | {"warm_start", "verbose", "shuffle", "standardize", "early_stopping"}
+    assert set(inspect.signature(FeedForwardRegressor).parameters) == set(PARAMETERS) - {"class_weight"}
+
+
+@pytest.mark.parametrize("name", [name for name in PARAMETERS if name in CHANGES])
+def test_every_parameter_changes_something(name):
+    base, value = CHANGES[name]
+    one, other = fast(**base).fit(X, LABELS), fast(**{**base, name: value}).fit(X, LABELS)
+    assert not np.array_equal(outputs(one), outputs(other))
+    np.testing.assert_array_equal(outputs(fast(**{**base, name: value}).fit(X, LABELS)), outputs(other))
+
+
+BAD = {
+    "hidden_layer_sizes": [(0,), (-1,), (2.5,), ("4",), None, "four"],
+    "activation": ["rleu", ("relu", "tanh")],
+    "optimizer": ["adm", None, 3, dict],
+    "learning_rate": [0, -0.1, np.nan, np.inf, "fast", None, True, [0.1]],
+    "batch_size": [0, -1, 2.5, "auto", None, True],
+    "epochs": [0, -1, 1.5, "many", None, True],
+    "loss": ["l2", "squared_error", None],
+    "init": ["he", None],
+    "l2": [-1e-9, np.nan, np.inf, "some", None],
+    "l1": [-1e-9, np.nan, np.inf, "some", None],
+    "dropout": [1, -0.1, np.nan, "some", None],
+    "class_weight": ["even", {"dog": 2.0}, 3],
+    "validation_fraction": [0, 1, -0.1, np.nan, "some", None],
+    "random_state": [-1, 1.5, "some"],
+    "ensemble": [0, -1, 1.5, "many", None],
+    "regularization": ["some", None],
+}
+
+
+def refusals():
+    """What is said to each of `BAD`: the classes of the error, and its message; None where nothing is."""
+    said = {}
+    for name, values in BAD.items():
+        for value in values:
+            try:
+                fast(**{name: value}).fit(X, LABELS)
+                said[f"{name}={value}"] = None
+            except Exception as error:
+                said[f"{name}={value}"] = [[cls.__name__ for cls in type(error).__mro__], str(error)]
+    return said
+
+
+@pytest.fixture(scope="module")
+def said():
+    """`refusals` as a user meets them: here, the types of arguments are checked before the package can."""
+    script = "import json; from tests.test_estimators import refusals; print(json.dumps(refusals()))"
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("case", [f"{name}={value}" for name, values in BAD.items() for value in values])
+def test_bad_values_are_refused_in_one_line(case, said):
+    assert said[case] is not None, "accepted"
+    classes, message = said[case]
+    assert "ValueError" in classes
+    assert "\n" not in message
+    assert case.split("=")[0] in message or "unknown" in message or "seed" in message
+
+
+def test_losses_that_do_not_go_with_the_task():
+    for cls, y, loss in (
+        (FeedForwardClassifier, LABELS, "cross_entropy"),
+        (FeedForwardRegressor, NUMBERS, "cross_entropy"),
+        (FeedForwardRegressor, NUMBERS, "log_likelihood"),
+    ):
+        with pytest.raises(ValueError, match="loss") as error:
+            fast(cls, loss=loss).fit(X, y)
+        assert_one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "says"),
+    [
+        (np.where(X > 1, np.inf, X), LABELS, "inf"),
+        (X, np.full(N, "ant"), "class"),
+        (X[:1], LABELS[:1], "1 sample"),
+        (X, LABELS[:-1], "length"),
+        (X[:, :0], LABELS, "0 feature"),
+        (X[:0], LABELS[:0], "0 sample"),
+        (X.reshape(N, 3, 1), LABELS, "dim"),
+    ],
+    ids=["infinite", "one class", "one row", "lengths", "no column", "no row", "three dimensions"],
+)
+def test_bad_data(x, y, says):
+    with pytest.raises(ValueError, match=says):
+        fast().fit(x, y)
+
+
+def test_bad_weights_and_targets():
+    for weight in (np.zeros(N), -np.ones(N), np.full(N, np.nan), np.ones(N - 1)):
+        with pytest.raises(ValueError):  # noqa: PT011
+            fast().fit(X, LABELS, sample_weight=weight)
+    for y in (np.where(X[:, 0] > 0, np.nan, NUMBERS), np.where(X[:, 0] > 0, np.inf, NUMBERS), None):
+        with pytest.raises(ValueError):  # noqa: PT011
+            fast(FeedForwardRegressor).fit(X, y)
+
+
+# --- rules, activations, randomness, progress ---
+
+
+def test_a_rule_by_name_as_an_object_and_from_optax_are_one():
+    momentum = fast(optimizer="momentum").fit(X, LABELS)
+    rule = fast(optimizer=optimizers.Momentum()).fit(X, LABELS)
+    np.testing.assert_array_equal(outputs(rule), outputs(momentum))
+    other = fast(optimizer=optimizers.Momentum(momentum=0.1)).fit(X, LABELS)
+    assert not np.array_equal(outputs(other), outputs(momentum))
+
+    sgd = fast(optimizer="sgd").fit(X, LABELS)
+    lifted = fast(optimizer=optax.sgd(1.0)).fit(X, LABELS)  # times the learning rate
+    np.testing.assert_allclose(outputs(lifted), outputs(sgd), rtol=1e-5)
+    assert lifted.learning_rate_ == 0.1
+
+
+@pytest.mark.parametrize("name", optimizers.names())
+def test_every_rule_trains(name):
+    model = fast(optimizer=name, learning_rate=0.1, epochs=60, early_stopping=False).fit(X, LABELS)
+    loss = model.history_["train_loss"]
+    assert loss[-1] < loss[0]
+    assert np.isfinite(loss).all()
+
+
+def test_an_activation_for_each_layer():
+    shared = fast(hidden_layer_sizes=(4, 4), activation="tanh").fit(X, LABELS)
+    each = fast(hidden_layer_sizes=(4, 4), activation=("tanh", "tanh")).fit(X, LABELS)
+    np.testing.assert_array_equal(outputs(each), outputs(shared))
+    mixed_up = fast(hidden_layer_sizes=(4, 4), activation=["tanh", "relu"]).fit(X, LABELS)
+    assert not np.array_equal(outputs(mixed_up), outputs(shared))
+
+
+def test_no_hidden_layer_is_a_linear_model():
+    model = fast(FeedForwardRegressor, hidden_layer_sizes=(), epochs=1).fit(X, NUMBERS)
+    p = model.predict(np.stack([X[0], X[1], (X[0] + X[1]) / 2]))
+    assert p[2] == pytest.approx((p[0] + p[1]) / 2, rel=1e-6)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_gives_others(kind):
+    cls, y = kind
+    one, two, other = (fast(cls, random_state=seed, dropout=0.2).fit(X, y) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(weights(one), weights(two))
+    assert not np.array_equal(weights(one), weights(other))
+    for column in one.history_:
+        np.testing.assert_array_equal(one.history_[column], two.history_[column])
+
+
+def test_random_states_of_numpy():
+    one, two = (fast(random_state=np.random.RandomState(5)).fit(X, LABELS) for _ in range(2))
+    np.testing.assert_array_equal(weights(one), weights(two))
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    fast(random_state=0).fit(X, LABELS)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+def test_a_rate_that_is_found_is_told():
+    model = fast(learning_rate="auto").fit(X, LABELS)
+    assert model.learning_rate_ > 0
+    assert model.notebook_[0]["stage"] == "rate"
+    assert model.notebook_[0]["decision"] == pytest.approx(model.learning_rate_)
+    np.testing.assert_allclose(model.history_["learning_rate"], model.learning_rate_, rtol=1e-6)
+
+
+def test_verbose_prints_progress_and_silence_is_the_default(capsys):
+    fast().fit(X, LABELS)
+    assert capsys.readouterr() == ("", "")
+    fast(verbose=1, learning_rate="auto").fit(X, LABELS)
+    printed = capsys.readouterr().out
+    assert "rate" in printed
+    assert re.search(r"epoch 3: train_loss \d", printed)
+
+
+# --- save and load ---
+
+
+def same(one, other):
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return one == other
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_save_and_load(name, fitted, tmp_path):
+    model = fitted[name]
+    model.save(tmp_path / "m.safetensors")
+    copy = load(tmp_path / "m.safetensors")
+    assert type(copy) is type(model)
+    assert copy.get_params() == model.get_params()
+    np.testing.assert_array_equal(outputs(copy), outputs(model))
+    np.testing.assert_array_equal(copy.predict(X), model.predict(X))
+    for attribute in ("classes_", "n_features_in_", "learning_rate_", "n_iter_", "history_", "notebook_", "findings_"):
+        if hasattr(model, attribute):
+            assert same(getattr(model, attribute), getattr(copy, attribute)), attribute
+    y = KINDS[name][1]
+    assert copy.score(X, y) == model.score(X, y)
+
+
+def test_save_and_load_with_columns_of_all_kinds(mixed, tmp_path):
+    mixed.save(tmp_path / "m.safetensors")
+    copy = load(str(tmp_path / "m.safetensors"))
+    np.testing.assert_array_equal(copy.feature_names_in_, mixed.feature_names_in_)
+    for frame in FRAMES.values():
+        np.testing.assert_array_equal(outputs(copy, frame), outputs(mixed, FRAMES["polars"]))
+    with pytest.raises(ValueError, match="colour"):
+        copy.predict(FRAMES["polars"].drop("colour"))
+
+
+def test_saving_twice_gives_the_same_bytes_and_replaces(fitted, tmp_path):
+    path = tmp_path / "m.safetensors"
+    fitted["numbers"].save(path)
+    fitted["text classes"].save(path)
+    first = path.read_bytes()
+    fitted["text classes"].save(path)
+    assert path.read_bytes() == first
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_a_loaded_model_trains_on(fitted, tmp_path):
+    fitted["numbers"].save(tmp_path / "m.safetensors")
+    copy = load(tmp_path / "m.safetensors").set_params(warm_start=True, learning_rate=1e-20)
+    copy.fit(X, NUMBERS)
+    np.testing.assert_allclose(outputs(copy), outputs(fitted["numbers"]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", [optax.sgd(1.0), optimizers.Momentum()])
+def test_what_json_cannot_hold_does_not_stop_a_save(optimizer, tmp_path):
+    model = fast(optimizer=optimizer).fit(X, LABELS)
+    model.save(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(outputs(load(tmp_path / "m.safetensors")), outputs(model))

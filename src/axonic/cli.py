@@ -49,6 +49,8 @@ def fit(
     l2: float = 0.0,
     l1: float = 0.0,
     dropout: float = 0.0,
+    regularization: Literal["auto", "none"] = "auto",
+    ensemble: str = "auto",
     seed: int = 0,
     json: Json = False,
     quiet: Quiet = False,
@@ -89,12 +91,17 @@ def fit(
         Penalty l1 sum |w| on the weights.
     dropout
         Share of the hidden units dropped while training.
+    regularization
+        auto chooses l2 by the number of rows and validation, unless l2, l1 or dropout is given.
+    ensemble
+        Networks that are trained and averaged, or auto (five unless epochs are given or the table is large).
     seed
         Seed of everything random.
     """
-    from axonic import recipe, runs
+    from axonic import runs
+    from axonic.settings import Settings
 
-    settings = recipe.Settings(
+    settings = Settings(
         hidden_layer_sizes=_sizes(hidden),
         activation=tuple(activation.split(",")) if "," in activation else activation,
         optimizer=optimizer,
@@ -104,6 +111,8 @@ def fit(
         l2=l2,
         l1=l1,
         dropout=dropout,
+        regularization=None if regularization == "none" else regularization,
+        ensemble=_number("--ensemble", ensemble, int),
         seed=seed,
     )
     reporter = _Progress(quiet)
@@ -291,15 +300,18 @@ class _Progress:
     def stage(self, stage: dict[str, Any]) -> None:
         if stage["stage"] == "rate":
             self.console.print(f"learning rate {stage['decision']:g}: {stage['reason']}", markup=False)
+        elif stage["stage"] == "regularization":
+            self.console.print(f"l2 {stage['decision']:.2g}: {stage['reason']}", markup=False)
         else:
-            self.console.print(f"{stage['epochs']} epochs: {stage['reason']}", markup=False)
+            self.console.print(f"{_listed(list(map(str, stage['epochs'])))} epochs: {stage['reason']}", markup=False)
 
-    def epochs(self, history: np.ndarray, n_epochs: int, stop: Any) -> None:
+    def epochs(self, network: int, n_networks: int, history: np.ndarray, n_epochs: int, stop: Any) -> None:
         if len(history) == 0:
             return
         train, valid = history[-1][:2]
         losses = f"training loss {train:.4f}" + ("" if np.isnan(valid) else f", validation loss {valid:.4f}")
-        line = f"epoch {n_epochs} (at most {stop.max_epochs}): {losses}"
+        which = f"network {network + 1} of {n_networks}, " if n_networks > 1 else ""
+        line = f"{which}epoch {n_epochs} (at most {stop.max_epochs}): {losses}"
         if self.live:
             self.live.update(Text(line))
         elif time.monotonic() - self.printed > self.SECONDS_BETWEEN_LINES:
@@ -347,11 +359,16 @@ def _print_result(result: dict[str, Any], as_json: bool) -> None:
     console.print(table)
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in result["seconds_by_phase"].items())
     console.print(
-        f"{result['optimizer']} at {result['learning_rate']:g}, {result['epochs']} epochs, "
+        f"{result['optimizer']} at {result['learning_rate']:g}, {_networks(result)}, "
         f"{result['seconds']:.1f} s ({phases})",
         soft_wrap=True,
     )
     console.print(f"run: {result['run']}", markup=False, soft_wrap=True)
+
+
+def _networks(result: dict[str, Any]) -> str:
+    epochs = f"{result['epochs']} epochs"
+    return epochs if result["networks"] == 1 else f"{result['networks']} networks averaged ({epochs} the first)"
 
 
 def _figure(value: float | None) -> str:

@@ -37,6 +37,7 @@ from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.schema import Schema, infer_columns
 from axonic.errors import InputError
 from axonic.model import Model
+from axonic.settings import Settings, pair
 from axonic.types import Finding
 
 MIN_ROWS_TO_HOLD_OUT = 10
@@ -60,6 +61,8 @@ class _FeedForward(BaseEstimator):
         l2=0.0,
         l1=0.0,
         dropout=0.0,
+        regularization="auto",
+        ensemble="auto",
         standardize=True,
         shuffle=True,
         early_stopping=True,
@@ -79,6 +82,8 @@ class _FeedForward(BaseEstimator):
         self.l2 = l2
         self.l1 = l1
         self.dropout = dropout
+        self.regularization = regularization
+        self.ensemble = ensemble
         self.standardize = standardize
         self.shuffle = shuffle
         self.early_stopping = early_stopping
@@ -113,16 +118,23 @@ class _FeedForward(BaseEstimator):
         y = self._target_codes(y)
         parts = self._split(y, settings.seed, held_out=validation_data is None)
         if not goes_on:
-            self._encode_inputs(X, parts.train)
+            self._encode_inputs(X, y, parts.train)
         rows = self._rows(X, y, weight, parts.train)
         if validation_data is not None:
             rows, parts = self._with_validation(rows, validation_data)
 
-        loss, n_out = recipe.pair(settings, self._task, self._target.n_out)
+        loss, n_out = pair(settings, self._task, self._target.n_out)
         network = settings.network(n_out)
-        start = self.model_.params if goes_on else None
-        watcher = _Printer() if self.verbose else None
-        fitted = recipe.fit(rows, parts, settings, network, loss, params=start, watcher=watcher)
+        fitted = recipe.fit(
+            rows,
+            parts,
+            settings,
+            network,
+            loss,
+            resplits=validation_data is None,
+            start=self.model_.members if goes_on else None,
+            watcher=_Printer() if self.verbose else None,
+        )
         self._take(fitted)
         return self
 
@@ -140,20 +152,26 @@ class _FeedForward(BaseEstimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        InputError : as `fit`; or the model was loaded from a file, which does not hold the rule's state.
         """
         settings = self._settings()
-        first = not hasattr(self, "_state")
+        first = not hasattr(self, "model_")
+        if not first and not hasattr(self, "_fitted"):
+            raise InputError("a loaded model can't go on with partial_fit", "use fit with warm_start=True")
         X, y, weight = self._merged(*self._validated(X, y, sample_weight, reset=first))
         if first:
             self._encode_target(y if classes is None else np.unique(classes))
         y = self._target_codes(y)
         parts = Split(np.arange(len(y)), np.empty(0, np.int64), np.empty(0, np.int64))
         if first:
-            self._encode_inputs(X, parts.train)
+            self._encode_inputs(X, y, parts.train)
         rows = self._rows(X, y, weight, parts.train)
-        loss, n_out = recipe.pair(settings, self._task, self._target.n_out)
+        loss, n_out = pair(settings, self._task, self._target.n_out)
         network = settings.network(n_out)
-        fitted = recipe.go_on(rows, parts, settings, network, loss, None if first else (self._state, self._rule))
+        fitted = recipe.go_on(rows, parts, settings, network, loss, None if first else self._fitted)
         before = None if first else (self.history_, self.notebook_)
         self._take(fitted)
         if before is not None:
@@ -178,6 +196,7 @@ class _FeedForward(BaseEstimator):
                 "n_features_in_": self.n_features_in_,
                 "feature_names_in_": getattr(self, "feature_names_in_", None),
                 "learning_rate_": self.learning_rate_,
+                "l2_": self.l2_,
                 "n_iter_": self.n_iter_,
                 "history_": self.history_,
                 "findings_": [finding._asdict() for finding in self.findings_],
@@ -186,11 +205,11 @@ class _FeedForward(BaseEstimator):
         }
         storage.save_model(self.model_, Path(path), **info)
 
-    def _settings(self) -> recipe.Settings:
+    def _settings(self) -> Settings:
         fraction = self.validation_fraction
         if not (isinstance(fraction, int | float | np.number) and 0 < fraction < 1):
             raise InputError(f"validation_fraction = {fraction!r} is impossible", "give a number between 0 and 1")
-        return recipe.Settings(
+        return Settings(
             hidden_layer_sizes=_as_tuple(self.hidden_layer_sizes),
             activation=self.activation if isinstance(self.activation, str) else tuple(self.activation),
             optimizer=self.optimizer,
@@ -202,6 +221,8 @@ class _FeedForward(BaseEstimator):
             l2=self.l2,
             l1=self.l1,
             dropout=self.dropout,
+            regularization=self.regularization,
+            ensemble=self.ensemble,
             shuffle=self.shuffle,
             early_stopping=self.early_stopping,
             seed=_seed(self.random_state),
@@ -252,10 +273,10 @@ class _FeedForward(BaseEstimator):
         classes = y if self._task == "classification" else None
         return split_rows(len(y), seed, valid=share, test=0.0, classes=classes, purpose="validation")
 
-    def _encode_inputs(self, X, train):
+    def _encode_inputs(self, X, y, train):
         if isinstance(X, pl.DataFrame):
             schema = Schema(tuple(c for c in infer_columns(X) if c.kind != "ignored"), "", self._task)
-            self._encoder = TableEncoder.fit(X, schema, train, self.standardize)
+            self._encoder = TableEncoder.fit(X, schema, train, self.standardize, y[train])
         else:
             self._encoder = TableEncoder.from_array(X, train, self.standardize)
 
@@ -273,13 +294,14 @@ class _FeedForward(BaseEstimator):
         return both, Split(np.arange(n), np.arange(n, len(both.y)), np.empty(0, np.int64))
 
     def _take(self, fitted: recipe.Fit) -> None:
-        self.model_ = Model(fitted.network, fitted.loss, fitted.params, self._encoder, self._target)
+        self.model_ = Model(fitted.network, fitted.loss, fitted.members, self._encoder, self._target)
         self.learning_rate_ = float(fitted.optimizer.learning_rate)
+        self.l2_ = fitted.l2
         self.n_iter_ = fitted.n_epochs
         self.history_ = fitted.history_columns
         self.notebook_ = fitted.stages
         self.findings_ = fitted.findings
-        self._state, self._rule = fitted.state, fitted.optimizer
+        self._fitted = fitted
         for finding in fitted.findings:
             warnings.warn(f"{finding.cause} {finding.remedy}", ConvergenceWarning, stacklevel=3)
 
@@ -332,6 +354,12 @@ _PARAMETERS = """
         "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros". Default "auto".
     l2, l1 : penalties l2/2 sum w^2 and l1 sum |w| on weights, never on biases, added to the mean loss. Default 0.
     dropout : share of the hidden units dropped while training, from 0 to below 1. Default 0.
+    regularization : "auto" scales an L2 penalty by the number of training rows, l2 = c / n, if `l2`, `l1` and `dropout`
+        are 0; where several networks are trained and the table is small, c is the best of 1, 4 and 0 by mean validation
+        loss, otherwise 1. None takes `l2`, `l1` and `dropout` as they are. Default "auto".
+    ensemble : number of networks, trained from different weights and with different validation rows, whose outputs are
+        averaged. "auto" is five, but one if `epochs` is given by hand, nothing is held out, or the table and network
+        are large (weights times rows above 1e9). Default "auto".
     standardize : whether inputs are brought to mean 0 and deviation 1. Default True.
     shuffle : whether rows are shuffled for every epoch; see the module. Default True.
     early_stopping : whether validation rows are held out (if there are 10 rows or more), training ends when their
@@ -346,8 +374,10 @@ _PARAMETERS = """
     ----------
     {attributes}n_features_in_, feature_names_in_ : as in scikit-learn.
     learning_rate_ : the rate of the long run.
-    n_iter_ : epochs run.
-    history_ : dict of arrays, one value an epoch: epoch, train_loss, valid_loss, test_loss (NaN here), learning_rate.
+    l2_ : the L2 penalty.
+    n_iter_ : epochs run by the first network.
+    history_ : dict of arrays, one value an epoch of the first network: epoch, train_loss, valid_loss, test_loss (NaN
+        here), learning_rate.
     notebook_ : the stages of the fit with their evidence and decision.
     findings_ : what is worth telling, a list of `axonic.types.Finding`.
     model_ : the trained `axonic.model.Model`.
@@ -386,6 +416,8 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
         l2=0.0,
         l1=0.0,
         dropout=0.0,
+        regularization="auto",
+        ensemble="auto",
         class_weight=None,
         standardize=True,
         shuffle=True,
@@ -407,6 +439,8 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
             l2,
             l1,
             dropout,
+            regularization,
+            ensemble,
             standardize,
             shuffle,
             early_stopping,
@@ -593,8 +627,12 @@ class _Printer(recipe.Watcher):
     def stage(self, stage):
         print(f"{stage['stage']}: {stage['decision']} ({stage['reason']})")
 
-    def progress(self, history, n_epochs, stop):
+    def progress(self, network, n_networks, history, n_epochs, stop):
         if len(history):
             train, valid = history[-1][:2]
-            print(f"epoch {n_epochs}: train_loss {train:.4f}" + ("" if np.isnan(valid) else f" valid_loss {valid:.4f}"))
+            which = f"network {network + 1} of {n_networks}, " if n_networks > 1 else ""
+            print(
+                f"{which}epoch {n_epochs}: train_loss {train:.4f}"
+                + ("" if np.isnan(valid) else f" valid_loss {valid:.4f}")
+            )
         return False

@@ -1,6 +1,9 @@
 """A trained network with the encoders around it: all that a prediction needs.
 
 table or array  ->  encoder  ->  network  ->  output activation  ->  target encoder  ->  predictions
+
+A model may hold several networks of the same kind, trained from different weights on different splits: its output is
+then the mean of theirs (the probabilities of classes, or the numbers).
 """
 
 import dataclasses
@@ -23,11 +26,12 @@ BLOCKS = 32
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A trained network and its encoders.
+    """A trained network, or several, and the encoders.
 
     Attributes
     ----------
-    network, loss, params : the network; the loss brings the output activation.
+    network, loss : the kind of network; the loss brings the output activation.
+    members : the weights of each network, one tree or more.
     encoder : raw columns to the network's inputs.
     target : classes or numbers to the network's targets and back.
     info : anything worth keeping that JSON can hold (seed, settings, version).
@@ -35,7 +39,7 @@ class Model:
 
     network: Chain
     loss: Loss
-    params: Params
+    members: tuple[Params, ...]
     encoder: TableEncoder
     target: TargetEncoder
     info: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -45,16 +49,22 @@ class Model:
         """ "classification" or "regression"."""
         return self.target.task
 
+    def alone(self, index: int) -> "Model":
+        """The model with one of its networks only."""
+        return dataclasses.replace(self, members=(self.members[index],))
+
     def outputs(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "n n_out"]:
-        """Output activations for encoded rows; one compiled program serves any number of rows."""
+        """Output activations for encoded rows, the mean over the networks; one compiled program serves any number of
+        rows and networks."""
         size = BLOCK * BLOCKS
         outputs = []
         for start in range(0, len(x), size):
             rows = x[start : start + size]
             blocks = np.zeros((BLOCKS, BLOCK, x.shape[1]), np.float32)
             blocks.reshape(size, -1)[: len(rows)] = rows
-            a = _forward(self.network, self.loss, self.params, blocks, np.int32(-(-len(rows) // BLOCK)))
-            outputs.append(np.asarray(a).reshape(size, -1)[: len(rows)])
+            n_blocks = np.int32(-(-len(rows) // BLOCK))
+            each = [_forward(self.network, self.loss, params, blocks, n_blocks) for params in self.members]
+            outputs.append(np.mean(each, axis=0).reshape(size, -1)[: len(rows)])
         return np.concatenate(outputs) if outputs else np.zeros((0, 0), np.float32)
 
     def probabilities(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "n n_classes"]:

@@ -1,115 +1,68 @@
-"""From encoded rows to a trained network: the stages of a fit, each with its evidence and its decision.
+"""From encoded rows to trained networks: the stages of a fit, each with its evidence and its decision.
 
-1. The rate. Candidates ten times apart run side by side from the same weights on the same batches for a few hundred
-   steps; see `choose_rate` for which one is taken. A rate given by hand takes the stage out.
-2. The long run, until the loss has been flat for a fifth of all epochs (`axonic.training.StopRule`), with the weights
-   of the best validation loss kept.
+1. The rate. Candidates ten times apart train from the same weights on the same batches for a few hundred steps; see
+   `choose_rate` for which one is taken. A rate given by hand takes the stage out.
+2. The long runs, each until its loss has been flat for a fifth of all epochs (`axonic.training.StopRule`), with the
+   weights of the best validation loss kept. Where the cost allows (`n_networks`), five networks are trained from
+   different weights on different splits, and predict together.
+3. The penalty. With `regularization="auto"` L2 is scaled by the number of rows; where the cost allows, the long runs
+   are made at several penalties, and the networks of the one with the lowest mean validation loss are kept.
 
-The programs of both stages are compiled at the same time, since compiling is most of the wait for a small table.
+Everything is trained by one compiled program, since compiling is most of the wait for a small table; candidates and
+networks run side by side, a thread for each processor.
 """
 
 import dataclasses
 import math
+import os
+import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from axonic import layers, losses, optimizers, training
-from axonic.data.batches import Batches, Cursor, Rows, Split
+from axonic import optimizers, training
+from axonic.data.batches import Batches, Cursor, Rows, Split, resplit
 from axonic.engine import use_compilation_cache
 from axonic.errors import InputError
 from axonic.layers import Chain
 from axonic.losses import Loss
 from axonic.optimizers import Optimizer
 from axonic.seeds import generator, key_data
+from axonic.settings import Settings
 from axonic.training import HISTORY, Progress, State, StopRule, Trial
 from axonic.types import Finding, Params
 
 RATES = tuple(10.0**power for power in range(1, -5, -1))
-SWEEP_STEPS, SWEEP_WINDOWS, SWEEP_VALID_ROWS = 300, 20, 1024
+SWEEP_STEPS, SWEEP_WINDOWS = 300, 20
+LEARNED = 0.9
 WHOLE_BLOCK = 256
 MIN_FLAT_STEPS, MIN_FLAT_EPOCHS = 300, 10
 MAX_EPOCHS, MAX_STEPS = 1000, 30_000
-SHALLOW = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How to train; the parameters of the estimators with the same names, where they are documented."""
-
-    hidden_layer_sizes: tuple[int, ...] = (64, 64)
-    activation: str | tuple[str, ...] = "relu"
-    optimizer: Any = "momentum"
-    learning_rate: float | Literal["auto"] = "auto"
-    batch_size: int = 32
-    epochs: int | Literal["auto"] = "auto"
-    loss: str | Loss = "auto"
-    init: str = "auto"
-    l2: float = 0.0
-    l1: float = 0.0
-    dropout: float = 0.0
-    shuffle: bool = True
-    early_stopping: bool = True
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Raise `InputError` for a value that can't work."""
-        if not all(_is_whole(n) and n >= 1 for n in self.hidden_layer_sizes):
-            _refuse("hidden_layer_sizes", self.hidden_layer_sizes, "give whole numbers of at least 1")
-        if isinstance(self.activation, tuple) and len(self.activation) != len(self.hidden_layer_sizes):
-            _refuse("activation", self.activation, "give one name, or one for each hidden layer")
-        if self.learning_rate != "auto" and not _is_number(self.learning_rate, above=0.0):
-            _refuse("learning_rate", self.learning_rate, "give 'auto' or a positive number")
-        if not (_is_whole(self.batch_size) and self.batch_size >= 1):
-            _refuse("batch_size", self.batch_size, "give a whole number of at least 1")
-        if self.epochs != "auto" and not (_is_whole(self.epochs) and self.epochs >= 1):
-            _refuse("epochs", self.epochs, "give 'auto' or a whole number of at least 1")
-        for name in ("l2", "l1"):
-            if not _is_number(getattr(self, name), least=0.0):
-                _refuse(name, getattr(self, name), "give a number that is not negative")
-        if not (_is_number(self.dropout, least=0.0) and self.dropout < 1):
-            _refuse("dropout", self.dropout, "give a number from 0 to below 1")
-        if not (_is_whole(self.seed) and 0 <= self.seed < 2**63):
-            _refuse("seed", self.seed, "give a whole number from 0 on")
-        layers.initializers.check(self.init)
-        optimizers.get(self.optimizer)
-        for name in self._activations():
-            layers.activations.get(name)
-
-    def _activations(self) -> tuple[str, ...]:
-        if isinstance(self.activation, tuple):
-            return self.activation
-        return (self.activation,) * len(self.hidden_layer_sizes)
-
-    def network(self, n_out: int) -> Chain:
-        """Hidden layers with their activation and dropout, and a linear last layer whose output is z.
-
-        With `init="auto"` a shallow network (up to `SHALLOW` hidden layers) starts with Glorot's weights whatever its
-        activation, since He's factor of 2 starts it too large; see `docs/decisions/002-initial-weights.md`.
-        """
-        shallow = self.init == "auto" and len(self.hidden_layer_sizes) <= SHALLOW
-        init = "glorot_uniform" if shallow else self.init
-        hidden = []
-        for n_units, activation in zip(self.hidden_layer_sizes, self._activations(), strict=True):
-            hidden.append(layers.dense(n_units, activation, init))
-            if self.dropout > 0:
-                hidden.append(layers.dropout(self.dropout))
-        return layers.chain(*hidden, layers.dense(n_out, "identity", init))
+NETWORKS = 5
+PENALTIES = (1.0, 4.0, 0.0)
+"""Candidates of the L2 penalty, over the number of training rows; the first is taken where there is no choice."""
+AVERAGE_WORK, CHOICE_WORK = 1e9, 2e7
+"""Weights times rows up to which several networks, and several penalties, are trained by themselves: about ten
+seconds of training on two processors."""
 
 
 class Fit(NamedTuple):
-    """A trained network and how it came about.
+    """Trained networks and how they came about.
 
     Attributes
     ----------
     network, loss : as trained.
-    params : the weights kept: of the best validation loss, or the last ones where nothing was held out.
-    state : where the long run ended, for going on.
+    members : the weights kept of each network: those of the best validation loss, or the last ones where nothing was
+        held out.
+    splits : the rows that each network was trained on and validated with.
+    states : where each long run ended, for going on.
     optimizer : the rule with its rate.
-    history : (epochs, columns), columns as in `axonic.training.HISTORY`.
+    l2 : the penalty.
+    history : (epochs, columns) of the first network, columns as in `axonic.training.HISTORY`.
     stages : evidence and decision of each stage, ready for JSON.
     findings : what is worth telling.
     seconds : time of each stage, compilation apart.
@@ -117,9 +70,11 @@ class Fit(NamedTuple):
 
     network: Chain
     loss: Loss
-    params: Params
-    state: State
+    members: tuple[Params, ...]
+    splits: tuple[Split, ...]
+    states: tuple[State, ...]
     optimizer: Optimizer
+    l2: float
     history: np.ndarray
     stages: list[dict[str, Any]]
     findings: list[Finding]
@@ -127,7 +82,7 @@ class Fit(NamedTuple):
 
     @property
     def n_epochs(self) -> int:
-        """Epochs run."""
+        """Epochs run, of the first network."""
         return len(self.history)
 
     @property
@@ -143,47 +98,29 @@ class Watcher:
     def stage(self, stage: dict[str, Any]) -> None:
         """A stage has been decided."""
 
-    def progress(self, history: np.ndarray, n_epochs: int, stop: StopRule) -> bool:
-        """Epochs have been closed: `history` of the latest ones, and how many there are so far. True ends the run."""
-        del history, n_epochs, stop
+    def progress(self, network: int, n_networks: int, history: np.ndarray, n_epochs: int, stop: StopRule) -> bool:
+        """One of the networks under way has closed epochs: `history` of the latest ones, and how many it has done.
+        True ends the training of all. Never called by two threads at once."""
+        del network, n_networks, history, n_epochs, stop
         return False
 
-    def checkpoint(self, state: State, cursor: Cursor) -> None:
-        """The whole state of the long run, after each tape; `state` is on the device."""
+    def checkpoint(self, network: int, state: State, cursor: Cursor) -> None:
+        """The whole state of a network, after each tape; `state` is on the device."""
 
 
-def pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
-    """The loss with its output activation, and the number of output units, for `n` classes or target numbers.
+class Member(NamedTuple):
+    """One network to train: what, from which weights, on which batches."""
 
-    Two classes take one sigmoid unit, more take a softmax; numbers take linear units.
+    trial: Trial
+    params: Params
+    batches: Batches
 
-    Raises
-    ------
-    InputError : the loss does not go with the task.
-    """
-    if isinstance(settings.loss, Loss):
-        binary = task == "classification" and n == 2 and settings.loss.activation.name == "sigmoid"
-        return settings.loss, 1 if binary else n
-    if task == "regression":
-        known: dict[str, tuple[Loss, int]] = {"auto": (losses.squared_error, n)}
-        known["squared_error"] = known["auto"]
-    elif n == 2:
-        known = {
-            "auto": (losses.cross_entropy, 1),
-            "cross_entropy": (losses.cross_entropy, 1),
-            "log_likelihood": (losses.log_likelihood, 2),
-            "mse": (losses.mse("sigmoid"), 1),
-        }
-    else:
-        known = {
-            "auto": (losses.log_likelihood, n),
-            "log_likelihood": (losses.log_likelihood, n),
-            "mse": (losses.mse("softmax"), n),
-        }
-    if settings.loss not in known:
-        what = "regression" if task == "regression" else f"{n} classes"
-        _refuse("loss", settings.loss, f"for {what} use one of {', '.join(known)}")
-    return known[settings.loss]
+
+class Trained(NamedTuple):
+    """Where a network ended: its state, and its history (epochs, columns)."""
+
+    state: State
+    history: np.ndarray
 
 
 def fit(
@@ -193,101 +130,232 @@ def fit(
     network: Chain,
     loss: Loss,
     *,
-    params: Params | None = None,
+    resplits: bool = True,
+    start: Sequence[Params] | None = None,
     watcher: Watcher | None = None,
 ) -> Fit:
-    """Train a network on the rows of `split.train`.
+    """Train one network or several.
 
     Parameters
     ----------
     rows : encoded rows, targets and weights.
-    split : validation rows decide when to stop and which weights are kept; test rows decide nothing.
+    split : validation rows decide when to stop, which weights are kept and which penalty; test rows decide nothing.
     settings : how.
-    network, loss : what; see `Settings.network` and `pair`.
-    params : weights to start from; None draws them.
+    network, loss : what; see `Settings.network` and `axonic.settings.pair`.
+    resplits : whether further networks may hold out other rows than `split.valid`.
+    start : weights to start from, a tree for each network; None draws them.
     watcher : is told of every stage and every tape.
+
+    Raises
+    ------
+    InputError : the weights to start from don't fit.
     """
     use_compilation_cache()
     watcher = watcher or Watcher()
-    params = _start(network, settings, rows, params)
-    trial = _trial(network, loss, optimizers.get(settings.optimizer), settings)
-    batches = _batches(rows, split, settings, trial.optimizer)
-    stop = stop_rule(settings, batches)
+    work = _n_weights(network, rows) * len(split.train)
+    count = n_networks(settings, work, held_out=len(split.valid) > 0, given=0 if start is None else len(start))
+    penalties = candidate_penalties(settings, work, len(split.train), choose=count > 1 and len(split.valid) > 0)
+    members = [
+        _member(rows, split, settings, network, loss, index, penalties[0], resplits, start) for index in range(count)
+    ]
+    stop = stop_rule(settings, members[0].batches)
     stages: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
 
-    compiled = training.compile_ahead([trial], [training.start(trial, params)], batches, stop)
-    trial, seconds["rate"] = _timed(_with_rate, trial, params, rows, split, settings, stages)
+    trial, params, batches = members[0]
+    seconds["compile"] = training.prepare([trial], [training.start(trial, params)], batches, stop)
+    rule, seconds["rate"] = _timed(_with_rate, members[0], settings, stages)
     for stage in stages:
         watcher.stage(stage)
-    seconds["compile"] = compiled.result()
-    closed = 0
 
-    def watch(progress: Progress) -> bool:
-        nonlocal closed
-        closed += len(progress.history)
-        watcher.checkpoint(progress.state, progress.cursor)
-        return watcher.progress(progress.history[:, 0], closed, stop)
-
-    (states, history), seconds["train"] = _timed(
-        training.train, [trial], [training.start(trial, params)], batches, stop, watch=watch
-    )
-    state, history = states[0], history[:, 0]
-    kept, best = _kept(state, settings.early_stopping and len(split.valid) > 0)
-    stages.append(_long_run(state, history, trial.optimizer, stop, best))
+    jobs = [_changed(member, optimizer=rule, l2=l2) for l2 in penalties for member in members]
+    trained, seconds["train"] = _timed(_train_side_by_side, jobs, stop, watcher)
+    by_penalty = [trained[i : i + count] for i in range(0, len(jobs), count)]
+    choice = 0
+    if len(penalties) > 1:
+        stages.append(_penalty_stage(penalties, by_penalty))
+        watcher.stage(stages[-1])
+        choice = penalties.index(stages[-1]["decision"])
+    ended = [(member, run) for member, run in zip(members, by_penalty[choice], strict=True) if run is not None]
+    best = settings.early_stopping and len(split.valid) > 0
+    stages.append(_run_stage([run for _, run in ended], rule, stop, best))
     watcher.stage(stages[-1])
-    return Fit(network, loss, kept, state, trial.optimizer, history, stages, _findings(state, trial.optimizer), seconds)
+    return Fit(
+        network,
+        loss,
+        tuple(_kept(run.state, best)[0] for _, run in ended),
+        tuple(member.batches.split for member, _ in ended),
+        tuple(run.state for _, run in ended),
+        rule,
+        float(penalties[choice]),
+        ended[0][1].history,
+        stages,
+        _findings([run.state for _, run in ended], rule),
+        seconds,
+    )
 
 
-def go_on(
-    rows: Rows, split: Split, settings: Settings, network: Chain, loss: Loss, before: tuple[State, Optimizer] | None
-) -> Fit:
-    """Train for one pass over the rows, going on from the state and the rule of the pass before (None: from the
-    start, with the rate found or given as in `fit`). Nothing is held out, and the last weights are kept."""
+def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Loss, before: Fit | None) -> Fit:
+    """Train for one pass over the rows, going on from where each network of the pass before stood (None: one network
+    from the start, with the rate found or given as in `fit`). Nothing is held out, and the last weights are kept."""
     use_compilation_cache()
     stages: list[dict[str, Any]] = []
     if before is None:
-        params = _start(network, settings, rows, None)
-        trial = _trial(network, loss, optimizers.get(settings.optimizer), settings)
-        trial, _ = _timed(_with_rate, trial, params, rows, split, settings, stages)
-        state = training.start(trial, params)
+        work = _n_weights(network, rows) * len(split.train)
+        l2 = candidate_penalties(settings, work, len(split.train), choose=False)[0]
+        first = _member(rows, split, settings, network, loss, 0, l2, False, None)
+        rule = _with_rate(first, settings, stages)
+        states = [training.start(first.trial, first.params)]
     else:
-        state, rule = before
-        _start(network, settings, rows, state.params)
-        trial = _trial(network, loss, rule, settings)
-        state = state._replace(stopped=np.bool_(False))
-    batches = _batches(rows, split, settings, trial.optimizer)
-    epoch = int(state.epoch)
+        rule, l2 = before.optimizer, before.l2
+        states = [state._replace(stopped=np.bool_(False)) for state in before.states]
+    members = [
+        _changed(_member(rows, split, settings, network, loss, index, l2, False, None), optimizer=rule)
+        for index in range(len(states))
+    ]
+    epoch = int(states[0].epoch)
     stop = StopRule(epoch + 1, epoch + 2)
-    (states, history), seconds = _timed(training.train, [trial], [state], batches, stop, cursor=Cursor(epoch))
-    state = states[0]
-    findings = _findings(state, trial.optimizer)
-    return Fit(network, loss, state.params, state, trial.optimizer, history[:, 0], stages, findings, {"train": seconds})
+    begun = time.perf_counter()
+    histories = []
+    for index, member in enumerate(members):
+        _check_start(network, rows, states[index].params)
+        (states[index],), history = training.train(
+            [member.trial], [states[index]], member.batches, stop, cursor=Cursor(epoch)
+        )
+        histories.append(history[:, 0])
+    return Fit(
+        network,
+        loss,
+        tuple(state.params for state in states),
+        (split,) * len(states),
+        tuple(states),
+        rule,
+        l2,
+        histories[0],
+        stages,
+        _findings(states, rule),
+        {"train": time.perf_counter() - begun},
+    )
 
 
-def _start(network: Chain, settings: Settings, rows: Rows, params: Params | None) -> Params:
-    """The weights to start from: drawn, or those given if they fit the network."""
-    n_in = rows.x.shape[1]
-    if params is None:
-        return network.init(generator(settings.seed, "init"), n_in)
-    if jax.tree.map(lambda s: s.shape, network.shapes(n_in)) != jax.tree.map(np.shape, params):
+def n_networks(settings: Settings, work: float, *, held_out: bool, given: int = 0) -> int:
+    """How many networks to train: as many as asked for, or have been given to start from; with `ensemble="auto"`
+    five, but one if the number of epochs is given by hand, nothing is held out, or the table and network are large.
+
+    Parameters
+    ----------
+    settings : how to train.
+    work : weights times rows.
+    held_out : whether there are validation rows.
+    given : number of networks to start from, 0 for none.
+
+    Raises
+    ------
+    InputError : another number is asked for than is given.
+    """
+    if settings.ensemble != "auto":
+        if given not in (0, settings.ensemble):
+            raise InputError(
+                f"ensemble = {settings.ensemble} does not fit the {given} networks to start from", "keep their number"
+            )
+        return settings.ensemble
+    if given:
+        return given
+    return NETWORKS if settings.epochs == "auto" and held_out and work <= AVERAGE_WORK else 1
+
+
+def candidate_penalties(settings: Settings, work: float, n_train: int, *, choose: bool) -> tuple[float, ...]:
+    """L2 penalties to try, the default first; a single one where there is no choice to make.
+
+    A penalty of l2/2 sum w^2 on the mean loss is a normal prior of the weights with variance 1 / (n l2), so the same
+    prior is l2 = c / n for any number of rows n; `PENALTIES` are the values of c.
+    """
+    if settings.regularization is None or settings.l2 or settings.l1 or settings.dropout:
+        return (settings.l2,)
+    candidates = PENALTIES if choose and work <= CHOICE_WORK else PENALTIES[:1]
+    return tuple(c / n_train for c in candidates)
+
+
+def _n_weights(network: Chain, rows: Rows) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.shapes(rows.x.shape[1])))
+
+
+def _member(
+    rows: Rows,
+    split: Split,
+    settings: Settings,
+    network: Chain,
+    loss: Loss,
+    index: int,
+    l2: float,
+    resplits: bool,
+    start: Sequence[Params] | None,
+) -> Member:
+    """The network of that index with its own seed, split and weights; the first one has those of the settings."""
+    seed = settings.seed if index == 0 else int(generator(settings.seed, "network", index).integers(2**31))
+    rule = optimizers.get(settings.optimizer)
+    if index and resplits and len(split.valid):
+        split = resplit(split, seed, rows.y if rows.y.dtype.kind == "i" else None)
+    if start is None:
+        params = network.init(generator(seed, "init"), rows.x.shape[1])
+    else:
+        params = start[index]
+        _check_start(network, rows, params)
+    size = WHOLE_BLOCK if rule.full_batch else settings.batch_size
+    batches = Batches(rows, split, size, seed, settings.shuffle)
+    return Member(Trial(network, loss, rule, l2, settings.l1, key_data(seed, "dropout")), params, batches)
+
+
+def _check_start(network: Chain, rows: Rows, params: Params) -> None:
+    shapes = jax.tree.map(lambda s: s.shape, network.shapes(rows.x.shape[1]))
+    if shapes != jax.tree.map(np.shape, params):
         raise InputError("the weights to start from do not fit the network", "keep its layers, or start afresh")
-    return params
 
 
-def _trial(network: Chain, loss: Loss, rule: Optimizer, settings: Settings) -> Trial:
-    return Trial(network, loss, rule, settings.l2, settings.l1, key_data(settings.seed, "dropout"))
+def _changed(member: Member, **values: Any) -> Member:
+    return member._replace(trial=member.trial._replace(**values))
 
 
-def _with_rate(
-    trial: Trial, params: Params, rows: Rows, split: Split, settings: Settings, stages: list[dict[str, Any]]
-) -> Trial:
-    """The trial with the rate given, or found by a stage that is added to `stages`."""
+def _with_rate(member: Member, settings: Settings, stages: list[dict[str, Any]]) -> Optimizer:
+    """The rule with the rate given, or found by a stage that is added to `stages`."""
     rate = settings.learning_rate
     if rate == "auto":
-        stages.append(rate_stage(trial, params, rows, split, settings))
+        stages.append(rate_stage(member))
         rate = stages[-1]["decision"]
-    return trial._replace(optimizer=trial.optimizer.replace(learning_rate=float(rate)))
+    return member.trial.optimizer.replace(learning_rate=float(rate))
+
+
+def _train_side_by_side(jobs: Sequence[Member], stop: StopRule, watcher: Watcher) -> list[Trained | None]:
+    """Train every network, as many at a time as there are processors; None for those that had not begun when the
+    training was ended from outside. The first one always begins."""
+    lock, ended = threading.Lock(), threading.Event()
+
+    def run(index: int) -> Trained | None:
+        if ended.is_set() and index:
+            return None
+        trial, params, batches = jobs[index]
+        closed = 0
+
+        def watch(progress: Progress) -> bool:
+            nonlocal closed
+            closed += len(progress.history)
+            with lock:
+                watcher.checkpoint(index, progress.state, progress.cursor)
+                if watcher.progress(index, len(jobs), progress.history[:, 0], closed, stop):
+                    ended.set()
+            return ended.is_set()
+
+        (state,), history = training.train([trial], [training.start(trial, params)], batches, stop, watch=watch)
+        return Trained(state, history[:, 0])
+
+    if len(jobs) == 1:
+        return [run(0)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            return list(pool.map(run, range(len(jobs))))
+        except BaseException:
+            ended.set()
+            raise
 
 
 def stop_rule(settings: Settings, batches: Batches) -> StopRule:
@@ -305,43 +373,34 @@ def _min_flat(steps_per_epoch: int) -> int:
     return max(MIN_FLAT_EPOCHS, math.ceil(MIN_FLAT_STEPS / steps_per_epoch))
 
 
-def rate_stage(trial: Trial, params: Params, rows: Rows, split: Split, settings: Settings) -> dict[str, Any]:
+def rate_stage(member: Member) -> dict[str, Any]:
     """Sweep the rates and choose one. Pure: the run that follows is the one it would have been without it.
+
+    Every candidate starts from the same weights and takes the same batches of training rows.
 
     Returns
     -------
-    The stage: "rates", their "train" and "valid" losses in windows, the "decision" and the "reason".
+    The stage: "rates", their training losses in windows ("train"), the "decision" and the "reason".
     """
-    rng = generator(settings.seed, "sweep")
-    valid = split.valid
-    if len(valid) > SWEEP_VALID_ROWS:
-        valid = rng.choice(valid, SWEEP_VALID_ROWS, replace=False)
-    few = Split(split.train, valid, np.empty(0, np.int64))
-    if trial.optimizer.full_batch:
-        batches = Batches(rows, few, WHOLE_BLOCK)
-        windows = SWEEP_STEPS
-    else:
-        batches = Batches(
-            rows,
-            few,
-            settings.batch_size,
-            int(rng.integers(2**31)),
-            settings.shuffle,
-            epoch_batches=SWEEP_STEPS // SWEEP_WINDOWS,
-        )
+    batches = member.batches
+    train_only = Split(batches.split.train, batches.split.train[:0], batches.split.train[:0])
+    windows = SWEEP_STEPS
+    if not member.trial.optimizer.full_batch:
         windows = SWEEP_WINDOWS
-    trials = [trial._replace(optimizer=trial.optimizer.replace(learning_rate=rate)) for rate in RATES]
-    states = [training.start(each, params) for each in trials]
-    _, history = training.train(trials, states, batches, StopRule(windows, windows + 1))
-    curves = np.full((windows, len(RATES), len(HISTORY)), np.nan)
-    curves[: len(history)] = history
-    train, valid_curves = curves[:, :, 0].T, curves[:, :, 1].T
-    choice, reason = choose_rate(RATES, valid_curves if len(valid) else train)
+        batches = dataclasses.replace(batches, epoch_batches=SWEEP_STEPS // SWEEP_WINDOWS)
+    batches = dataclasses.replace(batches, split=train_only)
+    rule = member.trial.optimizer
+    jobs = [_changed(member._replace(batches=batches), optimizer=rule.replace(learning_rate=rate)) for rate in RATES]
+    runs = _train_side_by_side(jobs, StopRule(windows, windows + 1), Watcher())
+    curves = np.full((len(RATES), windows), np.nan)
+    for curve, run in zip(curves, runs, strict=True):
+        if run is not None:
+            curve[: len(run.history)] = run.history[:, 0]
+    choice, reason = choose_rate(RATES, curves)
     return {
         "stage": "rate",
         "rates": list(RATES),
-        "train": train.round(6).tolist(),
-        "valid": valid_curves.round(6).tolist(),
+        "train": curves.round(6).tolist(),
         "decision": RATES[choice],
         "reason": reason,
     }
@@ -350,9 +409,11 @@ def rate_stage(trial: Trial, params: Params, rows: Rows, split: Split, settings:
 def choose_rate(rates: Sequence[float], curves: np.ndarray) -> tuple[int, str]:
     """The index of the rate to take, and why.
 
-    The rate whose loss at the end of the sweep (median of the last quarter of the windows) is lowest, or a tenth of
-    it: a rate that is best over a few hundred steps is often too high for a long run, and one decade below costs
-    little (the sweep over tables in `benchmarks/`).
+    The lowest rate that has learned nearly as much as the best one: whose training loss at the end of the sweep (median
+    of the last quarter of the windows) has come down by at least `LEARNED` of the best one's fall. What is best over a
+    few hundred steps is often too high for a long run, and one that is much lower only takes longer. The training loss
+    decides, since a rate that is too high now and then has a low validation loss by luck. Compared with other rules on
+    thirteen tables in `benchmarks/rates.py`.
 
     Parameters
     ----------
@@ -364,44 +425,65 @@ def choose_rate(rates: Sequence[float], curves: np.ndarray) -> tuple[int, str]:
     if not np.any(np.isfinite(ends)):
         return len(rates) - 1, "every rate diverged; the lowest is taken"
     best = int(np.argmin(ends))
-    choice = min(best + 1, len(rates) - 1)
-    return choice, f"the loss fell lowest at {rates[best]:g}; a long run takes the rate one decade below"
+    fall = curves[-1, 0] - ends[best]
+    choice = int(np.flatnonzero(ends <= ends[best] + (1 - LEARNED) * max(fall, 0.0))[-1])
+    most = f"the training loss fell lowest at {rates[best]:g}"
+    if choice == best:
+        return choice, most
+    return choice, f"{most}, and at {rates[choice]:g}, which is safer, by at least {LEARNED:.0%} as much"
 
 
-def _batches(rows: Rows, split: Split, settings: Settings, rule: Optimizer) -> Batches:
-    size = WHOLE_BLOCK if rule.full_batch else settings.batch_size
-    return Batches(rows, split, size, settings.seed, settings.shuffle)
+def _penalty_stage(penalties: Sequence[float], by_penalty: Sequence[Sequence[Trained | None]]) -> dict[str, Any]:
+    """Choose the penalty whose networks have the lowest mean validation loss."""
+    losses = [[float(run.state.best_loss) for run in runs if run is not None] for runs in by_penalty]
+    means = [float(np.mean(each)) if each else math.inf for each in losses]
+    choice = int(np.argmin(means))
+    return {
+        "stage": "regularization",
+        "l2": list(penalties),
+        "valid": losses,
+        "decision": penalties[choice],
+        "reason": f"the lowest mean validation loss of {len(losses[choice])} networks: {means[choice]:.4g}, against "
+        + ", ".join(
+            f"{mean:.4g} at {l2:.2g}" for l2, mean in zip(penalties, means, strict=True) if l2 != penalties[choice]
+        ),
+    }
+
+
+def _run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bool) -> dict[str, Any]:
+    """What became of the networks that are kept; the reason is the first one's."""
+    state, history = runs[0]
+    if state.diverged:
+        reason = "the loss was no longer finite"
+    elif len(history) >= stop.max_epochs:
+        reason = "all epochs were run"
+    elif state.stopped:
+        reason = f"the loss had been flat for {len(history) - int(state.reference_epoch)} of {len(history)} epochs"
+    else:
+        reason = "it was interrupted"
+    epochs = [_kept(run.state, best)[1] for run in runs]
+    more = f"; {len(runs)} networks predict together" if len(runs) > 1 else ""
+    return {
+        "stage": "run",
+        "learning_rate": float(rule.learning_rate),
+        "epochs": [len(run.history) for run in runs],
+        "steps": [int(run.state.step) for run in runs],
+        "best_loss": [float(run.state.best_loss) for run in runs],
+        "decision": epochs,
+        "reason": f"stopped because {reason}; the weights of epoch {epochs[0]} are kept{more}",
+    }
 
 
 def _kept(state: State, best: bool) -> tuple[Params, int]:
-    """The weights to keep, and the epochs done when they were had."""
+    """The weights to keep, the best or the last ones, and the epochs done when they were had."""
     if best or state.diverged:
         return state.best, int(state.best_epoch)
     return state.params, int(state.epoch)
 
 
-def _long_run(state: State, history: np.ndarray, rule: Optimizer, stop: StopRule, best: int) -> dict[str, Any]:
-    n_epochs = len(history)
-    if state.diverged:
-        reason = "the loss was no longer finite"
-    elif n_epochs >= stop.max_epochs:
-        reason = "all epochs were run"
-    elif state.stopped:
-        reason = f"the loss had been flat for {n_epochs - int(state.reference_epoch)} of {n_epochs} epochs"
-    else:
-        reason = "it was interrupted"
-    return {
-        "stage": "run",
-        "learning_rate": float(rule.learning_rate),
-        "epochs": n_epochs,
-        "steps": int(state.step),
-        "decision": best,
-        "reason": f"stopped because {reason}; the weights of epoch {best} are kept",
-    }
-
-
-def _findings(state: State, rule: Optimizer) -> list[Finding]:
-    if not state.diverged:
+def _findings(states: Sequence[State], rule: Optimizer) -> list[Finding]:
+    state = next((state for state in states if state.diverged), None)
+    if state is None:
         return []
     evidence = {"epoch": int(state.epoch), "learning_rate": float(rule.learning_rate)}
     return [
@@ -420,16 +502,3 @@ def _timed(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any
     start = time.perf_counter()
     result = function(*args, **kwargs)
     return result, time.perf_counter() - start
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _is_number(value: Any, *, least: float = -math.inf, above: float = -math.inf) -> bool:
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= least and value > above
-
-
-def _refuse(name: str, value: Any, how: str) -> None:
-    raise InputError(f"{name} = {value!r} is impossible", how)

@@ -1,9 +1,8 @@
 """From a table on disk to a run directory and back: what the commands do, without the command line."""
 
-import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -18,6 +17,7 @@ from axonic.data.reading import read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.errors import InputError
 from axonic.model import Model
+from axonic.settings import Settings, pair
 from axonic.storage import MODEL, RESULT, RunDirectory, load_model, plain, save_model, unwritable, write, write_json
 from axonic.training import State, StopRule
 from axonic.types import Finding
@@ -36,7 +36,7 @@ class Reporter(Protocol):
     def stage(self, stage: dict[str, Any]) -> None:
         """A stage of the recipe has been decided."""
 
-    def epochs(self, history: np.ndarray, n_epochs: int, stop: StopRule) -> None:
+    def epochs(self, network: int, n_networks: int, history: np.ndarray, n_epochs: int, stop: StopRule) -> None:
         """Epochs have been closed; see `axonic.recipe.Watcher.progress`."""
 
     def interrupted(self) -> bool:
@@ -48,27 +48,25 @@ class _Silent(Reporter):
     """Shows nothing."""
 
 
-@dataclasses.dataclass
 class _Watcher(recipe.Watcher):
     """Hands progress to the reporter and writes checkpoints."""
 
-    reporter: Reporter
-    directory: RunDirectory
-    saved: float = dataclasses.field(default_factory=time.monotonic)
-    epochs: int = 0
+    def __init__(self, reporter: Reporter, directory: RunDirectory) -> None:
+        self.reporter, self.directory = reporter, directory
+        self.begun = time.monotonic()
+        self.saved: dict[int, float] = {}
 
     def stage(self, stage: dict[str, Any]) -> None:
         self.reporter.stage(stage)
 
-    def progress(self, history: np.ndarray, n_epochs: int, stop: StopRule) -> bool:
-        self.epochs = n_epochs
-        self.reporter.epochs(history, n_epochs, stop)
+    def progress(self, network: int, n_networks: int, history: np.ndarray, n_epochs: int, stop: StopRule) -> bool:
+        self.reporter.epochs(network, n_networks, history, n_epochs, stop)
         return self.reporter.interrupted()
 
-    def checkpoint(self, state: State, cursor: Cursor) -> None:
-        if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
-            self.directory.save_checkpoint(state, cursor, self.epochs)
-            self.saved = time.monotonic()
+    def checkpoint(self, network: int, state: State, cursor: Cursor) -> None:
+        if time.monotonic() - self.saved.get(network, self.begun) > CHECKPOINT_SECONDS:
+            self.directory.save_checkpoint(network, state, cursor)
+            self.saved[network] = time.monotonic()
 
 
 class Clock:
@@ -94,7 +92,7 @@ def fit_table(
     task: Literal["auto", "classification", "regression"] = "auto",
     test: str | os.PathLike[str] | None = None,
     test_size: float = 0.2,
-    settings: recipe.Settings | None = None,
+    settings: Settings | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Train on a table and leave a run directory.
@@ -118,7 +116,7 @@ def fit_table(
     ------
     InputError : the table, an option or the folder can't work; nothing half-written is left.
     """
-    settings, reporter, clock = settings or recipe.Settings(), reporter or _Silent(), Clock()
+    settings, reporter, clock = settings or Settings(), reporter or _Silent(), Clock()
     begun = time.perf_counter()
     if not 0 <= test_size < 1 - VALIDATION_FRACTION:
         raise InputError(
@@ -134,20 +132,16 @@ def fit_table(
     )
     n_rows, width = frame.shape
     del frame
-    loss, n_out = recipe.pair(settings, schema.task, encoded_target.n_out)
+    loss, n_out = pair(settings, schema.task, encoded_target.n_out)
     network = settings.network(n_out)
     directory = RunDirectory(Path(out))
     directory.begin()
     try:
         watcher = _Watcher(reporter, directory)
         fitted = recipe.fit(rows, split, settings, network, loss, watcher=watcher)
-        model = Model(
-            network, loss, fitted.params, encoder, encoded_target, {"schema": schema.to_json(), "seed": settings.seed}
-        )
-        parts = zip(("train", "valid", "test"), split, strict=True)
-        metrics = clock.time(
-            "evaluating", lambda: {n: model.metrics(rows.x[p], rows.y[p], rows.weight[p]) for n, p in parts}
-        )
+        info = {"schema": schema.to_json(), "seed": settings.seed}
+        model = Model(network, loss, fitted.members, encoder, encoded_target, info)
+        metrics = clock.time("evaluating", _metrics, model, rows, fitted.splits)
         result = {
             "task": schema.task,
             "target": target,
@@ -162,6 +156,8 @@ def fit_table(
             "n_parameters": sum(int(np.prod(s.shape)) for layer in network.shapes(rows.x.shape[1]) for s in layer),
             "optimizer": settings.optimizer,
             "learning_rate": float(fitted.optimizer.learning_rate),
+            "l2": fitted.l2,
+            "networks": len(fitted.members),
             "batch_size": settings.batch_size,
             "epochs": fitted.n_epochs,
             "seconds": 0.0,
@@ -173,7 +169,6 @@ def fit_table(
             "interrupted": reporter.interrupted(),
             "run": str(directory.path),
         }
-        directory.save_checkpoint(fitted.state, Cursor(fitted.n_epochs), fitted.n_epochs)
         directory.save_history(fitted.history_columns)
         directory.save_notebook(fitted.stages)
         save_model(model, directory.path / MODEL)
@@ -188,6 +183,20 @@ def fit_table(
     return plain(result)
 
 
+def _metrics(model: Model, rows: Rows, splits: Sequence[Split]) -> dict[str, dict[str, float]]:
+    """Scores on the three parts. Test: of the model. Training and validation: the mean of its networks, each on its own
+    rows, since the rows that one has not seen another has."""
+
+    def scores(model: Model, part: np.ndarray) -> dict[str, float]:
+        return model.metrics(rows.x[part], rows.y[part], rows.weight[part])
+
+    def mean(part: str) -> dict[str, float]:
+        each = [scores(model.alone(i), getattr(split, part)) for i, split in enumerate(splits)]
+        return {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+
+    return {"train": mean("train"), "valid": mean("valid"), "test": scores(model, splits[0].test)}
+
+
 def _encode(
     frame: pl.DataFrame, schema: Schema, test: str | os.PathLike[str] | None, test_size: float, seed: int
 ) -> tuple[Rows, Split, TableEncoder, TargetEncoder]:
@@ -198,9 +207,10 @@ def _encode(
     split = split_rows(
         len(usable), seed, valid=VALIDATION_FRACTION, test=0.0 if test is not None else test_size, classes=classes
     )
-    encoder = TableEncoder.fit(frame, schema, rows=usable[split.train])
     target = TargetEncoder.fit(y, schema.task, rows=split.train)
-    x, codes = encoder.transform(frame, usable), target.transform(y)
+    codes = target.transform(y)
+    encoder = TableEncoder.fit(frame, schema, rows=usable[split.train], target=codes[split.train])
+    x = encoder.transform(frame, usable)
     if test is not None:
         test_x, test_codes, _ = _encoded_table(read_table(test), schema, encoder, target, test)
         split = split._replace(test=np.arange(len(x), len(x) + len(test_x)))

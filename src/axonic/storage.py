@@ -150,25 +150,23 @@ class RunDirectory:
         lines = (json.dumps(plain(stage), ensure_ascii=False) + "\n" for stage in stages)
         write(self.path / NOTEBOOK, "".join(lines).encode())
 
-    def save_checkpoint(self, state: State, cursor: Sequence[int], epoch: int) -> None:
-        """The whole state of training, its place in the sequence of batches included. The one before is kept until
-        this one is complete."""
-        folder = self.path / CHECKPOINTS
-        before = list(folder.glob("*.safetensors"))
-        write(folder / f"epoch-{epoch:07d}.safetensors", _pack(state, {"cursor": list(cursor), "epoch": epoch}))
-        for checkpoint in before:
-            if checkpoint.name != f"epoch-{epoch:07d}.safetensors":
-                checkpoint.unlink(missing_ok=True)
+    def save_checkpoint(self, network: int, state: State, cursor: Sequence[int]) -> None:
+        """The whole state of the training of one network, with its place in the sequence of batches, in place of the
+        one before."""
+        write(self._checkpoint(network), _pack(state, {"cursor": list(cursor)}))
 
-    def load_checkpoint(self, like: State) -> tuple[State, tuple[int, int]] | None:
-        """The newest checkpoint, with the arrays' structure taken from `like`, or None if there is none."""
-        files = sorted((self.path / CHECKPOINTS).glob("*.safetensors"))
-        if not files:
+    def load_checkpoint(self, network: int, like: State) -> tuple[State, tuple[int, int]] | None:
+        """The last checkpoint of a network, with the arrays' structure taken from `like`, or None if there is none."""
+        path = self._checkpoint(network)
+        if not path.exists():
             return None
-        arrays, info = _unpack(files[-1])
+        arrays, info = _unpack(path)
         leaves = [arrays[name] for name in _names(like)]
         state = jax.tree.unflatten(jax.tree.structure(like), leaves)
         return state, (int(info["cursor"][0]), int(info["cursor"][1]))
+
+    def _checkpoint(self, network: int) -> Path:
+        return self.path / CHECKPOINTS / f"network-{network:03d}.safetensors"
 
 
 def save_model(model: Model, path: Path, **info: Any) -> None:
@@ -184,9 +182,10 @@ def save_model(model: Model, path: Path, **info: Any) -> None:
         "loss": loss_to_json(model.loss),
         "encoder": model.encoder.to_json(),
         "target": model.target.to_json(),
+        "members": len(model.members),
         "info": {**model.info, **info},
     }
-    write(path, _pack(model.params, metadata))
+    write(path, _pack(model.members, metadata))
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
@@ -213,13 +212,13 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         loss = loss_from_json(metadata["loss"])
         encoder = TableEncoder.from_json(metadata["encoder"])
         target = TargetEncoder.from_json(metadata["target"])
-        params = _params(network, encoder.n_features, arrays)
+        members = _members(network, encoder.n_features, int(metadata["members"]), arrays)
         info = dict(metadata["info"])
     except InputError:
         raise
     except Exception as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
-    return Model(network, loss, params, encoder, target, info)
+    return Model(network, loss, members, encoder, target, info)
 
 
 def damaged(path: Path, reason: str) -> InputError:
@@ -251,9 +250,11 @@ def _unpack(path: Path) -> tuple[dict[str, np.ndarray], Any]:
         raise damaged(path, str(error)) from error
 
 
-def _params(network: Chain, n_in: int, arrays: Mapping[str, np.ndarray]) -> Any:
-    """The weights in the network's tree, each of the shape that the network says."""
-    like = network.shapes(n_in)
+def _members(network: Chain, n_in: int, count: int, arrays: Mapping[str, np.ndarray]) -> tuple[Any, ...]:
+    """The weights of each network in its tree, each array of the shape that the network says."""
+    if not 1 <= count <= len(arrays) or len(arrays) % count:
+        raise ValueError("the weights are not those of whole networks")
+    like = (network.shapes(n_in),) * count
     expected = dict(zip(_names(like), jax.tree.leaves(like), strict=True))
     if {n: a.shape for n, a in arrays.items()} != {n: e.shape for n, e in expected.items()}:
         raise ValueError("the weights do not fit the network")

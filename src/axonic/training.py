@@ -18,7 +18,6 @@ nothing.
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -195,22 +194,15 @@ def train(
     return [lane(state, i) for i in range(len(trials))], np.concatenate(closed)
 
 
-def compile_ahead(trials: Sequence[Trial], states: Sequence[State], batches: Batches, stop: StopRule) -> Future[float]:
-    """Compile the program of these lanes in another thread; `train` then finds it ready. The result is the seconds
-    it took."""
+def prepare(trials: Sequence[Trial], states: Sequence[State], batches: Batches, stop: StopRule) -> float:
+    """Compile the program of these lanes, which `train` then finds ready; returns the seconds it took."""
+    begun = time.perf_counter()
     whole = trials[0].optimizer.full_batch
     tape, _ = next(_tapes(batches, whole, Cursor()))
-    arguments = _arguments(trials, tape, states, stop)
-
-    def compile_program() -> float:
-        begun = time.perf_counter()
-        run.lower(*arguments, whole=whole).compile()
-        return time.perf_counter() - begun
-
-    pool = ThreadPoolExecutor(max_workers=1)
-    future = pool.submit(compile_program)
-    pool.shutdown(wait=False)
-    return future
+    empty = tape._replace(n_segments=np.int32(0))
+    trial, empty, state, limits = _arguments(trials, empty, states, stop)
+    jax.block_until_ready(run(trial, empty, state, limits, whole=whole))
+    return time.perf_counter() - begun
 
 
 def _tapes(batches: Batches, whole: bool, cursor: Cursor) -> Iterator[tuple[Tape, Cursor]]:

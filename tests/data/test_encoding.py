@@ -222,8 +222,22 @@ def test_dates_are_linear_and_cyclic():
 def test_the_hour_is_cyclic_where_there_is_a_time_of_day():
     times = [datetime(2020, 1, 1) + timedelta(hours=6 * i) for i in range(40)]
     matrix = fitted(pl.DataFrame({"d": times})).transform(pl.DataFrame({"d": times}))
-    assert matrix.shape[1] == 7
-    np.testing.assert_allclose(matrix[:4, 5:], [[0, 1], [1, 0], [0, -1], [-1, 0]], atol=1e-6)
+    assert matrix.shape[1] == 5  # days, week and day: all are in January
+    np.testing.assert_allclose(matrix[:4, 3:], [[0, 1], [1, 0], [0, -1], [-1, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize(("weekday_counts", "cycles"), [(False, ("year",)), (True, ("year", "week"))])
+def test_a_cycle_stays_where_the_target_differs_between_its_parts(task, weekday_counts, cycles):
+    """The target follows the season, and the weekday only if it is said to; the time of day is always midnight."""
+    days = [datetime(2019, 1, 1) + timedelta(days=i) for i in range(800)]
+    season = np.array([np.cos(2 * np.pi * (d.timetuple().tm_yday / 365.25)) for d in days])
+    weekend = np.array([d.weekday() >= 5 for d in days])
+    y = season + 0.3 * np.random.default_rng(0).standard_normal(len(days)) + 2 * weekend * weekday_counts
+    target = (y > 0).astype(np.int32) if task == "classification" else y[:, None].astype(np.float32)
+    schema = Schema((Column("d", "date"),), "", task)
+    encoder = TableEncoder.fit(pl.DataFrame({"d": days}), schema, target=target)
+    assert encoder.columns[0].cycles == cycles
 
 
 def test_dates_may_come_as_text_or_as_dates():

@@ -294,6 +294,21 @@ def split_rows(
     return Split(np.setdiff1d(rest, held_valid, assume_unique=True), np.sort(held_valid), np.sort(held_test))
 
 
+def resplit(split: Split, seed: int, classes: np.ndarray | None = None) -> Split:
+    """A split with another validation part of the same size, drawn from the training and validation rows alike.
+
+    Parameters
+    ----------
+    split : the split to change; its test part stays.
+    seed : decides the draw.
+    classes : (n,) class of each row of the data set, to stratify by.
+    """
+    rows = np.sort(np.concatenate([split.train, split.valid]))
+    share = len(split.valid) / len(rows)
+    part = split_rows(len(rows), seed, valid=share, test=0.0, classes=None if classes is None else classes[rows])
+    return Split(rows[part.train], rows[part.valid], split.test)
+
+
 def _stratified(order: np.ndarray, classes: np.ndarray, n_take: int) -> np.ndarray:
     """`n_take` of `order`, each class in proportion: largest remainders first, and never the last row of a class."""
     labels, inverse, counts = np.unique(classes[order], return_inverse=True, return_counts=True)

@@ -7,8 +7,9 @@ encoded:
 - *number*, *boolean* (0 or 1): (x - mean) / deviation, both over the training rows. A missing value takes the median;
   where the training rows have missing ones, a second column says so with a 1. (Where they have none, the median is only
   kept in case one is missing at prediction, and a few hundred evenly spaced rows are enough for it.)
-- *date*: days since 1970 as a number, and the sine and cosine of its place in the year, in the week and, where the
-  training rows have a time of day, in the day, so that December lies next to January. Missing: as a number; 0 and 0.
+- *date*: days since 1970 as a number, and the sine and cosine of its place in the year, the week and the day, so that
+  December lies next to January. Missing: as a number; 0 and 0. A cycle is left out where the target does not differ
+  between its months, weekdays or hours (`_differs`): a cycle that says nothing costs test loss.
 - *category*: a 1 in the slot of its level. The levels on two training rows or more have a slot each, up to the 50
   most frequent; missing has one if the training rows have it; the last slot, "other", takes the rest: rare levels
   and, at prediction, levels never seen.
@@ -36,6 +37,7 @@ that does at prediction is an error of the data, and must not turn into an infin
 BLOCK_ROWS = 65_536
 BLOCK_VALUES = 1 << 20
 MEDIAN_ROWS = 256
+CYCLE_LEVEL = 0.01
 
 Rows = np.ndarray | Sequence[int]
 
@@ -62,7 +64,7 @@ class Coding:
     levels : the levels of a category that have a slot, the most frequent first.
     rare : levels seen in training that share the slot "other" (the 1000 most frequent of them).
     format : how a date is spelt in text.
-    has_time : whether the training rows of a date have a time of day.
+    cycles : the cycles of a date, of "year", "week" and "day", that have a sine and a cosine.
     """
 
     name: str
@@ -74,7 +76,7 @@ class Coding:
     levels: tuple[str, ...] = ()
     rare: tuple[str, ...] = ()
     format: str = ""
-    has_time: bool = False
+    cycles: tuple[str, ...] = ()
 
     @property
     def is_linear(self) -> bool:
@@ -88,8 +90,7 @@ class Coding:
         if self.kind == "category":
             return (*(f"{self.name}={level}" for level in self.levels), *absent, f"{self.name} (other)")
         if self.kind == "date":
-            cycles = ("year", "week", "day") if self.has_time else ("year", "week")
-            turns = (f"{self.name} ({wave} of {cycle})" for cycle in cycles for wave in ("sin", "cos"))
+            turns = (f"{self.name} ({wave} of {cycle})" for cycle in self.cycles for wave in ("sin", "cos"))
             return (self.name, *absent, *turns)
         return (self.name, *absent)
 
@@ -123,7 +124,12 @@ class TableEncoder:
 
     @classmethod
     def fit(
-        cls, frame: pl.DataFrame, schema: Schema, rows: Rows | None = None, standardize: bool = True
+        cls,
+        frame: pl.DataFrame,
+        schema: Schema,
+        rows: Rows | None = None,
+        standardize: bool = True,
+        target: np.ndarray | None = None,
     ) -> "TableEncoder":
         """Learn the encoding of the columns that a schema uses.
 
@@ -133,6 +139,8 @@ class TableEncoder:
         schema : which columns are used, and as what.
         rows : indices of the training rows; all rows by default.
         standardize : False leaves numbers and booleans as they are. Dates are standardised all the same.
+        target : encoded targets of the training rows, (n_rows,) class indices or (n_rows, n_out) numbers, which decide
+            on the cycles of dates; None keeps every cycle that varies.
 
         Raises
         ------
@@ -142,7 +150,7 @@ class TableEncoder:
         _check_columns(frame, [column.name for column in schema.columns])
         codings = [Coding(column.name, column.kind, format=column.format) for column in schema.columns]
         linear = _fit_linear(frame, [coding for coding in codings if coding.is_linear], rows, standardize)
-        fitted = {coding.name: coding for coding in linear}
+        fitted = {c.name: _fit_cycles(frame, c, rows, target) if c.kind == "date" else c for c in linear}
         return cls(tuple(fitted.get(c.name) or _fit_category(frame, c, rows) for c in codings), standardize)
 
     @classmethod
@@ -369,11 +377,15 @@ def _days(dates: pl.Series) -> pl.Series:
 
 
 def _fill_cycles(out: np.ndarray, slot: int, coding: Coding, dates: pl.Series) -> None:
+    if not coding.cycles:
+        return
     days = _days(dates).to_numpy()
-    turns = [(dates.dt.ordinal_day().to_numpy() - 1 + days % 1) / 365.25, (days + 3) / 7]  # 1970 began on a Thursday
-    if coding.has_time:
-        turns.append(days)
-    waves = [wave(2 * np.pi * (turn % 1)) for turn in turns for wave in (np.sin, np.cos)]
+    turns = {
+        "year": (dates.dt.ordinal_day().to_numpy() - 1 + days % 1) / 365.25,
+        "week": (days + 3) / 7,  # 1970 began on a Thursday
+        "day": days,
+    }
+    waves = [wave(2 * np.pi * (turns[cycle] % 1)) for cycle in coding.cycles for wave in (np.sin, np.cos)]
     slot += 2 if coding.has_missing else 1
     out[:, slot : slot + len(waves)] = np.nan_to_num(np.stack(waves, axis=1))
 
@@ -421,13 +433,12 @@ def _select(
 def _describe(values: np.ndarray, codings: Sequence[Coding], standardize: bool) -> list[Coding]:
     values = np.asfortranarray(values)
     has_missing = np.atleast_1d(np.isnan(values).any(axis=0))
-    has_time = [c.kind == "date" and bool((values[:, j] % 1 > 0).any()) for j, c in enumerate(codings)]
     scaled = [standardize or coding.kind == "date" for coding in codings]
     center, scale = moments(values) if any(scaled) else (np.zeros(len(codings)), np.ones(len(codings)))
     median = _medians(values, has_missing)
     described: list[Coding] = []
     for j, coding in enumerate(codings):
-        coding = replace(coding, fill=float(median[j]), has_missing=bool(has_missing[j]), has_time=has_time[j])
+        coding = replace(coding, fill=float(median[j]), has_missing=bool(has_missing[j]))
         if scaled[j]:
             coding = replace(coding, center=float(center[j]), scale=float(scale[j]))
         described.append(coding)
@@ -477,6 +488,41 @@ def _median(values: np.ndarray) -> np.ndarray:
     lower, upper = (len(values) - 1) // 2, len(values) // 2
     values = np.partition(values.T, (lower, upper)).T
     return values[lower] / 2 + values[upper] / 2  # halved first, as the sum of huge values overflows
+
+
+def _fit_cycles(frame: pl.DataFrame, coding: Coding, rows: Rows | None, target: np.ndarray | None) -> Coding:
+    """Choose the cycles of a date: those that vary in the training rows and between whose parts the target differs."""
+    series = frame[coding.name]
+    dates = as_dates(series if rows is None else series[rows], coding.format)
+    present = dates.is_not_null().to_numpy()
+    dates = dates.drop_nulls()
+    parts = {"year": dates.dt.month(), "week": dates.dt.weekday(), "day": dates.dt.hour()}
+    cycles = []
+    for cycle, part in parts.items():
+        group = part.rank("dense").to_numpy() - 1
+        if part.n_unique() > 1 and (target is None or _differs(group, target[present])):
+            cycles.append(cycle)
+    return replace(coding, cycles=tuple(cycles))
+
+
+def _differs(group: np.ndarray, target: np.ndarray) -> bool:
+    """Whether the mean of the target differs between groups of rows: a one-way analysis of variance at a level of
+    1 %, for classes of the indicator of each class, with Bonferroni's correction (Fisher 1925, chapter 7)."""
+    from scipy.special import fdtrc  # takes as long to import as polars, and few tables have dates
+
+    if target.dtype.kind == "i":
+        target = target[:, None] == np.arange(target.max() + 1)
+    y = target.reshape(len(group), -1).astype(np.float64)
+    counts = np.bincount(group)
+    free = len(group) - len(counts)
+    if free < 1:
+        return False
+    y = y - y.mean(axis=0)
+    sums = np.stack([np.bincount(group, weights=column) for column in y.T])
+    between = (sums**2 / counts).sum(axis=1)
+    within = np.maximum((y**2).sum(axis=0) - between, 1e-12 * between)
+    ratio = np.divide(between * free, within * (len(counts) - 1), out=np.zeros(len(within)), where=within > 0)
+    return bool(fdtrc(len(counts) - 1, free, ratio).min() * len(ratio) < CYCLE_LEVEL)
 
 
 def _fit_category(frame: pl.DataFrame, coding: Coding, rows: Rows | None) -> Coding:

@@ -1,0 +1,131 @@
+"""How to train: the settings of a fit, checked, and the network and loss they ask for."""
+
+import dataclasses
+import math
+from typing import Any, Literal
+
+import numpy as np
+
+from axonic import layers, losses, optimizers
+from axonic.errors import InputError
+from axonic.layers import Chain
+from axonic.losses import Loss
+
+SHALLOW = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to train; the parameters of the estimators with the same names, where they are documented."""
+
+    hidden_layer_sizes: tuple[int, ...] = (64, 64)
+    activation: str | tuple[str, ...] = "relu"
+    optimizer: Any = "momentum"
+    learning_rate: float | Literal["auto"] = "auto"
+    batch_size: int = 32
+    epochs: int | Literal["auto"] = "auto"
+    loss: str | Loss = "auto"
+    init: str = "auto"
+    l2: float = 0.0
+    l1: float = 0.0
+    dropout: float = 0.0
+    regularization: Literal["auto"] | None = "auto"
+    ensemble: int | Literal["auto"] = "auto"
+    shuffle: bool = True
+    early_stopping: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` for a value that can't work."""
+        if not all(_is_whole(n) and n >= 1 for n in self.hidden_layer_sizes):
+            _refuse("hidden_layer_sizes", self.hidden_layer_sizes, "give whole numbers of at least 1")
+        if isinstance(self.activation, tuple) and len(self.activation) != len(self.hidden_layer_sizes):
+            _refuse("activation", self.activation, "give one name, or one for each hidden layer")
+        if self.learning_rate != "auto" and not _is_number(self.learning_rate, above=0.0):
+            _refuse("learning_rate", self.learning_rate, "give 'auto' or a positive number")
+        if not (_is_whole(self.batch_size) and self.batch_size >= 1):
+            _refuse("batch_size", self.batch_size, "give a whole number of at least 1")
+        if self.epochs != "auto" and not (_is_whole(self.epochs) and self.epochs >= 1):
+            _refuse("epochs", self.epochs, "give 'auto' or a whole number of at least 1")
+        for name in ("l2", "l1"):
+            if not _is_number(getattr(self, name), least=0.0):
+                _refuse(name, getattr(self, name), "give a number that is not negative")
+        if not (_is_number(self.dropout, least=0.0) and self.dropout < 1):
+            _refuse("dropout", self.dropout, "give a number from 0 to below 1")
+        if self.regularization not in ("auto", None):
+            _refuse("regularization", self.regularization, "give 'auto' or None")
+        if self.ensemble != "auto" and not (_is_whole(self.ensemble) and self.ensemble >= 1):
+            _refuse("ensemble", self.ensemble, "give 'auto' or a whole number of at least 1")
+        if not (_is_whole(self.seed) and 0 <= self.seed < 2**63):
+            _refuse("seed", self.seed, "give a whole number from 0 on")
+        layers.initializers.check(self.init)
+        optimizers.get(self.optimizer)
+        for name in self._activations():
+            layers.activations.get(name)
+
+    def _activations(self) -> tuple[str, ...]:
+        if isinstance(self.activation, tuple):
+            return self.activation
+        return (self.activation,) * len(self.hidden_layer_sizes)
+
+    def network(self, n_out: int) -> Chain:
+        """Hidden layers with their activation and dropout, and a linear last layer whose output is z.
+
+        With `init="auto"` a shallow network (up to `SHALLOW` hidden layers) starts with Glorot's weights whatever its
+        activation, since He's factor of 2 starts it too large; see `docs/decisions/002-initial-weights.md`.
+        """
+        shallow = self.init == "auto" and len(self.hidden_layer_sizes) <= SHALLOW
+        init = "glorot_uniform" if shallow else self.init
+        hidden = []
+        for n_units, activation in zip(self.hidden_layer_sizes, self._activations(), strict=True):
+            hidden.append(layers.dense(n_units, activation, init))
+            if self.dropout > 0:
+                hidden.append(layers.dropout(self.dropout))
+        return layers.chain(*hidden, layers.dense(n_out, "identity", init))
+
+
+def pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
+    """The loss with its output activation, and the number of output units, for `n` classes or target numbers.
+
+    Two classes take one sigmoid unit, more take a softmax; numbers take linear units.
+
+    Raises
+    ------
+    InputError : the loss does not go with the task.
+    """
+    if isinstance(settings.loss, Loss):
+        binary = task == "classification" and n == 2 and settings.loss.activation.name == "sigmoid"
+        return settings.loss, 1 if binary else n
+    if task == "regression":
+        known: dict[str, tuple[Loss, int]] = {"auto": (losses.squared_error, n)}
+        known["squared_error"] = known["auto"]
+    elif n == 2:
+        known = {
+            "auto": (losses.cross_entropy, 1),
+            "cross_entropy": (losses.cross_entropy, 1),
+            "log_likelihood": (losses.log_likelihood, 2),
+            "mse": (losses.mse("sigmoid"), 1),
+        }
+    else:
+        known = {
+            "auto": (losses.log_likelihood, n),
+            "log_likelihood": (losses.log_likelihood, n),
+            "mse": (losses.mse("softmax"), n),
+        }
+    if settings.loss not in known:
+        what = "regression" if task == "regression" else f"{n} classes"
+        _refuse("loss", settings.loss, f"for {what} use one of {', '.join(known)}")
+    return known[settings.loss]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _is_number(value: Any, *, least: float = -math.inf, above: float = -math.inf) -> bool:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value >= least and value > above
+
+
+def _refuse(name: str, value: Any, how: str) -> None:
+    raise InputError(f"{name} = {value!r} is impossible", how)

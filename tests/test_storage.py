@@ -1,0 +1,777 @@
+"""Files: whole or not at all, read back as written, and refused in one line when they are damaged or forged."""
+
+import copy
+import json
+import os
+import pickle
+import struct
+
+import jax
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.numpy import load_file
+
+from axonic import layers, losses, optimizers, storage, training
+from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.schema import infer_schema
+from axonic.errors import InputError
+from axonic.model import Model
+from axonic.storage import RunDirectory, load_model, save_model, write
+
+N_IN = 3
+X = np.random.default_rng(0).standard_normal((20, N_IN)) * [1.0, 50.0, 1e-3] + [0.0, 1e3, 0.0]
+TARGETS = {
+    "three classes": (["ant", "bee", "cüt"] * 7, "classification", losses.log_likelihood, 3),
+    "two classes": ([False, True] * 10, "classification", losses.cross_entropy, 1),
+    "two classes, softmax": ([-1, 7] * 10, "classification", losses.log_likelihood, 2),
+    "squared error of sigmoid": ([0.5, 2.0] * 10, "classification", losses.mse("sigmoid"), 1),
+    "squared error of softmax": ([1, 2, 3, 4] * 5, "classification", losses.mse("softmax"), 4),
+    "numbers": (np.linspace(90, 110, 20), "regression", losses.squared_error, 1),
+    "two numbers": (X[:, :2] * [1e-6, 1e6], "regression", losses.squared_error, 2),
+}
+
+
+def make_model(target="three classes", activation="relu", n_networks=2, units=4, rate=0.25, **info):
+    """A model with random weights."""
+    y, task, loss, n_out = TARGETS[target]
+    network = layers.chain(layers.dense(units, activation), layers.dropout(rate), layers.dense(n_out))
+    rng = np.random.default_rng(1)
+    members = tuple(network.init(rng, N_IN) for _ in range(n_networks))
+    encoder, encoded = TableEncoder.from_array(X), TargetEncoder.fit(np.asarray(y), task)
+    return Model(network, loss, members, encoder, encoded, info)
+
+
+def assert_same_model(one, other):
+    assert (one.network, one.loss, one.encoder, one.target) == (other.network, other.loss, other.encoder, other.target)
+    for a, b in zip(jax.tree.leaves(one.members), jax.tree.leaves(other.members), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype == b.dtype == np.float32
+
+
+def assert_refused(path, says=""):
+    with pytest.raises(InputError) as error:
+        load_model(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+    assert says in str(error.value)
+
+
+def names(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+# --- writing ---
+
+
+def test_write_makes_the_folder_and_replaces(tmp_path):
+    path = tmp_path / "new" / "folder" / "file.bin"
+    write(path, b"old")
+    write(path, b"the new one")
+    assert path.read_bytes() == b"the new one"
+    assert names(tmp_path) == ["new/folder/file.bin"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+class Full:
+    """A file on a full disk: some bytes go in, the rest does not."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.file.close()
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def write(self, content):
+        self.file.write(content[: len(content) // 2])
+        self.file.flush()
+        raise OSError(28, "No space left on device")
+
+
+def failing(code):
+    def fail(*args, **kwargs):
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+def interrupt(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+# what fails -> (where, what is put there, the error that comes out)
+FAILURES = {
+    "temporary file": ("tempfile.mkstemp", failing(13), InputError),
+    "full disk": ("builtins.open", lambda *args, **kwargs: Full(OPEN(*args, **kwargs)), InputError),
+    "flush to disk": ("os.fsync", failing(5), InputError),
+    "no space at the flush": ("os.fsync", failing(28), InputError),
+    "permissions": ("os.chmod", failing(1), InputError),
+    "rename": ("os.replace", failing(28), InputError),
+    "rename of a file that is open elsewhere": ("os.replace", failing(13), InputError),
+    "interrupted at the flush": ("os.fsync", interrupt, KeyboardInterrupt),
+    "interrupted at the rename": ("os.replace", interrupt, KeyboardInterrupt),
+}
+OPEN = open
+
+
+@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize("before", [b"the old one", None], ids=["replacing", "new"])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(name, before, tmp_path, monkeypatch):
+    where, broken, expected = FAILURES[name]
+    path = tmp_path / "file.bin"
+    if before is not None:
+        path.write_bytes(before)
+    with monkeypatch.context() as patch:
+        patch.setattr(where, broken)
+        with pytest.raises(expected) as error:
+            write(path, b"x" * 100_000)
+    if expected is InputError:
+        assert "\n" not in str(error.value)
+        assert str(path) in str(error.value)
+    assert names(tmp_path) == ([] if before is None else ["file.bin"])
+    assert before is None or path.read_bytes() == before
+    write(path, b"later")
+    assert path.read_bytes() == b"later"
+
+
+def test_what_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_bytes(b"mine")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "below.bin", tmp_path / "folder", tmp_path / ("n" * 300)):
+        with pytest.raises(InputError, match="cannot write"):
+            write(path, b"content")
+    assert names(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def test_at_no_instant_is_a_file_half_there(tmp_path, monkeypatch):
+    """The content is on disk under another name before the name is given to it."""
+    path, seen = tmp_path / "file.bin", []
+    path.write_bytes(b"old")
+    fsync, replace = os.fsync, os.replace
+
+    def watching_fsync(descriptor):
+        seen.append(("flush", path.read_bytes()))
+        fsync(descriptor)
+
+    def watching_replace(source, target):
+        seen.append(("rename", path.read_bytes()))
+        with open(source, "rb") as file:
+            assert file.read() == b"new"
+        replace(source, target)
+        seen.append(("renamed", path.read_bytes()))
+
+    monkeypatch.setattr(os, "fsync", watching_fsync)
+    monkeypatch.setattr(os, "replace", watching_replace)
+    write(path, b"new")
+    assert seen == [("flush", b"old"), ("rename", b"old"), ("renamed", b"new"), ("flush", b"new")]
+
+
+def test_json_holds_no_nan_and_no_numpy(tmp_path):
+    value = {
+        "nan": float("nan"),
+        "infinite": np.float32("-inf"),
+        "whole": np.int64(3),
+        "flag": np.bool_(True),
+        "array": np.array([[1.0, np.nan]]),
+        "tuple": (1, "Ä", None),
+        7: {"finding": training.StopRule(3)},
+    }
+    storage.write_json(tmp_path / "v.json", value)
+
+    def refuse(name):
+        raise AssertionError(f"{name} in the file")
+
+    read = json.loads((tmp_path / "v.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    assert read["nan"] is None
+    assert read["infinite"] is None
+    assert read["whole"] == 3
+    assert read["flag"] is True
+    assert read["array"] == [[1.0, None]]
+    assert read["tuple"] == [1, "Ä", None]
+    assert read["7"]["finding"]["max_epochs"] == 3
+
+
+# --- model files ---
+
+
+@pytest.mark.parametrize("activation", layers.ACTIVATIONS)
+def test_round_trip_of_every_activation(activation, tmp_path):
+    model = make_model(activation=activation, rate=0.125, seed=7, note="Grüße")
+    save_model(model, tmp_path / "m.safetensors", more=[1, None])
+    read = load_model(tmp_path / "m.safetensors")
+    assert_same_model(model, read)
+    assert read.info == {"seed": 7, "note": "Grüße", "more": [1, None]}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_round_trip_of_every_task_and_loss(target, tmp_path):
+    model = make_model(target)
+    save_model(model, tmp_path / "m.safetensors")
+    read = load_model(str(tmp_path / "m.safetensors"))
+    assert_same_model(model, read)
+    assert read.task == model.task
+    np.testing.assert_array_equal(read.outputs(read.encoder.transform(X)), model.outputs(model.encoder.transform(X)))
+    one, other = read.predict(X), model.predict(X)
+    np.testing.assert_array_equal(one, other)
+    assert one.dtype == other.dtype
+
+
+@pytest.mark.parametrize("init", layers.INITS)
+def test_round_trip_of_every_initialisation(init, tmp_path):
+    model = make_model()
+    network = layers.chain(layers.dense(3, "tanh", init), layers.dense(3, "identity", init))
+    model = Model(network, model.loss, (network.init(np.random.default_rng(0), N_IN),), model.encoder, model.target)
+    save_model(model, tmp_path / "m.safetensors")
+    assert_same_model(model, load_model(tmp_path / "m.safetensors"))
+
+
+def test_every_loss_has_its_round_trip():
+    assert {type(loss) for _, _, loss, _ in TARGETS.values()} == set(losses.LOSSES.values())
+
+
+MIXED = pl.DataFrame(
+    {
+        "size": [1.5, None, 3e9, -2.0] * 5,
+        "colour": ["red", "grün", None, "red"] * 5,
+        "ripe": [True, False, None, True] * 5,
+        "picked": pl.Series([f"2024-0{1 + i % 9}-1{i % 7}" for i in range(20)]).str.to_date(),
+        "kind": ["a", "b"] * 10,
+    }
+)
+
+
+def test_round_trip_of_encoders_of_all_kinds(tmp_path):
+    schema = infer_schema(MIXED, "kind")
+    encoder = TableEncoder.fit(MIXED, schema)
+    network = layers.chain(layers.dense(1))
+    params = (network.init(np.random.default_rng(0), encoder.n_features),)
+    model = Model(network, losses.cross_entropy, params, encoder, TargetEncoder.fit(MIXED["kind"], "classification"))
+    save_model(model, tmp_path / "m.safetensors", schema=schema.to_json())
+    read = load_model(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(read.encoder.transform(MIXED), encoder.transform(MIXED))
+    np.testing.assert_array_equal(read.predict_proba(MIXED), model.predict_proba(MIXED))
+    assert type(schema).from_json(read.info["schema"]) == schema
+
+
+def test_the_same_model_is_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        save_model(make_model(), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+class OwnLoss(losses.SquaredError):
+    """A loss that a user wrote."""
+
+
+class OwnLayer(layers.Dropout):
+    """A layer that a user wrote."""
+
+
+def test_what_a_file_cannot_hold_is_refused_before_it_is_written(tmp_path):
+    model = make_model()
+    for change in ({"loss": OwnLoss()}, {"network": layers.chain(OwnLayer(0.1), *model.network.layers)}):
+        import dataclasses
+
+        with pytest.raises(InputError):
+            save_model(dataclasses.replace(model, **change), tmp_path / "m.safetensors")
+    assert names(tmp_path) == []
+
+
+def test_a_model_is_found_in_its_run_directory(tmp_path):
+    save_model(make_model(), tmp_path / "model.safetensors")
+    assert_same_model(load_model(tmp_path), load_model(tmp_path / "model.safetensors"))
+    (tmp_path / "empty").mkdir()
+    assert_refused(tmp_path / "empty", "model.safetensors")
+    assert_refused(tmp_path / "none", "no such file")
+
+
+# --- damaged and forged files ---
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch):
+    """Reading a file must not execute anything."""
+
+    def forbidden(*args, **kwargs):
+        raise AssertionError("something was executed")
+
+    load_nothing = ("pickle.load", "pickle.loads", "pickle.Unpickler", "numpy.load", "os.system", "subprocess.Popen")
+    for name in (*load_nothing, "builtins.eval", "builtins.exec"):
+        monkeypatch.setattr(name, forbidden)
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    """The bytes of a good model file, loaded once."""
+    path = tmp_path_factory.mktemp("good") / "model.safetensors"
+    save_model(make_model(), path)
+    load_model(path).predict(X)
+    return path.read_bytes()
+
+
+def parts(content):
+    """(safetensors header, metadata of the package, bytes of the weights)."""
+    length = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8 : 8 + length])
+    return header, json.loads(header["__metadata__"]["axonic"]), content[8 + length :]
+
+
+def joined(header, metadata, data):
+    if metadata is not None:
+        header = {**header, "__metadata__": {"axonic": json.dumps(metadata)}}
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def test_taking_a_file_apart_and_joining_it_changes_nothing(content, tmp_path):
+    (tmp_path / "m").write_bytes(joined(*parts(content)))
+    (tmp_path / "n").write_bytes(content)
+    assert_same_model(load_model(tmp_path / "m"), load_model(tmp_path / "n"))
+
+
+def test_a_file_cut_short_anywhere_is_refused(content, tmp_path, nothing_runs):
+    path = tmp_path / "model.safetensors"
+    header = 8 + struct.unpack("<Q", content[:8])[0]
+    lengths = {0, 1, 7, 8, 9, 8 + header // 2, header - 1, header, header + 1, len(content) - 4, len(content) - 1}
+    for length in sorted(lengths | set(range(0, len(content), 97))):
+        path.write_bytes(content[:length])
+        assert_refused(path)
+    path.write_bytes(content + b"\0")
+    assert_refused(path)
+
+
+def test_a_changed_byte_is_refused_or_harmless(content, tmp_path, nothing_runs):
+    """One byte of the header replaced, at 300 places: a file that still loads predicts, or is refused in one line."""
+    rng = np.random.default_rng(8)
+    path = tmp_path / "model.safetensors"
+    header = 8 + struct.unpack("<Q", content[:8])[0]
+    for _ in range(300):
+        forged = bytearray(content)
+        forged[rng.integers(header)] = rng.integers(256)
+        path.write_bytes(forged)
+        assert_refused_or_works(path)
+
+
+def assert_refused_or_works(path):
+    try:
+        predicted = load_model(path).predict(X)
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert len(predicted) == len(X)
+        assert predicted.dtype.kind != "f" or np.isfinite(predicted).all()
+
+
+def changed(change):
+    """A forgery that edits the package's metadata."""
+
+    def forge(content):
+        header, metadata, data = parts(content)
+        change(metadata)
+        return joined(header, metadata, data)
+
+    return forge
+
+
+def weights_changed(change):
+    """A forgery that edits the weights, a float32 array."""
+
+    def forge(content):
+        header, metadata, data = parts(content)
+        values = np.frombuffer(data, np.float32).copy()
+        change(values)
+        return joined(header, metadata, values.tobytes())
+
+    return forge
+
+
+def tensors_changed(change):
+    """A forgery that edits the list of weights."""
+
+    def forge(content):
+        header, metadata, data = parts(content)
+        tensors = {name: value for name, value in header.items() if name != "__metadata__"}
+        data = change(tensors, data) or data
+        return joined(tensors, metadata, data)
+
+    return forge
+
+
+def transpose(tensors, data):
+    name = next(name for name, value in tensors.items() if len(value["shape"]) == 2)
+    tensors[name]["shape"] = tensors[name]["shape"][::-1]
+
+
+def flatten(tensors, data):
+    name = next(name for name, value in tensors.items() if len(value["shape"]) == 2)
+    tensors[name]["shape"] = [int(np.prod(tensors[name]["shape"]))]
+
+
+def as_whole_numbers(tensors, data):
+    next(iter(tensors.values()))["dtype"] = "I32"
+
+
+def rename(tensors, data):
+    tensors["0.9.w"] = tensors.pop(next(iter(tensors)))
+
+
+def one_more(tensors, data):
+    tensors["more"] = {"dtype": "F32", "shape": [1], "data_offsets": [len(data), len(data) + 4]}
+    return data + bytes(4)
+
+
+def outside(tensors, data):
+    next(iter(tensors.values()))["data_offsets"] = [0, 1 << 40]
+
+
+def overlapping(tensors, data):
+    first, second, *_ = tensors.values()
+    second["data_offsets"] = first["data_offsets"]
+
+
+def deep(depth):
+    return b"[" * depth + b"]" * depth
+
+
+def raw_header(text):
+    return lambda content: struct.pack("<Q", len(text)) + text
+
+
+def raw_metadata(text):
+    return lambda content: joined({**parts(content)[0], "__metadata__": {"axonic": text}}, None, parts(content)[2])
+
+
+PICKLE = b"cos\nsystem\n(S'touch EXECUTED'\ntR."
+
+FORGERIES = {
+    "empty": lambda content: b"",
+    "zeros": lambda content: bytes(1000),
+    "noise": lambda content: np.random.default_rng(0).bytes(1000),
+    "text": lambda content: b"model: {network: mlp}\n" * 20,
+    "a pickle": lambda content: PICKLE,
+    "a pickle of this very package": lambda content: pickle.dumps(make_model()),
+    "a pickle as header": raw_header(PICKLE),
+    "a pickle as metadata": raw_metadata(PICKLE.decode()),
+    "huge header length": lambda content: b"\xff" * 8 + content[8:],
+    "header of a terabyte": lambda content: struct.pack("<Q", 1 << 40) + content[8:],
+    "header longer than the file": lambda content: struct.pack("<Q", len(content)) + content[8:],
+    "header of length zero": lambda content: bytes(8) + content[8:],
+    "header is no json": raw_header(b"{nothing"),
+    "header is a list": raw_header(b"[]"),
+    "header is empty": raw_header(b"{}"),
+    "header is deep": raw_header(deep(100_000)),
+    "no metadata": lambda content: joined(
+        {name: value for name, value in parts(content)[0].items() if name != "__metadata__"}, None, parts(content)[2]
+    ),
+    "metadata of another program": lambda content: joined(
+        {**parts(content)[0], "__metadata__": {"format": "pt"}}, None, parts(content)[2]
+    ),
+    "metadata is no json": raw_metadata("{nothing"),
+    "metadata is empty": raw_metadata(""),
+    "metadata is a list": raw_metadata("[]"),
+    "metadata is null": raw_metadata("null"),
+    "metadata is a number": raw_metadata("1" * 5000),
+    "metadata is deep": raw_metadata(deep(100_000).decode()),
+    "metadata holds NaN": raw_metadata('{"format": NaN}'),
+    "format of the future": changed(lambda m: m.update(format=2)),
+    "no network": changed(lambda m: m.update(network=[])),
+    "unknown layer": changed(lambda m: m["network"][0].update(layer="attention")),
+    "layer of python": changed(lambda m: m["network"][0].update(layer="__import__('os').system('touch EXECUTED')")),
+    "unknown activation": changed(lambda m: m["network"][0].update(activation="rleu")),
+    "unknown initialisation": changed(lambda m: m["network"][0].update(init="__class__")),
+    "unknown loss": changed(lambda m: m["loss"].update(loss="huber")),
+    "more units": changed(lambda m: m["network"][0].update(n_units=5)),
+    "negative units": changed(lambda m: m["network"][0].update(n_units=-4)),
+    "very many units": changed(lambda m: m["network"][0].update(n_units=10**12)),
+    "a layer less": changed(lambda m: m["network"].pop(0)),
+    "another network": changed(lambda m: m.update(members=3)),
+    "no networks": changed(lambda m: m.update(members=0)),
+    "negative networks": changed(lambda m: m.update(members=-1)),
+    "very many networks": changed(lambda m: m.update(members=10**9)),
+    "another column": changed(lambda m: m["encoder"]["columns"].append(m["encoder"]["columns"][0])),
+    "a column less": changed(lambda m: m["encoder"]["columns"].pop()),
+    "unknown field of a column": changed(lambda m: m["encoder"]["columns"][0].update(weight=1)),
+    "unknown field of the target": changed(lambda m: m["target"].update(weight=1)),
+    "NaN in a weight": weights_changed(lambda w: w.__setitem__(3, np.nan)),
+    "infinity in a weight": weights_changed(lambda w: w.__setitem__(-1, -np.inf)),
+    "transposed weights": tensors_changed(transpose),
+    "flat weights": tensors_changed(flatten),
+    "weights of whole numbers": tensors_changed(as_whole_numbers),
+    "a weight renamed": tensors_changed(rename),
+    "a weight too many": tensors_changed(one_more),
+    "no weights": tensors_changed(lambda tensors, data: tensors.clear()),
+    "weights outside the file": tensors_changed(outside),
+    "weights on top of each other": tensors_changed(overlapping),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_forged_files_are_refused_in_one_line_and_run_nothing(name, content, tmp_path, monkeypatch, nothing_runs):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(FORGERIES[name](content))
+    assert_refused(path)
+    assert names(tmp_path) == ["model.safetensors"]
+
+
+def leaves(value, path=()):
+    """The path of every value inside a JSON value, its own first."""
+    yield path
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from leaves(item, (*path, index))
+
+
+def test_every_key_of_the_metadata_is_needed_or_has_a_default(content, tmp_path, nothing_runs):
+    header, metadata, data = parts(content)
+    path = tmp_path / "model.safetensors"
+    for key in metadata:
+        path.write_bytes(joined(header, {name: value for name, value in metadata.items() if name != key}, data))
+        assert_refused(path)
+    for place in leaves(metadata):
+        if place and isinstance(place[-1], str):
+            forged = copy.deepcopy(metadata)
+            inner = forged
+            for key in place[:-1]:
+                inner = inner[key]
+            del inner[place[-1]]
+            path.write_bytes(joined(header, forged, data))
+            assert_refused_or_works(path)
+
+
+WRONG = [None, True, -1, 0.5, 1e300, "", "nonsense", [], [None], {}, {"a": [1]}]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+def test_a_wrong_value_anywhere_in_the_metadata(wrong, content, tmp_path, nothing_runs):
+    """Each value replaced by one of another type: refused in one line, or the model still predicts."""
+    header, metadata, data = parts(content)
+    path = tmp_path / "model.safetensors"
+    for place in leaves(metadata):
+        if not place or place[0] == "info":
+            continue
+        forged = copy.deepcopy(metadata)
+        inner = forged
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = wrong
+        path.write_bytes(joined(header, forged, data))
+        try:
+            assert_refused_or_works(path)
+        except Exception as error:
+            raise AssertionError(f"{'.'.join(map(str, place))} = {wrong!r}: {type(error).__name__}: {error}") from error
+
+
+# --- run directories ---
+
+
+def make_state(units=4, steps=0):
+    """A state of training, with numbers of its own."""
+    network = layers.chain(layers.dense(units, "tanh"), layers.dense(2))
+    params = network.init(np.random.default_rng(units), N_IN)
+    trial = training.Trial(network, losses.log_likelihood, optimizers.get("adam"), 0.0, 0.0, np.zeros(2, np.uint32))
+    state = training.start(trial, params)
+    return jax.tree.map(lambda leaf: (leaf + np.asarray(steps)).astype(leaf.dtype), state)
+
+
+def assert_same_state(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert np.asarray(a).dtype == np.asarray(b).dtype
+
+
+def test_checkpoints_come_back_as_they_were(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.begin()
+    assert run.load_checkpoint(0, make_state()) is None
+    for steps, network in ((1, 0), (2, 1), (3, 0)):
+        run.save_checkpoint(network, make_state(steps=steps), (10 + steps, steps))
+    for network, steps in ((0, 3), (1, 2)):
+        state, cursor = run.load_checkpoint(network, make_state())
+        assert_same_state(state, make_state(steps=steps))
+        assert tuple(cursor) == (10 + steps, steps)
+    assert run.load_checkpoint(2, make_state()) is None
+
+
+def test_a_state_on_the_device_is_saved_like_one_in_memory(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.begin()
+    run.save_checkpoint(0, jax.tree.map(jax.numpy.asarray, make_state(steps=5)), (1, 2))
+    state, _ = run.load_checkpoint(0, make_state())
+    assert_same_state(state, make_state(steps=5))
+
+
+@pytest.mark.parametrize("where", ["os.fsync", "os.replace"])
+def test_a_checkpoint_that_fails_leaves_the_one_before(where, tmp_path, monkeypatch):
+    run = RunDirectory(tmp_path / "run")
+    run.begin()
+    run.save_checkpoint(0, make_state(steps=1), (1, 0))
+    files = names(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(where, failing(28))
+        with pytest.raises(InputError, match="no space"):
+            run.save_checkpoint(0, make_state(steps=2), (2, 0))
+    assert names(tmp_path) == files
+    state, cursor = run.load_checkpoint(0, make_state())
+    assert_same_state(state, make_state(steps=1))
+    assert tuple(cursor) == (1, 0)
+
+
+def test_there_is_a_whole_checkpoint_at_every_instant(tmp_path, monkeypatch):
+    """Whenever a name changes, one complete checkpoint is there, and no more than two files."""
+    run = RunDirectory(tmp_path / "run")
+    run.begin()
+    run.save_checkpoint(0, make_state(steps=1), (1, 0))
+    seen = []
+
+    def look():
+        state, _ = RunDirectory(tmp_path / "run").load_checkpoint(0, make_state())
+        seen.append(int(state.step))
+        assert len(names(tmp_path)) <= 2
+
+    def watching(function):
+        def watched(*args, **kwargs):
+            look()
+            result = function(*args, **kwargs)
+            look()
+            return result
+
+        return watched
+
+    for name in ("replace", "unlink", "fsync"):
+        monkeypatch.setattr(os, name, watching(getattr(os, name)))
+    for steps in (2, 3, 4):
+        run.save_checkpoint(0, make_state(steps=steps), (steps, 0))
+    assert set(seen) == {1, 2, 3, 4}
+    assert seen == sorted(seen)
+    assert len(names(tmp_path)) == 1
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.begin()
+    run.save_checkpoint(0, make_state(units=4), (1, 0))
+    other = layers.chain(layers.dense(2))
+    trial = training.Trial(other, losses.log_likelihood, optimizers.get("sgd"), 0.0, 0.0, np.zeros(2, np.uint32))
+    for like in (make_state(units=5), training.start(trial, other.init(np.random.default_rng(0), N_IN))):
+        with pytest.raises(InputError):
+            run.load_checkpoint(0, like)
+
+
+def test_damaged_checkpoints_are_refused(tmp_path, nothing_runs):
+    run = RunDirectory(tmp_path / "run")
+    run.begin()
+    run.save_checkpoint(0, make_state(), (1, 0))
+    (path,) = (tmp_path / "run").rglob("*.safetensors")
+    content = path.read_bytes()
+    for damaged in (b"", content[: len(content) // 2], content[:-1], PICKLE, content.replace(b"cursor", b"cursed")):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError) as error:
+            run.load_checkpoint(0, make_state())
+        assert "\n" not in str(error.value)
+
+
+def test_beginning_takes_away_the_files_of_an_earlier_run_and_no_others(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.begin()
+    run.save_checkpoint(0, make_state(), (1, 0))
+    run.save_checkpoint(3, make_state(), (1, 0))
+    run.save_history({"epoch": np.array([1]), "train_loss": np.array([0.5])})
+    run.save_notebook([{"stage": "run"}])
+    save_model(make_model(), tmp_path / "model.safetensors")
+    storage.write_json(tmp_path / "result.json", {})
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "checkpoints" / "mine.txt").write_text("mine")
+    (tmp_path / "other.safetensors").write_bytes(b"mine")
+    assert len(names(tmp_path)) == 9
+    RunDirectory(tmp_path).begin()
+    assert names(tmp_path) == ["checkpoints/mine.txt", "notes.txt", "other.safetensors"]
+
+
+def test_the_result_is_the_first_to_go_and_the_model_does_not_outlive_it(tmp_path, monkeypatch):
+    """A result.json says that everything else is there: at no instant of `begin` is it alone."""
+    everything = ["history.csv", "model.safetensors", "notebook.jsonl", "result.json"]
+    for name in everything:
+        (tmp_path / name).write_bytes(b"old")
+    unlink = os.unlink
+
+    def watching(path, *args, **kwargs):
+        unlink(path, *args, **kwargs)
+        assert "result.json" not in names(tmp_path) or names(tmp_path) == everything
+
+    monkeypatch.setattr(os, "unlink", watching)
+    RunDirectory(tmp_path).begin()
+    assert names(tmp_path) == []
+
+
+def test_a_run_needs_a_folder_it_can_write_to(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError) as error:
+            RunDirectory(path).begin()
+        assert "\n" not in str(error.value)
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.TemporaryFile", failing(30))
+        with pytest.raises(InputError, match="read-only"):
+            RunDirectory(tmp_path / "new" / "run").begin()
+    assert names(tmp_path) == ["file"]
+    assert not (tmp_path / "new" / "run").exists()
+
+
+def test_discarding_takes_away_what_was_made_and_is_empty(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.begin()
+    run.discard()
+    assert not (tmp_path / "run").exists()
+
+    run = RunDirectory(tmp_path / "run")
+    run.begin()
+    run.save_notebook([])
+    run.discard()
+    assert names(tmp_path) == ["run/notebook.jsonl"]
+
+    (tmp_path / "theirs").mkdir()
+    run = RunDirectory(tmp_path / "theirs")
+    run.begin()
+    run.discard()
+    assert (tmp_path / "theirs").is_dir()
+
+
+def test_history_and_notebook_can_be_read_by_others(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.begin()
+    losses_of_epochs = np.array([1.0, np.nan, 1 / 3])
+    run.save_history({"epoch": np.arange(1, 4), "valid_loss": losses_of_epochs})
+    frame = pl.read_csv(tmp_path / "history.csv")
+    assert frame.columns == ["epoch", "valid_loss"]
+    assert frame["epoch"].to_list() == [1, 2, 3]
+    assert frame["valid_loss"].to_list() == [1.0, None, 1 / 3]
+
+    stages = [{"stage": "rate", "rates": np.array([1.0, np.inf])}, {"stage": "run", "reason": "naïve\nlines"}]
+    run.save_notebook(stages)
+    lines = (tmp_path / "notebook.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"stage": "rate", "rates": [1.0, None]},
+        {"stage": "run", "reason": "naïve\nlines"},
+    ]
+
+
+def test_model_files_are_plain_safetensors(tmp_path):
+    """Any reader of the format finds the weights, by names that say where they belong."""
+    model = make_model(n_networks=2)
+    save_model(model, tmp_path / "m.safetensors")
+    arrays = load_file(tmp_path / "m.safetensors")
+    assert len(arrays) == len(jax.tree.leaves(model.members)) == 8
+    np.testing.assert_array_equal(arrays["1.0.w"], model.members[1][0].w)
+    assert b"pickle" not in (tmp_path / "m.safetensors").read_bytes()
