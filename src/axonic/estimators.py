@@ -34,7 +34,7 @@ from sklearn.utils.validation import (
 from axonic import recipe, storage
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
-from axonic.data.schema import Schema, infer_columns
+from axonic.data.schema import Schema, Task, infer_columns
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.settings import Settings, pair
@@ -46,23 +46,26 @@ MIN_ROWS_TO_HOLD_OUT = 10
 class _FeedForward(BaseEstimator):
     """What the classifier and the regressor share."""
 
-    _task: str
+    _task: Task
+    _target: TargetEncoder
+    _encoder: TableEncoder
+    classes_: np.ndarray
 
     def __init__(
         self,
         hidden_layer_sizes=(64, 64),
         activation="relu",
         optimizer="momentum",
-        learning_rate="auto",
+        learning_rate: Any = "auto",
         batch_size=32,
-        epochs="auto",
+        epochs: Any = "auto",
         loss="auto",
         init="auto",
         l2=0.0,
         l1=0.0,
         dropout=0.0,
-        regularization="auto",
-        ensemble="auto",
+        regularization: Any = "auto",
+        ensemble: Any = "auto",
         standardize=True,
         shuffle=True,
         early_stopping=True,
@@ -247,7 +250,7 @@ class _FeedForward(BaseEstimator):
             raise InputError("1 sample (n_samples=1) is too few to train on", "give at least 2 rows")
         return X, y, weight
 
-    def _inputs(self, X, *, reset):
+    def _inputs(self, X, *, reset) -> Any:
         frame = _mixed_frame(X)
         if frame is None:
             types = [np.float64, np.float32]
@@ -315,7 +318,7 @@ class _FeedForward(BaseEstimator):
         return tags
 
     def __getstate__(self):
-        state = dict(super().__getstate__())
+        state: Any = super().__getstate__()
         if callable(getattr(self.optimizer, "update", None)):
             raise InputError("an optax transformation can't be pickled", "use a rule by name, or save() the model")
         return state
@@ -355,8 +358,8 @@ _PARAMETERS = """
     l2, l1 : penalties l2/2 sum w^2 and l1 sum |w| on weights, never on biases, added to the mean loss. Default 0.
     dropout : share of the hidden units dropped while training, from 0 to below 1. Default 0.
     regularization : "auto" scales an L2 penalty by the number of training rows, l2 = c / n, if `l2`, `l1` and `dropout`
-        are 0; where several networks are trained and the table is small, c is the best of 1, 4 and 0 by mean validation
-        loss, otherwise 1. None takes `l2`, `l1` and `dropout` as they are. Default "auto".
+        are 0; where several networks are trained and the table is small, c is the best of 1, 4 and 1/4 by mean
+        validation loss, otherwise 1. None takes `l2`, `l1` and `dropout` as they are. Default "auto".
     ensemble : number of networks, trained from different weights and with different validation rows, whose outputs are
         averaged. "auto" is five, but one if `epochs` is given by hand, nothing is held out, or the table and network
         are large (weights times rows above 1e9). Default "auto".
@@ -408,16 +411,16 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
         hidden_layer_sizes=(64, 64),
         activation="relu",
         optimizer="momentum",
-        learning_rate="auto",
+        learning_rate: Any = "auto",
         batch_size=32,
-        epochs="auto",
+        epochs: Any = "auto",
         loss="auto",
         init="auto",
         l2=0.0,
         l1=0.0,
         dropout=0.0,
-        regularization="auto",
-        ensemble="auto",
+        regularization: Any = "auto",
+        ensemble: Any = "auto",
         class_weight=None,
         standardize=True,
         shuffle=True,
@@ -513,7 +516,7 @@ class FeedForwardRegressor(RegressorMixin, _FeedForward):
         return self.model_.predict(self._inputs(X, reset=False))
 
     def _targets(self, y):
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        y = np.asarray(check_array(y, ensure_2d=False, dtype="numeric", input_name="y"), np.float64)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return y

@@ -43,9 +43,9 @@ WHOLE_BLOCK = 256
 MIN_FLAT_STEPS, MIN_FLAT_EPOCHS = 300, 10
 MAX_EPOCHS, MAX_STEPS = 1000, 30_000
 NETWORKS = 5
-PENALTIES = (1.0, 4.0, 0.0)
+PENALTIES = (1.0, 4.0, 0.25)
 """Candidates of the L2 penalty, over the number of training rows; the first is taken where there is no choice."""
-AVERAGE_WORK, CHOICE_WORK = 1e9, 2e7
+AVERAGE_WORK, CHOICE_WORK = 1_000_000_000, 20_000_000
 """Weights times rows up to which several networks, and several penalties, are trained by themselves: about ten
 seconds of training on two processors."""
 
@@ -238,7 +238,7 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
     )
 
 
-def n_networks(settings: Settings, work: float, *, held_out: bool, given: int = 0) -> int:
+def n_networks(settings: Settings, work: int, *, held_out: bool, given: int = 0) -> int:
     """How many networks to train: as many as asked for, or have been given to start from; with `ensemble="auto"`
     five, but one if the number of epochs is given by hand, nothing is held out, or the table and network are large.
 
@@ -264,7 +264,7 @@ def n_networks(settings: Settings, work: float, *, held_out: bool, given: int = 
     return NETWORKS if settings.epochs == "auto" and held_out and work <= AVERAGE_WORK else 1
 
 
-def candidate_penalties(settings: Settings, work: float, n_train: int, *, choose: bool) -> tuple[float, ...]:
+def candidate_penalties(settings: Settings, work: int, n_train: int, *, choose: bool) -> tuple[float, ...]:
     """L2 penalties to try, the default first; a single one where there is no choice to make.
 
     A penalty of l2/2 sum w^2 on the mean loss is a normal prior of the weights with variance 1 / (n l2), so the same

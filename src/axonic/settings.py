@@ -8,7 +8,7 @@ import numpy as np
 
 from axonic import layers, losses, optimizers
 from axonic.errors import InputError
-from axonic.layers import Chain
+from axonic.layers import Chain, activations, initializers
 from axonic.losses import Loss
 
 SHALLOW = 2
@@ -58,10 +58,10 @@ class Settings:
             _refuse("ensemble", self.ensemble, "give 'auto' or a whole number of at least 1")
         if not (_is_whole(self.seed) and 0 <= self.seed < 2**63):
             _refuse("seed", self.seed, "give a whole number from 0 on")
-        layers.initializers.check(self.init)
+        initializers.check(self.init)
         optimizers.get(self.optimizer)
         for name in self._activations():
-            layers.activations.get(name)
+            activations.get(name)
 
     def _activations(self) -> tuple[str, ...]:
         if isinstance(self.activation, tuple):
@@ -124,7 +124,7 @@ def _is_whole(value: Any) -> bool:
 
 def _is_number(value: Any, *, least: float = -math.inf, above: float = -math.inf) -> bool:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= least and value > above
+    return bool(number and math.isfinite(value) and value >= least and value > above)
 
 
 def _refuse(name: str, value: Any, how: str) -> None:

@@ -212,7 +212,7 @@ def _tapes(batches: Batches, whole: bool, cursor: Cursor) -> Iterator[tuple[Tape
 
 
 def _arguments(trials: Sequence[Trial], tape: Tape, states: Sequence[State], stop: StopRule) -> tuple:
-    limits = StopRule(*(np.asarray(v, np.int32 if i < 2 else np.float32) for i, v in enumerate(stop)))
+    limits = jax.tree.map(lambda v: np.asarray(v, np.int32 if isinstance(v, int | np.integer) else np.float32), stop)
     return stack(trials), tape, stack(states), limits
 
 
