@@ -19,7 +19,7 @@ from axonic.errors import InputError
 from axonic.model import Model
 from axonic.settings import Settings, pair
 from axonic.storage import MODEL, RESULT, RunDirectory, load_model, plain, save_model, unwritable, write, write_json
-from axonic.training import State, StopRule
+from axonic.training import State, StopRule, lane
 from axonic.types import Finding
 
 CHECKPOINT_SECONDS = 15.0
@@ -65,7 +65,7 @@ class _Watcher(recipe.Watcher):
 
     def checkpoint(self, network: int, state: State, cursor: Cursor) -> None:
         if time.monotonic() - self.saved.get(network, self.begun) > CHECKPOINT_SECONDS:
-            self.directory.save_checkpoint(network, state, cursor)
+            self.directory.save_checkpoint(network, lane(state, 0), cursor)
             self.saved[network] = time.monotonic()
 
 
@@ -169,6 +169,9 @@ def fit_table(
             "interrupted": reporter.interrupted(),
             "run": str(directory.path),
         }
+        directory.clear_checkpoints()
+        for index, state in enumerate(fitted.states):
+            directory.save_checkpoint(index, state, Cursor(int(state.epoch)))
         directory.save_history(fitted.history_columns)
         directory.save_notebook(fitted.stages)
         save_model(model, directory.path / MODEL)

@@ -123,8 +123,7 @@ class RunDirectory:
                 pass
             for name in (MODEL, RESULT, HISTORY, NOTEBOOK):
                 (self.path / name).unlink(missing_ok=True)
-            for checkpoint in (self.path / CHECKPOINTS).glob("*.safetensors"):
-                checkpoint.unlink()
+            self.clear_checkpoints()
         except OSError as error:
             self.discard()
             raise unwritable(self.path, error) from error
@@ -149,6 +148,11 @@ class RunDirectory:
         """One JSON object a line for each decision."""
         lines = (json.dumps(plain(stage), ensure_ascii=False) + "\n" for stage in stages)
         write(self.path / NOTEBOOK, "".join(lines).encode())
+
+    def clear_checkpoints(self) -> None:
+        """Take all checkpoints away."""
+        for checkpoint in (self.path / CHECKPOINTS).glob("*.safetensors"):
+            checkpoint.unlink()
 
     def save_checkpoint(self, network: int, state: State, cursor: Sequence[int]) -> None:
         """The whole state of the training of one network, with its place in the sequence of batches, in place of the
