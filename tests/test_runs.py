@@ -1,0 +1,493 @@
+"""Runs on disk: killed, interrupted, out of space, repeated. Whatever lies in a run directory is whole and right."""
+
+import csv
+import io
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.numpy import load_file
+
+from axonic import runs
+from axonic.cli import main
+from axonic.data.batches import split_rows
+from axonic.errors import InputError
+from axonic.settings import Settings
+from axonic.storage import load_model
+
+ROOT = Path(__file__).parents[1]
+N = 90
+PARTS = ("history.csv", "model.safetensors", "notebook.jsonl", "result.json")
+# batches of one row and two networks, so that a run is several tapes and checkpoints long
+OPTIONS = [
+    *("--target", "kind", "--hidden", "4", "--batch-size", "1", "--epochs", "60", "--ensemble", "2"),
+    *("--learning-rate", "0.003", "--optimizer", "sgd", "--regularization", "none"),
+]
+
+
+def make_table(n=N, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, 2))
+    kind = np.array(["ant", "bee"])[(x[:, 0] + 0.5 * rng.standard_normal(n) > 0).astype(int)]
+    soil = np.array(["clay", "sand", "peat"])[rng.integers(0, 3, n)]
+    return pl.DataFrame({"u": x[:, 0], "v": x[:, 1], "soil": soil, "kind": kind})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A table, and finished runs on it with two seeds, each with checkpoints after every tape."""
+    path = tmp_path_factory.mktemp("runs")
+    make_table().write_csv(path / "t.csv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)
+        for seed in ("0", "1"):
+            arguments = ["fit", str(path / "t.csv"), "--out", str(path / f"seed-{seed}"), *OPTIONS, "--seed", seed]
+            assert main([*arguments, "--quiet", "--json"]) == 0
+    return path
+
+
+def files(run):
+    """Paths of the files in a run directory, but for what a kill leaves under a temporary name."""
+    found = (path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
+    return {name for name in found if not name.split("/")[-1].startswith(".")}
+
+
+def without_times(result):
+    return {key: value for key, value in result.items() if key not in ("seconds", "seconds_by_phase", "run")}
+
+
+def read_history(content):
+    """The rows of a history file, every field a number or empty."""
+    header, *rows = csv.reader(io.StringIO(content.decode(), newline=""))
+    assert header[0] == "epoch"
+    assert all(len(row) == len(header) for row in rows)
+    return [[float(field) if field else None for field in row] for row in rows]
+
+
+def checked(run, references):
+    """Every file in a run directory is whole, and is that of one of the finished runs: which one, by name."""
+    names = files(run)
+    checkpoints = {name for name in names if name.startswith("checkpoints/")}
+    assert names - checkpoints <= set(PARTS), names
+    candidates = set(references)
+    for name in names & set(PARTS):
+        content = (run / name).read_bytes()
+        if name == "result.json":
+            result = json.loads(content)
+            same = {r for r in references if without_times(result) == without_times(load_json(references[r] / name))}
+        else:
+            same = {r for r in references if content == (references[r] / name).read_bytes()}
+        assert same, f"{name} is that of no finished run"
+        candidates &= same
+        if name == "history.csv":
+            assert read_history(content)
+        elif name == "notebook.jsonl":
+            assert all(json.loads(line)["stage"] for line in content.decode().splitlines())
+        elif name == "model.safetensors":
+            load_model(run / name)
+    assert candidates, f"{names} are of different runs"
+    if "result.json" in names:
+        assert set(PARTS) <= names, f"a result without {set(PARTS) - names}"
+    for name in checkpoints:
+        arrays = load_file(run / name)
+        assert arrays
+        assert all(np.isfinite(a).all() for key, a in arrays.items() if key.startswith("params"))
+    return candidates
+
+
+def load_json(path):
+    return json.loads(path.read_bytes())
+
+
+def assert_predicts_rightly_or_refuses(run, table, references, capsys):
+    """`predict` gives what one of the finished runs gives, or one line and exit code 2."""
+    capsys.readouterr()
+    code = main(["predict", str(run), str(table), "--proba"])
+    captured = capsys.readouterr()
+    if "model.safetensors" in files(run):
+        assert code == 0
+        right = []
+        for reference in references.values():
+            assert main(["predict", str(reference), str(table), "--proba"]) == 0
+            right.append(capsys.readouterr().out)
+        assert captured.out in right
+    else:
+        assert code == 2
+        assert captured.out == ""
+        assert captured.err.startswith("error: ")
+        assert len(captured.err.strip().splitlines()) == 1
+
+
+# --- killed ---
+
+DRIVER = """
+import sys
+from axonic import runs
+from axonic.cli import main
+runs.CHECKPOINT_SECONDS = 0.0
+rounds = int(sys.argv.pop(1))
+for _ in range(rounds):
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+sys.exit(code)
+"""
+
+
+def start(rounds, arguments, **environment):
+    """`axonic` with checkpoints after every tape, that many times over."""
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(rounds), *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+MOMENTS = np.random.default_rng(11).uniform(0, 2, 8)
+
+
+@pytest.mark.parametrize("moment", MOMENTS, ids=[f"{moment:.2f}" for moment in MOMENTS])
+def test_a_kill_at_any_moment_leaves_what_is_whole_and_right(moment, folder, tmp_path, capsys):
+    """The same run over and over in one folder; the kill comes that many runs after the second one."""
+    run = tmp_path / "run"
+    arguments = ["fit", str(folder / "t.csv"), "--out", str(run), *OPTIONS, "--seed", "0", "--quiet", "--json"]
+    process = start(1_000_000, arguments)
+    try:
+        assert process.stdout.readline().startswith("{"), process.stderr.read()
+        begun = time.monotonic()
+        process.stdout.readline()
+        duration = time.monotonic() - begun
+        time.sleep(moment * duration)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+    references = {"seed-0": folder / "seed-0"}
+    checked(run, references)
+    assert_predicts_rightly_or_refuses(run, folder / "t.csv", references, capsys)
+    assert main(arguments) == 0
+    checked(run, references)
+    assert set(PARTS) <= files(run)
+
+
+def test_every_state_of_the_folder_is_whole_and_right(folder, tmp_path, monkeypatch, capsys):
+    every_state(folder, None, tmp_path, monkeypatch, capsys)
+
+
+def every_state(folder, earlier, tmp_path, monkeypatch, capsys):
+    """A copy of the folder before and after each change to it, in a run that replaces an earlier one if one is named: a
+    kill would leave one of these."""
+    monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)
+    references = {"seed-0": folder / "seed-0", "seed-1": folder / "seed-1"}
+    run, copies = tmp_path / "run", tmp_path / "copies"
+    if earlier is not None:
+        shutil.copytree(references[earlier], run)
+    count = itertools.count()
+
+    def snapshot():
+        shutil.copytree(run, copies / f"{next(count):04d}")
+
+    def watching(function):
+        def watched(*args, **kwargs):
+            snapshot()
+            result = function(*args, **kwargs)
+            snapshot()
+            return result
+
+        return watched
+
+    with monkeypatch.context() as patch:
+        for name in ("replace", "unlink", "fsync"):
+            patch.setattr(os, name, watching(getattr(os, name)))
+        arguments = ["fit", str(folder / "t.csv"), "--out", str(run), *OPTIONS, "--seed", "0", "--quiet", "--json"]
+        assert main(arguments) == 0
+    assert next(count) > 50
+    assert checked(run, references) == {"seed-0"}
+    assert set(PARTS) <= files(run)
+    assert not list(run.rglob(".*"))
+
+    seen = set()
+    for copy in sorted(copies.iterdir()):
+        names = frozenset(files(copy))
+        checked(copy, references)
+        if names not in seen:
+            seen.add(names)
+            assert_predicts_rightly_or_refuses(copy, folder / "t.csv", references, capsys)
+    assert len(seen) > 5
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2, 5, 9, -8, -6, -4, -2])
+def test_a_disk_that_fills_up_during_a_run_is_told_in_one_line(writes, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)
+    fsync, run = os.fsync, tmp_path / "run"
+    arguments = ["fit", str(folder / "t.csv"), "--out", str(run), *OPTIONS, "--quiet", "--json"]
+    if writes < 0:
+        calls = []
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", lambda descriptor: calls.append(fsync(descriptor)))
+            assert main([*arguments[:3], str(tmp_path / "counted"), *arguments[4:]]) == 0
+        writes += len(calls)
+    left = itertools.count(writes, -1)
+
+    def filling_up(descriptor):
+        if next(left) <= 0:
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", filling_up)
+        code = main(arguments)
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1
+    assert "no space left" in captured.err
+    if run.exists():
+        assert not list(run.rglob(".*"))
+        references = {"seed-0": folder / "seed-0"}
+        checked(run, references)
+        assert_predicts_rightly_or_refuses(run, folder / "t.csv", references, capsys)
+
+
+# --- interrupted ---
+
+
+def test_one_interrupt_ends_a_run_with_code_130_and_keeps_what_is_best(tmp_path, capsys):
+    make_table(8000).write_csv(tmp_path / "big.csv")
+    run = tmp_path / "run"
+    options = ["--target", "kind", "--hidden", "8", "--batch-size", "1", "--epochs", "1000000"]
+    process = start(1, ["fit", str(tmp_path / "big.csv"), "--out", str(run), *options, "--learning-rate", "1e-5"])
+    try:
+        deadline = time.monotonic() + 60
+        while not list(run.glob("checkpoints/*.safetensors")):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "accuracy" in out
+
+    assert files(run) >= set(PARTS)
+    result = load_json(run / "result.json")
+    assert result["interrupted"] is True
+    assert "interrupted" in result["stages"][-1]["reason"]
+    assert len(read_history((run / "history.csv").read_bytes())) == result["epochs"]
+    assert result["epochs"] < 1_000_000
+    assert main(["evaluate", str(run), str(tmp_path / "big.csv"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] > 0.3
+
+
+class Interrupting(runs.Reporter):
+    """Asks for the end after that many reports of progress."""
+
+    def __init__(self, after):
+        self.after, self.reports = after, 0
+
+    def epochs(self, network, n_networks, history, n_epochs, stop):
+        self.reports += 1
+
+    def interrupted(self):
+        return self.reports >= self.after
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 5, 8, 13])
+@pytest.mark.parametrize("settings", [{"ensemble": 3, "epochs": 400}, {}], ids=["epochs by hand", "all by itself"])
+def test_an_interrupt_at_any_time_leaves_a_complete_run(settings, after, folder, tmp_path, capsys):
+    settings = Settings(hidden_layer_sizes=(4,), learning_rate=0.01, batch_size=4, **settings)
+    reporter = Interrupting(after)
+    result = runs.fit_table(folder / "t.csv", "kind", tmp_path / "run", settings=settings, reporter=reporter)
+    assert result["interrupted"] is True
+    assert set(PARTS) <= files(tmp_path / "run")
+    assert load_json(tmp_path / "run" / "result.json") == result
+    assert 1 <= result["networks"] == len(load_model(tmp_path / "run").members)
+    assert np.isfinite(result["test"]["loss"])
+    assert main(["predict", str(tmp_path / "run"), str(folder / "t.csv")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == N + 1
+
+
+class Impatient(Interrupting):
+    """Interrupts, as a second Ctrl-C does."""
+
+    def epochs(self, network, n_networks, history, n_epochs, stop):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("ensemble", [1, 3])
+def test_a_second_interrupt_ends_at_once(ensemble, folder, tmp_path):
+    settings = Settings(hidden_layer_sizes=(4,), learning_rate=0.01, ensemble=ensemble)
+    with pytest.raises(KeyboardInterrupt):
+        runs.fit_table(folder / "t.csv", "kind", tmp_path / "run", settings=settings, reporter=Impatient(0))
+    assert not (tmp_path / "run").exists()
+
+
+def exit_code(arguments):
+    """What the process would end with."""
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        return end.code
+
+
+@pytest.mark.parametrize("where", ["read_table", "check_table", "split_rows"])
+def test_an_interrupt_before_training_leaves_nothing(where, folder, tmp_path, monkeypatch, capsys):
+    def interrupt(*args, **kwargs):  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, where, interrupt)
+    assert exit_code(["fit", str(folder / "t.csv"), "--out", str(tmp_path / "run"), *OPTIONS]) == 130
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    assert not (tmp_path / "run").exists()
+
+
+# --- repeated ---
+
+
+def test_the_same_seed_gives_the_same_bytes_in_another_process(folder, tmp_path):
+    """The whole recipe, with its threads; another process with another order of hashes."""
+    options = ["--target", "kind", "--hidden", "4", "--seed", "5", "--quiet", "--json"]
+    process = start(1, ["fit", str(folder / "t.csv"), "--out", str(tmp_path / "a"), *options], PYTHONHASHSEED="7")
+    assert main(["fit", str(folder / "t.csv"), "--out", str(tmp_path / "b"), *options]) == 0
+    assert main(["fit", str(folder / "t.csv"), "--out", str(tmp_path / "c"), *options[:-3], "6", *options[-2:]]) == 0
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    for name in ("model.safetensors", "history.csv", "notebook.jsonl"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+        assert (tmp_path / "c" / name).read_bytes() != (tmp_path / "b" / name).read_bytes(), name
+    results = [load_json(tmp_path / name / "result.json") for name in "ab"]
+    assert without_times(results[0]) == without_times(results[1])
+
+
+def without_test(run):
+    """What a run left, with all that speaks of test rows in a part of its own."""
+    result = without_times(load_json(run / "result.json"))
+    history = pl.read_csv(run / "history.csv")
+    test = {"n_test": result.pop("n_test"), "scores": result.pop("test"), "curve": history["test_loss"].to_list()}
+    model, notebook = (run / "model.safetensors").read_bytes(), (run / "notebook.jsonl").read_bytes()
+    return {"model": model, "notebook": notebook, "result": result, "history": history.drop("test_loss").rows()}, test
+
+
+def assert_only_the_test_differs(one, other):
+    (rest, test), (other_rest, other_test) = without_test(one), without_test(other)
+    for part in rest:
+        assert rest[part] == other_rest[part], part
+    assert test["scores"] != other_test["scores"]
+    assert test["curve"] != other_test["curve"]
+
+
+@pytest.mark.parametrize("options", [OPTIONS, ["--target", "kind", "--hidden", "4"]], ids=["fast", "all by itself"])
+def test_the_rows_of_a_test_file_decide_nothing(options, folder, tmp_path):
+    make_table(30, seed=1).write_csv(tmp_path / "one.csv")
+    other = make_table(40, seed=2).with_columns(pl.col("u") * 1e6, soil=pl.lit("moor"), more=pl.lit("x"))
+    other.write_csv(tmp_path / "two.csv")
+    for name in ("one", "two"):
+        arguments = ["--out", str(tmp_path / name), "--test", str(tmp_path / f"{name}.csv"), *options]
+        assert main(["fit", str(folder / "t.csv"), *arguments, "--quiet", "--json"]) == 0
+    assert [without_test(tmp_path / name)[1]["n_test"] for name in ("one", "two")] == [30, 40]
+    assert_only_the_test_differs(tmp_path / "one", tmp_path / "two")
+
+
+def test_the_rows_held_out_for_the_test_decide_nothing(folder, tmp_path):
+    table = pl.read_csv(folder / "t.csv")
+    classes = (table["kind"] == "bee").to_numpy().astype(int)
+    split = split_rows(N, 0, valid=runs.VALIDATION_FRACTION, test=0.2, classes=classes)
+    rows = pl.Series(np.isin(np.arange(N), split.test))
+    changed = table.with_columns(
+        pl.when(rows).then(pl.col("u").reverse() * 2).otherwise(pl.col("u")).alias("u"),
+        pl.when(rows).then(pl.lit("sand")).otherwise(pl.col("soil")).alias("soil"),
+    )
+    changed.write_csv(tmp_path / "changed.csv")
+    arguments = [*OPTIONS, "--quiet", "--json"]
+    assert main(["fit", str(folder / "t.csv"), "--out", str(tmp_path / "one"), *arguments]) == 0
+    assert main(["fit", str(tmp_path / "changed.csv"), "--out", str(tmp_path / "two"), *arguments]) == 0
+    assert load_json(tmp_path / "one" / "result.json")["n_test"] == len(split.test)
+    assert_only_the_test_differs(tmp_path / "one", tmp_path / "two")
+
+
+def test_a_run_does_not_depend_on_what_lay_in_its_folder(folder, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(folder / "seed-1", run)
+    (run / "notes.txt").write_text("mine")
+    arguments = ["fit", str(folder / "t.csv"), "--out", str(run), *OPTIONS, "--seed", "0", "--quiet", "--json"]
+    assert main(arguments) == 0
+    assert (run / "notes.txt").read_text() == "mine"
+    for name in PARTS[:3]:
+        assert (run / name).read_bytes() == (folder / "seed-0" / name).read_bytes()
+
+
+# --- results ---
+
+KEYS = {
+    "task": str, "target": str, "n_train": int, "n_valid": int, "n_test": int, "net": str, "optimizer": str,
+    "learning_rate": float, "batch_size": int, "epochs": int, "seconds": float, "seed": int, "train": dict,
+    "valid": dict, "test": dict, "findings": list, "stages": list,
+}  # fmt: skip
+
+
+def test_the_result_has_what_was_promised(folder):
+    """The keys of `result.json` that users rely on, and their types."""
+    result = load_json(folder / "seed-0" / "result.json")
+    for key, kind in KEYS.items():
+        assert type(result[key]) is kind, key
+    assert {"loss", "accuracy"} <= set(result["test"])
+    assert result["n_train"] + result["n_valid"] + result["n_test"] == N
+    for finding in result["findings"]:
+        assert set(finding) == {"code", "severity", "where", "evidence", "cause", "remedy"}
+    notebook = (folder / "seed-0" / "notebook.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in notebook] == result["stages"]
+    assert len(read_history((folder / "seed-0" / "history.csv").read_bytes())) == result["epochs"]
+
+
+def test_scores_of_a_result_are_those_of_evaluate(folder, tmp_path):
+    make_table(50, seed=3).write_csv(tmp_path / "test.csv")
+    arguments = ["--out", str(tmp_path / "run"), "--test", str(tmp_path / "test.csv"), *OPTIONS, "--quiet", "--json"]
+    assert main(["fit", str(folder / "t.csv"), *arguments]) == 0
+    scores = runs.evaluate_table(tmp_path / "run", tmp_path / "test.csv")
+    result = load_json(tmp_path / "run" / "result.json")
+    assert scores["n"] == result["n_test"] == 50
+    for name, value in result["test"].items():
+        assert scores[name] == pytest.approx(value, rel=1e-6)
+
+
+def test_without_test_rows_there_are_no_test_scores(folder, tmp_path):
+    result = runs.fit_table(
+        folder / "t.csv",
+        "kind",
+        tmp_path / "run",
+        test_size=0.0,
+        settings=Settings(hidden_layer_sizes=(4,), learning_rate=0.1, epochs=2),
+    )
+    assert result["n_test"] == 0
+    assert result["test"] == {}
+    assert result["n_train"] + result["n_valid"] == N
+
+
+def test_rows_without_a_target_are_left_out_and_predicted_all_the_same(folder, tmp_path):
+    table = make_table().with_columns(kind=pl.when(pl.arange(0, N) % 9 == 0).then(None).otherwise(pl.col("kind")))
+    table.write_csv(tmp_path / "holes.csv")
+    settings = Settings(hidden_layer_sizes=(4,), learning_rate=0.1, epochs=2)
+    result = runs.fit_table(tmp_path / "holes.csv", "kind", tmp_path / "run", settings=settings)
+    assert result["n_rows"] == N
+    assert result["n_train"] + result["n_valid"] + result["n_test"] == N - 10
+    predicted, _ = runs.predict_table(tmp_path / "run", tmp_path / "holes.csv")
+    assert len(predicted) == N
+    with pytest.raises(InputError, match="kind"):
+        runs.evaluate_table(tmp_path / "run", folder / "seed-0" / "history.csv")
