@@ -1,28 +1,12 @@
 """Functions to minimise, as objectives with exact derivatives, and the network of the parity tests."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from axonic import layers, losses
 from axonic.objective import Objective
-from axonic.types import Batch, Value
-
-
-class Function(NamedTuple):
-    """An objective from a plain function of a tree."""
-
-    f: object
-
-    def value(self, params):
-        value = self.f(params)
-        return Value(value, jnp.zeros_like(value))
-
-    def value_and_grad(self, params):
-        return self.value(params), jax.grad(self.f)(params)
-
+from axonic.types import Batch
 
 QUADRATIC_MATRIX = np.array([[3.0, 0.5], [0.5, 1.0]])
 QUADRATIC_SHIFT = np.array([1.0, -2.0])

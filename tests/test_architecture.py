@@ -80,10 +80,24 @@ def test_rules_import_no_other_rule(path):
     assert others <= allowed
 
 
+def without(source, names):
+    """The source text with the bodies of these classes blanked."""
+    lines = source.splitlines()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and node.name in names:
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return "\n".join(lines)
+
+
 @pytest.mark.parametrize("path", FILES, ids=module)
 def test_no_autodiff_no_pickle_no_eval(path):
+    """But for objectives of a user's own function, whose gradient nobody has derived."""
+    source = path.read_text()
+    if module(path) == "objective":
+        source = without(source, {"Function", "Residuals"})
     found = re.findall(
-        r"jax\.(?:grad|vjp|value_and_grad|custom_vjp)\b|\bimport (?:pickle|joblib|marshal)\b|\b(?:eval|exec)\(",
-        path.read_text(),
+        r"jax\.(?:grad|vjp|value_and_grad|custom_vjp|hessian|jacfwd|jacrev)\b"
+        r"|\bimport (?:pickle|joblib|marshal)\b|\b(?:eval|exec)\(",
+        source,
     )
     assert found == []

@@ -359,11 +359,14 @@ def _print_result(result: dict[str, Any], as_json: bool) -> None:
     console.print(table)
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in result["seconds_by_phase"].items())
     console.print(
-        f"{result['optimizer']} at {result['learning_rate']:g}, {_networks(result)}, "
-        f"{result['seconds']:.1f} s ({phases})",
+        f"{result['optimizer']}{_rate(result)}, {_networks(result)}, {result['seconds']:.1f} s ({phases})",
         soft_wrap=True,
     )
     console.print(f"run: {result['run']}", markup=False, soft_wrap=True)
+
+
+def _rate(result: dict[str, Any]) -> str:
+    return "" if result["learning_rate"] is None else f" at {result['learning_rate']:g}"
 
 
 def _networks(result: dict[str, Any]) -> str:

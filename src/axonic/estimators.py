@@ -298,7 +298,7 @@ class _FeedForward(BaseEstimator):
 
     def _take(self, fitted: recipe.Fit) -> None:
         self.model_ = Model(fitted.network, fitted.loss, fitted.members, self._encoder, self._target)
-        self.learning_rate_ = float(fitted.optimizer.learning_rate)
+        self.learning_rate_ = float(fitted.optimizer.rate)
         self.l2_ = fitted.l2
         self.n_iter_ = fitted.n_epochs
         self.history_ = fitted.history_columns
@@ -376,7 +376,7 @@ _PARAMETERS = """
     Attributes
     ----------
     {attributes}n_features_in_, feature_names_in_ : as in scikit-learn.
-    learning_rate_ : the rate of the long run.
+    learning_rate_ : the rate of the long runs; NaN for a rule that has none.
     l2_ : the L2 penalty.
     n_iter_ : epochs run by the first network.
     history_ : dict of arrays, one value an epoch of the first network: epoch, train_loss, valid_loss, test_loss (NaN

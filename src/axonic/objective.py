@@ -9,6 +9,8 @@ weights w, never on biases. This is the only place where 1/n, L1, L2 and reducti
 A batch may come in blocks, arrays with one more leading axis (block, row, ...): the sums are then accumulated block by
 block, skipping the empty blocks at the end, so that one program serves any number of rows.
 
+`from_function` and `from_residuals` make an objective of a function of the user's own; there JAX derives.
+
 Derivatives: the gradient is the hand-derived backward of loss and layers. The product of the Hessian with v is the
 forward derivative of that gradient along v (Pearlmutter 1994). The Gauss-Newton product J^T H_loss J v (Schraudolph
 2002) is the forward derivative of the network, the forward derivative of delta, and our backward.
@@ -19,12 +21,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
 
+from axonic.errors import InputError
 from axonic.layers.base import Chain, Key, Trace, fold
 from axonic.losses import Loss
-from axonic.specs import spec
+from axonic.specs import spec, static
 from axonic.types import Batch, Params, Value
+
+COLUMNS = 64
 
 
 @spec
@@ -94,6 +100,14 @@ class Objective:
         product = self._sum(rows)
         return jax.tree.map(lambda g, u, w: g + self.l2 * u if w else g, product, v, self.network.decayed(params))
 
+    def hessian(self, params: Params) -> Float[Array, "n n"]:
+        """The Hessian of the total, by its products with the unit vectors."""
+        return _matrix(lambda v: self.hvp(params, v), params)
+
+    def gauss_newton(self, params: Params) -> Float[Array, "n n"]:
+        """The generalised Gauss-Newton matrix (plus l2), by its products with the unit vectors."""
+        return _matrix(lambda v: self.gnvp(params, v), params)
+
     def _blocked(self) -> bool:
         return self.batch.weight.ndim == 2
 
@@ -126,6 +140,68 @@ class Objective:
             return g + (self.l2 * p + self.l1 * jnp.sign(p)).astype(g.dtype) if decayed else g
 
         return jax.tree.map(decay, grads, params, self.network.decayed(params))
+
+
+@spec
+class Function:
+    """See `from_function`."""
+
+    f: Callable[[Params], Any] = static()
+
+    def value(self, params: Params) -> Value:
+        value = self.f(params)
+        return Value(value, jnp.zeros_like(value))
+
+    def value_and_grad(self, params: Params) -> tuple[Value, Params]:
+        value, grads = jax.value_and_grad(self.f)(params)
+        return Value(value, jnp.zeros_like(value)), grads
+
+    def hvp(self, params: Params, v: Params) -> Params:
+        return jax.jvp(jax.grad(self.f), (params,), (v,))[1]
+
+    def hessian(self, params: Params) -> Float[Array, "n n"]:
+        return _matrix(lambda v: self.hvp(params, v), params)
+
+    def gauss_newton(self, params: Params) -> Float[Array, "n n"]:
+        raise InputError(
+            "a function of one value has no Gauss-Newton matrix", "give a function that returns the vector of residuals"
+        )
+
+
+@spec
+class Residuals(Function):
+    """See `from_residuals`."""
+
+    residuals: Callable[[Params], Any] = static()
+
+    def gauss_newton(self, params: Params) -> Float[Array, "n n"]:
+        w, unravel = ravel_pytree(params)
+        jacobian = jax.jacfwd(lambda w: self.residuals(unravel(w)))(w)
+        return jacobian.T @ jacobian
+
+
+def from_function(f: Callable[[Params], Any]) -> Function:
+    """The objective f(params), a scalar written in jax.numpy, of an array or a tree of arrays.
+
+    >>> import jax.numpy as jnp
+    >>> from axonic import objective
+    >>> value, grads = objective.from_function(lambda x: jnp.sum(x**2)).value_and_grad(jnp.array([1.0, 2.0]))
+    >>> grads.tolist()
+    [2.0, 4.0]
+    """
+    return Function(f)
+
+
+def from_residuals(residuals: Callable[[Params], Any]) -> Residuals:
+    """The objective 1/2 sum r^2 of a function that returns the vector of residuals r, shape (m,)."""
+    return Residuals(lambda params: 0.5 * jnp.sum(residuals(params) ** 2), residuals)
+
+
+def _matrix(product: Callable[[Params], Params], like: Params) -> Float[Array, "n n"]:
+    """The matrix of a linear map between trees like `like`, `COLUMNS` products at a time."""
+    w, unravel = ravel_pytree(like)
+    column = lambda i: ravel_pytree(product(unravel(jnp.zeros_like(w).at[i].set(1.0))))[0]  # noqa: E731
+    return jax.lax.map(column, jnp.arange(len(w)), batch_size=COLUMNS).T
 
 
 def _weighted(weight: Array, rows: Array) -> Array:

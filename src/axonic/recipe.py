@@ -40,7 +40,7 @@ RATES = tuple(10.0**power for power in range(1, -5, -1))
 SWEEP_STEPS, SWEEP_WINDOWS = 300, 20
 LEARNED = 0.9
 WHOLE_BLOCK = 256
-MIN_FLAT_STEPS, MIN_FLAT_EPOCHS = 300, 10
+MIN_FLAT_EPOCHS = 10
 MAX_EPOCHS, MAX_STEPS = 1000, 30_000
 NETWORKS = 5
 PENALTIES = (1.0, 4.0, 0.25)
@@ -152,7 +152,9 @@ def fit(
     """
     use_compilation_cache()
     watcher = watcher or Watcher()
-    work = _n_weights(network, rows) * len(split.train)
+    n_weights = _n_weights(network, rows)
+    _check_size(optimizers.get(settings.optimizer), n_weights)
+    work = n_weights * len(split.train)
     count = n_networks(settings, work, held_out=len(split.valid) > 0, given=0 if start is None else len(start))
     penalties = candidate_penalties(settings, work, len(split.train), choose=count > 1 and len(split.valid) > 0)
     members = [
@@ -280,6 +282,15 @@ def _n_weights(network: Chain, rows: Rows) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.shapes(rows.x.shape[1])))
 
 
+def _check_size(rule: Optimizer, n_weights: int) -> None:
+    if rule.max_weights is not None and n_weights > rule.max_weights:
+        raise InputError(
+            f"{type(rule).__name__} takes memory for a matrix of all weights, and the network has {n_weights}",
+            f"use {rule.instead}, or a network of at most {rule.max_weights} weights",
+            "optimizer",
+        )
+
+
 def _member(
     rows: Rows,
     split: Split,
@@ -318,11 +329,13 @@ def _changed(member: Member, **values: Any) -> Member:
 
 def _with_rate(member: Member, settings: Settings, stages: list[dict[str, Any]]) -> Optimizer:
     """The rule with the rate given, or found by a stage that is added to `stages`."""
-    rate = settings.learning_rate
+    rule, rate = member.trial.optimizer, settings.learning_rate
+    if not rule.has_rate:
+        return rule
     if rate == "auto":
         stages.append(rate_stage(member))
         rate = stages[-1]["decision"]
-    return member.trial.optimizer.replace(learning_rate=float(rate))
+    return rule.replace(learning_rate=float(rate))
 
 
 def _train_side_by_side(jobs: Sequence[Member], stop: StopRule, watcher: Watcher) -> list[Trained | None]:
@@ -359,18 +372,16 @@ def _train_side_by_side(jobs: Sequence[Member], stop: StopRule, watcher: Watcher
 
 
 def stop_rule(settings: Settings, batches: Batches) -> StopRule:
-    """When the long run ends; without early stopping a number of epochs given by hand is run to its end."""
-    per_epoch = 1 if optimizers.get(settings.optimizer).full_batch else batches.batches_per_epoch
+    """When a long run ends; without early stopping a number of epochs given by hand is run to its end."""
+    rule = optimizers.get(settings.optimizer)
+    per_epoch = 1 if rule.full_batch else batches.batches_per_epoch
+    min_flat = max(MIN_FLAT_EPOCHS, math.ceil(rule.patience / per_epoch))
     epochs = settings.epochs
     if epochs == "auto":
-        return StopRule(max(MAX_EPOCHS, math.ceil(MAX_STEPS / per_epoch)), _min_flat(per_epoch))
+        return StopRule(max(MAX_EPOCHS, math.ceil(MAX_STEPS / per_epoch)), min_flat)
     if not settings.early_stopping:
         return StopRule(epochs, epochs + 1)
-    return StopRule(epochs, _min_flat(per_epoch))
-
-
-def _min_flat(steps_per_epoch: int) -> int:
-    return max(MIN_FLAT_EPOCHS, math.ceil(MIN_FLAT_STEPS / steps_per_epoch))
+    return StopRule(epochs, min_flat)
 
 
 def rate_stage(member: Member) -> dict[str, Any]:
@@ -465,7 +476,7 @@ def _run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: b
     more = f"; {len(runs)} networks predict together" if len(runs) > 1 else ""
     return {
         "stage": "run",
-        "learning_rate": float(rule.learning_rate),
+        "learning_rate": float(rule.rate),
         "epochs": [len(run.history) for run in runs],
         "steps": [int(run.state.step) for run in runs],
         "best_loss": [float(run.state.best_loss) for run in runs],
@@ -485,7 +496,7 @@ def _findings(states: Sequence[State], rule: Optimizer) -> list[Finding]:
     state = next((state for state in states if state.diverged), None)
     if state is None:
         return []
-    evidence = {"epoch": int(state.epoch), "learning_rate": float(rule.learning_rate)}
+    evidence = {"epoch": int(state.epoch), "learning_rate": float(rule.rate)}
     return [
         Finding(
             "train.diverged",
@@ -493,7 +504,9 @@ def _findings(states: Sequence[State], rule: Optimizer) -> list[Finding]:
             "",
             evidence,
             f"The loss was no longer finite in epoch {evidence['epoch']}: the steps are too long for this network.",
-            f"Use a learning rate of {evidence['learning_rate'] / 10:g} or leave it on 'auto'.",
+            f"Use a learning rate of {evidence['learning_rate'] / 10:g} or leave it on 'auto'."
+            if rule.has_rate
+            else "Use another rule, such as momentum.",
         )
     ]
 

@@ -155,7 +155,7 @@ def fit_table(
             "activation": settings.activation,
             "n_parameters": sum(int(np.prod(s.shape)) for layer in network.shapes(rows.x.shape[1]) for s in layer),
             "optimizer": settings.optimizer,
-            "learning_rate": float(fitted.optimizer.learning_rate),
+            "learning_rate": float(fitted.optimizer.rate),
             "l2": fitted.l2,
             "networks": len(fitted.members),
             "batch_size": settings.batch_size,

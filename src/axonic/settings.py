@@ -59,7 +59,12 @@ class Settings:
         if not (_is_whole(self.seed) and 0 <= self.seed < 2**63):
             _refuse("seed", self.seed, "give a whole number from 0 on")
         initializers.check(self.init)
-        optimizers.get(self.optimizer)
+        rule = optimizers.get(self.optimizer)
+        if self.learning_rate != "auto" and not rule.has_rate:
+            _refuse("learning_rate", self.learning_rate, f"leave it out: {type(rule).__name__} has no rate")
+        if self.dropout > 0 and rule.same_objective:
+            how = f"{type(rule).__name__} needs the same loss at every step; use momentum or adam with dropout"
+            _refuse("dropout", self.dropout, how)
         for name in self._activations():
             activations.get(name)
 

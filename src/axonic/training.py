@@ -301,7 +301,7 @@ def _close(trial: Trial, state: State, stop: StopRule) -> tuple[State, Array]:
     active = ~state.stopped
     epoch = state.epoch + active
     train, (valid, test) = state.train.mean, state.held.mean  # an empty part is 0 / 0
-    record = jnp.where(active, jnp.stack([train, valid, test, jnp.asarray(trial.optimizer.learning_rate)]), jnp.nan)
+    record = jnp.where(active, jnp.stack([train, valid, test, jnp.asarray(trial.optimizer.rate)]), jnp.nan)
 
     monitored = jnp.where(state.held.weight[0] > 0, valid, train)
     diverged = active & ~(jnp.isfinite(train) & jnp.isfinite(monitored))

@@ -9,8 +9,9 @@ import pytest
 
 from axonic import optimizers
 from axonic.errors import InputError
+from axonic.objective import from_function
 from axonic.optimizers import GD, RULES, SGD, Adam, Momentum, Nesterov
-from tests.problems import QUADRATIC_MATRIX, QUADRATIC_SHIFT, Function, network_objective, quadratic, rosenbrock
+from tests.problems import QUADRATIC_MATRIX, QUADRATIC_SHIFT, network_objective, quadratic, rosenbrock
 
 
 def gd(w, g, s, eta):
@@ -81,7 +82,7 @@ def test_ten_steps_on_a_quadratic_equal_the_reference(name):
     for _ in range(10):
         w, state = reference(w, lambda w: QUADRATIC_MATRIX @ w - QUADRATIC_SHIFT, state, **hyper)
         expected.append(w)
-    actual = run(rule, Function(quadratic), jnp.array([2.0, -1.0]), 10)
+    actual = run(rule, from_function(quadratic), jnp.array([2.0, -1.0]), 10)
     np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-14)
 
 
@@ -105,12 +106,12 @@ def test_it_minimises(name):
     rule = CASES[name][0]
     start = np.array([2.0, -1.0])
     lowest = quadratic(np.linalg.solve(QUADRATIC_MATRIX, QUADRATIC_SHIFT))
-    end = run(rule, Function(quadratic), jnp.asarray(start), 600)[-1]
+    end = run(rule, from_function(quadratic), jnp.asarray(start), 600)[-1]
     assert quadratic(end) - lowest < 1e-3 * (quadratic(start) - lowest)
     if not name.startswith("adam"):  # the others step as far as the gradient, and the curvature is about 1,000
         rule = rule.replace(learning_rate=rule.learning_rate / 100)
     start = np.array([-1.2, 1.0])
-    end = run(rule, Function(rosenbrock), jnp.asarray(start), 400)[-1]
+    end = run(rule, from_function(rosenbrock), jnp.asarray(start), 400)[-1]
     assert rosenbrock(end) < rosenbrock(start) / 4
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkab
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from axonic.types import Params, Value
@@ -25,10 +26,16 @@ R = TypeVar("R", bound="Optimizer")
 
 @runtime_checkable
 class ObjectiveLike(Protocol):
-    """What a first-order rule may ask; `axonic.objective.Objective` offers more."""
+    """What a rule may ask of what it minimises; `axonic.objective` has those of networks and of plain functions.
+
+    Matrices are (n, n) for n weights, in the order of `jax.flatten_util.ravel_pytree`.
+    """
 
     def value(self, params: Params) -> Value: ...
     def value_and_grad(self, params: Params) -> tuple[Value, Params]: ...
+    def hvp(self, params: Params, v: Params) -> Params: ...
+    def hessian(self, params: Params) -> Array: ...
+    def gauss_newton(self, params: Params) -> Array: ...
 
 
 class StepInfo(NamedTuple):
@@ -38,14 +45,18 @@ class StepInfo(NamedTuple):
     ----------
     value : the objective where the gradient was taken (`value.loss` is the data's part).
     grads : the gradient there, a tree like params.
+    evaluations : gradients evaluated in this step.
+    stuck : no step that lowers the objective was found, and the weights are as before.
     """
 
     value: Value
     grads: Params
+    evaluations: Any = 1
+    stuck: Any = False
 
 
 class Optimizer:
-    """The protocol. Hyperparameters are fields; `learning_rate` is one of them in every rule that has a rate.
+    """The protocol. Hyperparameters are fields; `learning_rate` is the first of them in every rule that has one.
 
     learning_rate : length of a step; not negative.
     momentum : share of the velocity that is kept at each step, in [0, 1).
@@ -56,7 +67,25 @@ class Optimizer:
     full_batch: ClassVar[bool] = False
     """Whether the rule needs the whole training set at every step."""
 
-    learning_rate: Any
+    has_rate: ClassVar[bool] = True
+    """Whether the rule has a learning rate to find; the others choose the length of their steps themselves."""
+
+    patience: ClassVar[int] = 300
+    """Steps for which the loss must be flat before a run may end."""
+
+    same_objective: ClassVar[bool] = False
+    """Whether the rule compares the objective from one step to the next, so that nothing random may be in it."""
+
+    max_weights: ClassVar[int | None] = None
+    """The most weights the rule can work with, where its memory or time grows with their square or cube."""
+
+    instead: ClassVar[str] = ""
+    """The rule to name where this one can't work."""
+
+    @property
+    def rate(self) -> Any:
+        """The learning rate, NaN for a rule that has none."""
+        return self.learning_rate if self.has_rate else np.nan  # pyright: ignore[reportAttributeAccessIssue]
 
     def init(self, params: Params) -> State:
         """The state before the first step."""
@@ -70,6 +99,47 @@ class Optimizer:
     def replace(self: R, **values: Any) -> R:
         """The same rule with other hyperparameters."""
         return dataclasses.replace(self, **values)  # pyright: ignore[reportArgumentType]  every rule is a spec
+
+
+class Flat(NamedTuple):
+    """An objective of the weights as one vector w of length n, for rules that are written in vectors and matrices.
+
+    Attributes
+    ----------
+    objective : of the tree.
+    unravel : vector to tree.
+    """
+
+    objective: ObjectiveLike
+    unravel: Any
+
+    def value_and_grad(self, w: Float[Array, " n"]) -> tuple[Value, Float[Array, " n"]]:
+        """(value, gradient)."""
+        value, grads = self.objective.value_and_grad(self.unravel(w))
+        return value, ravel_pytree(grads)[0]
+
+    def hvp(self, w: Float[Array, " n"], v: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Product of the Hessian at w with v."""
+        return ravel_pytree(self.objective.hvp(self.unravel(w), self.unravel(v)))[0]
+
+    def hessian(self, w: Float[Array, " n"]) -> Float[Array, "n n"]:
+        """The Hessian at w."""
+        return self.objective.hessian(self.unravel(w))
+
+    def gauss_newton(self, w: Float[Array, " n"]) -> Float[Array, "n n"]:
+        """The generalised Gauss-Newton matrix at w."""
+        return self.objective.gauss_newton(self.unravel(w))
+
+
+def flat(objective: ObjectiveLike, params: Params) -> tuple[Float[Array, " n"], Flat]:
+    """The weights as one vector, and the objective of such vectors (whose `unravel` gives the tree back)."""
+    w, unravel = ravel_pytree(params)
+    return w, Flat(objective, unravel)
+
+
+def n_weights(params: Params) -> int:
+    """Number of weights."""
+    return sum(int(np.prod(p.shape)) for p in jax.tree.leaves(params))
 
 
 def zeros_like(params: Params) -> Params:
