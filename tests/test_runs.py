@@ -266,7 +266,7 @@ def test_a_disk_that_fills_up_during_a_run_is_told_in_one_line(writes, folder, t
 
 
 def test_one_interrupt_ends_a_run_with_code_130_and_keeps_what_is_best(tmp_path, capsys):
-    make_table(8000).write_csv(tmp_path / "big.csv")
+    make_table(20_000).write_csv(tmp_path / "big.csv")
     run = tmp_path / "run"
     options = ["--target", "kind", "--hidden", "8", "--batch-size", "1", "--epochs", "1000000"]
     process = start(1, ["fit", str(tmp_path / "big.csv"), "--out", str(run), *options, "--learning-rate", "1e-5"])
