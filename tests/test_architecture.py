@@ -11,6 +11,7 @@ ORDER = [
     "errors",
     "specs",
     "seeds",
+    "records",
     "types",
     "engine",
     "data.values",

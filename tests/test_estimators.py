@@ -23,6 +23,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from axonic import FeedForwardClassifier, FeedForwardRegressor, load, losses, optimizers
+from axonic.cli import main
 from tests import plainly
 
 
@@ -594,22 +595,27 @@ def test_every_parameter_changes_something(name):
 
 
 BAD = {
-    "hidden_layer_sizes": [(0,), (-1,), (2.5,), ("4",), None, "four"],
-    "activation": ["rleu", ("relu", "tanh")],
+    "hidden_layer_sizes": [(0,), (-1,), (2.5,), ("4",), None, "four", {4: 4}],
+    "activation": ["rleu", ("relu", "tanh"), None, 3, [None]],
     "optimizer": ["adm", None, 3, dict],
     "learning_rate": [0, -0.1, np.nan, np.inf, "fast", None, True, [0.1]],
     "batch_size": [0, -1, 2.5, "auto", None, True],
     "epochs": [0, -1, 1.5, "many", None, True],
-    "loss": ["l2", "squared_error", None],
+    "loss": ["l2", "squared_error", None, [], {}],
     "init": ["he", None],
     "l2": [-1e-9, np.nan, np.inf, "some", None],
     "l1": [-1e-9, np.nan, np.inf, "some", None],
     "dropout": [1, -0.1, np.nan, "some", None],
-    "class_weight": ["even", {"dog": 2.0}, 3],
+    "class_weight": ["even", {"dog": 2.0}, 3, {"ant": -1.0}, {"ant": np.nan}, {"ant": "heavy"}],
+    "standardize": ["no", None, 2],
+    "shuffle": ["no", None, 2],
+    "early_stopping": ["no", None, 2],
+    "warm_start": ["no", None, 2],
+    "verbose": ["no", None, -1],
     "validation_fraction": [0, 1, -0.1, np.nan, "some", None],
     "random_state": [-1, 1.5, "some"],
     "ensemble": [0, -1, 1.5, "many", None],
-    "regularization": ["some", 0.1, True],
+    "regularization": ["some", 0.1, True, [], {}],
 }
 
 
@@ -846,8 +852,97 @@ def test_a_loaded_model_trains_on(fitted, tmp_path):
     np.testing.assert_allclose(outputs(copy), outputs(fitted["numbers"]), rtol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", [optax.sgd(1.0), optimizers.Momentum()])
-def test_what_json_cannot_hold_does_not_stop_a_save(optimizer, tmp_path):
-    model = fast(optimizer=optimizer).fit(X, LABELS)
-    model.save(tmp_path / "m.safetensors")
+def test_what_json_cannot_hold_does_not_stop_a_save(tmp_path):
+    model = fast(optimizer=optax.sgd(1.0)).fit(X, LABELS)
+    with pytest.warns(UserWarning, match="optimizer is not kept"):
+        model.save(tmp_path / "m.safetensors")
     np.testing.assert_array_equal(outputs(load(tmp_path / "m.safetensors")), outputs(model))
+
+
+@pytest.mark.parametrize("cls", [FeedForwardClassifier, FeedForwardRegressor])
+def test_a_fit_on_float32_is_the_fit_on_the_same_numbers_as_float64(cls):
+    single, y = X.astype(np.float32), LABELS if cls is FeedForwardClassifier else NUMBERS
+    one, other = fast(cls).fit(single, y), fast(cls).fit(single.astype(float), y)
+    np.testing.assert_allclose(outputs(one, single), outputs(other, single), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pl.col("colour").cast(pl.Categorical),
+        pl.col("picked").cast(pl.Date),
+        pl.col("count").cast(pl.Int16),
+    ],
+    ids=["categories", "dates", "whole numbers"],
+)
+def test_a_fit_does_not_depend_on_how_a_column_is_held(change):
+    frame = FRAMES["polars"].with_columns(pl.col("size").round(1))
+    one, other = fast().fit(frame, LABELS), fast().fit(frame.with_columns(change), LABELS)
+    np.testing.assert_allclose(outputs(one, frame), outputs(other, frame), rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def run_on_numbers(tmp_path_factory):
+    """A run of the command line on a table of numbers, and the table."""
+    path = tmp_path_factory.mktemp("numbers")
+    frame = pl.DataFrame(X, schema=["u", "v", "w"]).with_columns(y=pl.Series(LABELS))
+    frame.write_csv(path / "t.csv")
+    arguments = ["--target", "y", "--out", str(path / "run"), "--epochs", "3", "--learning-rate", "0.1", "--quiet"]
+    assert main(["fit", str(path / "t.csv"), *arguments]) == 0
+    return path / "run", frame
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda frame: frame.select("u", "v", "w"),
+        lambda frame: frame.select("w", "v", "u"),
+        lambda frame: frame,
+        lambda frame: frame.to_pandas()[["w", "u", "v"]],
+    ],
+    ids=["same columns", "another order", "with the target", "pandas"],
+)
+def test_a_run_loaded_in_python_reads_frames_by_name(given, run_on_numbers):
+    run, frame = run_on_numbers
+    estimator = load(run)
+    np.testing.assert_array_equal(outputs(estimator, given(frame)), estimator.model_.predict_proba(frame))
+
+
+def test_a_batch_in_which_all_text_is_missing():
+    """pandas reads a column without values as numbers."""
+    frame = pd.DataFrame({"size": X[:, 0], "colour": FRAMES["pandas"]["colour"]})
+    model = fast().fit(frame, LABELS)
+    empty = frame.assign(colour=np.nan)
+    as_text = frame.assign(colour=pd.Series([None] * N, dtype="string"))
+    np.testing.assert_array_equal(outputs(model, empty), outputs(model, as_text))
+
+
+def test_a_frame_without_rows_is_refused_in_words():
+    model = fast().fit(FRAMES["polars"], LABELS)
+    with pytest.raises(ValueError, match=r"0 sample|no row"):
+        model.predict(FRAMES["polars"].head(0))
+
+
+def test_no_validation_row_is_not_called_one():
+    with pytest.raises(ValueError, match=r"0 sample|no row"):
+        fast().fit(FRAMES["polars"], LABELS, validation_data=(FRAMES["polars"].head(0), []))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"class_weight": {"ant": 2.0, "bee": 1.0, "cat": 1.0}}, {"optimizer": optimizers.Momentum(momentum=0.5)}],
+    ids=["class_weight", "optimizer"],
+)
+def test_parameters_survive_a_file(parameters, tmp_path):
+    """Or `save` says which ones can't be held: a model that is loaded and trained on must not be another."""
+    model = fast(**parameters).fit(X, LABELS)
+    model.save(tmp_path / "m.safetensors")
+    assert load(tmp_path / "m.safetensors").get_params() == model.get_params()
+
+
+def test_partial_fit_after_a_fit_of_several_networks_is_one_pass_for_each():
+    model = FeedForwardClassifier(hidden_layer_sizes=(4,), learning_rate=0.1, ensemble=3).fit(X, LABELS)
+    before = [int(state.step) for state in model._fitted.states]
+    model.partial_fit(X, LABELS)
+    steps = [int(state.step) - n for state, n in zip(model._fitted.states, before, strict=True)]
+    assert len(set(steps)) == 1

@@ -491,3 +491,41 @@ def test_rows_without_a_target_are_left_out_and_predicted_all_the_same(folder, t
     assert len(predicted) == N
     with pytest.raises(InputError, match="kind"):
         runs.evaluate_table(tmp_path / "run", folder / "seed-0" / "history.csv")
+
+
+def test_every_state_of_the_folder_is_whole_and_right_while_a_run_replaces_another(
+    folder,
+    tmp_path,
+    monkeypatch,
+    capsys,
+):
+    every_state(folder, "seed-1", tmp_path, monkeypatch, capsys)
+
+
+def test_what_training_has_reached_is_never_lost_again(folder, tmp_path, monkeypatch):
+    """From the first checkpoint on there is a checkpoint or a model at every instant."""
+    monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)
+    run, lost = tmp_path / "run", []
+
+    def watching(function):
+        def watched(*args, **kwargs):
+            result = function(*args, **kwargs)
+            if run.exists() and "model.safetensors" not in files(run):
+                lost.append(not list(run.glob("checkpoints/*.safetensors")))
+            return result
+
+        return watched
+
+    for name in ("replace", "unlink"):
+        monkeypatch.setattr(os, name, watching(getattr(os, name)))
+    assert main(["fit", str(folder / "t.csv"), "--out", str(run), *OPTIONS, "--quiet", "--json"]) == 0
+    assert not any(lost[lost.index(False) :])
+
+
+def test_an_interrupt_before_training_says_so(folder, tmp_path, monkeypatch, capsys):
+    def interrupt(*args, **kwargs):  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "read_table", interrupt)
+    assert exit_code(["fit", str(folder / "t.csv"), "--out", str(tmp_path / "run"), *OPTIONS]) == 130
+    assert "interrupted" in capsys.readouterr().err

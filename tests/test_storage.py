@@ -1,10 +1,13 @@
 """Files: whole or not at all, read back as written, and refused in one line when they are damaged or forged."""
 
+import copy
 import dataclasses
 import json
 import os
 import pickle
 import struct
+import tempfile
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -18,6 +21,7 @@ from axonic.data.schema import infer_schema
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.storage import RunDirectory, load_model, save_model, write
+from tests import plainly
 
 N_IN = 3
 X = np.random.default_rng(0).standard_normal((20, N_IN)) * [1.0, 50.0, 1e-3] + [0.0, 1e3, 0.0]
@@ -712,3 +716,135 @@ def test_model_files_are_plain_safetensors(tmp_path):
     assert len(arrays) == len(jax.tree.leaves(model.members)) == 8
     np.testing.assert_array_equal(arrays["1.0.w"], model.members[1][0].w)
     assert b"pickle" not in (tmp_path / "m.safetensors").read_bytes()
+
+
+def test_a_file_of_an_older_layer_is_not_made_of_a_layer_derived_from_it(tmp_path):
+    class Half(layers.Dropout):
+        """A layer that a user derived: it would be read back as plain dropout."""
+
+    model = make_model()
+    model = dataclasses.replace(model, network=layers.chain(Half(0.1), *model.network.layers))
+    with pytest.raises(InputError):
+        save_model(model, tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("wrong", [{"activation": "rleu"}, {"init": "__class__"}], ids=["activation", "init"])
+def test_a_forged_file_is_named(wrong, content, tmp_path):
+    forge = changed(lambda metadata: metadata["network"][0].update(wrong))
+    (tmp_path / "m").write_bytes(forge(content))
+    assert_refused(tmp_path / "m")
+
+
+def leaves(value, path=()):
+    """The path of every value inside a JSON value, its own first."""
+    yield path
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from leaves(item, (*path, index))
+
+
+WRONG = [None, True, -1, 0.5, 1e300, "", "nonsense", [], [None], {}, {"a": [1]}]
+
+
+def inside(value, path):
+    for key in path:
+        value = value[key]
+    return value
+
+
+def mutants(metadata):
+    """(what was done, metadata) with each value replaced by a wrong one, and with each key left out."""
+    for place in leaves(metadata):
+        if not place or place[0] == "info":
+            continue
+        where = ".".join(map(str, place))
+        for wrong in WRONG:
+            forged = copy.deepcopy(metadata)
+            inside(forged, place[:-1])[place[-1]] = wrong
+            yield f"{where} = {wrong!r}", forged
+        if isinstance(place[-1], str):
+            forged = copy.deepcopy(metadata)
+            del inside(forged, place[:-1])[place[-1]]
+            yield f"no {where}", forged
+
+
+def complaints():
+    """What is wrong with the treatment of mutants of the metadata, of models of both tasks."""
+    found = {}
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "model.safetensors"
+        for target in ("three classes", "numbers"):
+            save_model(make_model(target, n_networks=1), path)
+            header, metadata, data = parts(path.read_bytes())
+            for what, forged in mutants(metadata):
+                path.write_bytes(joined(header, forged, data))
+                complaint = complaint_about(path)
+                if complaint is not None:
+                    found[f"{target}, {what}"] = complaint
+    return found
+
+
+def test_wrong_values_anywhere_in_the_metadata_are_refused_in_one_line_or_harmless():
+    assert plainly.call(complaints) == {}
+
+
+def test_numbers_of_a_checkpoint_keep_their_shape(tmp_path):
+    """Scalars come back as arrays of one, with which no run can go on."""
+    run = RunDirectory(tmp_path)
+    run.begin()
+    run.save_checkpoint(0, make_state(steps=1), (1, 0))
+    state, _ = run.load_checkpoint(0, make_state())
+    assert np.shape(state.step) == np.shape(make_state().step) == ()
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.begin()
+    run.save_checkpoint(0, make_state(units=4), (1, 0))
+    with pytest.raises(InputError):
+        run.load_checkpoint(0, make_state(units=5))
+
+
+def test_a_checkpoint_without_its_place_is_refused(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.begin()
+    run.save_checkpoint(0, make_state(), (1, 0))
+    (path,) = tmp_path.rglob("*.safetensors")
+    path.write_bytes(path.read_bytes().replace(b"cursor", b"cursed"))
+    with pytest.raises(InputError):
+        run.load_checkpoint(0, make_state())
+
+
+def test_a_checkpoint_of_another_rule_is_refused(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.begin()
+    run.save_checkpoint(0, make_state(rule="adam"), (1, 0))
+    with pytest.raises(InputError):
+        run.load_checkpoint(0, make_state(rule="momentum"))
+
+
+def test_the_result_is_the_first_to_go(tmp_path, monkeypatch):
+    """A result.json says that everything else is there: at no instant of `begin` is it alone."""
+    everything = ["history.csv", "model.safetensors", "notebook.jsonl", "result.json"]
+    for name in everything:
+        (tmp_path / name).write_bytes(b"old")
+    unlink = os.unlink
+
+    def watching(path, *args, **kwargs):
+        unlink(path, *args, **kwargs)
+        assert "result.json" not in names(tmp_path) or names(tmp_path) == everything
+
+    monkeypatch.setattr(os, "unlink", watching)
+    RunDirectory(tmp_path).begin()
+    assert names(tmp_path) == []
+
+
+def test_beginning_takes_away_what_a_kill_left_under_a_temporary_name(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    for name in (".model.safetensors.x1y2z3_a", "checkpoints/.network-000.safetensors.abcdefgh"):
+        (tmp_path / name).write_bytes(b"half a file")
+    RunDirectory(tmp_path).begin()
+    assert names(tmp_path) == []

@@ -23,10 +23,11 @@ from axonic.data.schema import (
     ID_LIKE,
     Column,
     Schema,
+    canonical,
     target_values,
     usable_rows,
 )
-from axonic.data.values import as_booleans, as_dates, as_numbers, as_text, is_text, missing
+from axonic.data.values import as_numbers, as_text, is_text, missing
 from axonic.types import Finding
 
 MUCH_MISSING = 0.5
@@ -218,22 +219,13 @@ def check_duplicate_columns(table: Table) -> Iterator[Finding]:
 
 def _fingerprint(series: pl.Series, column: Column) -> tuple[Any, ...]:
     """Something cheap that equal columns have in common; its first 1000 values and the number missing."""
-    head = _comparable(series.head(1000), column)
+    head = canonical(series.head(1000), column)
     return (column.kind == "category", series.null_count(), tuple(head.to_list()))
 
 
 def _equal(table: Table, column: Column, other: Column) -> bool:
-    left = _comparable(table.frame[column.name], column)
-    return left.equals(_comparable(table.frame[other.name], other), check_names=False, null_equal=True)
-
-
-def _comparable(series: pl.Series, column: Column) -> pl.Series:
-    """A column in the form in which it is encoded, one type for each kind."""
-    if column.kind == "category":
-        return as_text(series)
-    if column.kind == "date":
-        return as_dates(series, column.format).to_physical().cast(pl.Float64)
-    return as_booleans(series) if column.kind == "boolean" else as_numbers(series).fill_nan(None)
+    left = canonical(table.frame[column.name], column)
+    return left.equals(canonical(table.frame[other.name], other), check_names=False, null_equal=True)
 
 
 # --- rows ---

@@ -24,6 +24,7 @@ app = App(
     help="From a table to a tuned neural network in one command.\n\nExample: axonic fit iris.csv --target species",
     version_flags=["--version"],
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object and nothing else.")]

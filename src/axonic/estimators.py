@@ -10,7 +10,6 @@ does not matter, and no row stands in training and validation at once. With `shu
 """
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +33,14 @@ from sklearn.utils.validation import (
 from axonic import recipe, storage
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
-from axonic.data.schema import Schema, Task, infer_columns
+from axonic.data.schema import Schema, Task, canonical, infer_columns
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.settings import Settings, pair
 from axonic.types import Finding
 
 MIN_ROWS_TO_HOLD_OUT = 10
+HASHED_VALUES = 1 << 20
 
 
 class _FeedForward(BaseEstimator):
@@ -49,6 +49,7 @@ class _FeedForward(BaseEstimator):
     _task: Task
     _target: TargetEncoder
     _encoder: TableEncoder
+    _columns: tuple[Any, ...]
     classes_: np.ndarray
 
     def __init__(
@@ -187,6 +188,9 @@ class _FeedForward(BaseEstimator):
     def save(self, path):
         """Write a model file that `axonic.load` reads back: weights, encoders, parameters and history, no pickle.
 
+        A parameter that can't be kept in a file, such as an optax transformation, is left at its default, with a
+        warning.
+
         Raises
         ------
         InputError : the file can't be written.
@@ -194,9 +198,10 @@ class _FeedForward(BaseEstimator):
         check_is_fitted(self)
         info = {
             "estimator": type(self).__name__,
-            "params": {name: value for name, value in self.get_params().items() if _is_plain(value)},
+            "params": self._params_to_json(),
+            "framed": self._framed,
             "fitted": {
-                "n_features_in_": self.n_features_in_,
+                "n_features_in_": getattr(self, "n_features_in_", None),
                 "feature_names_in_": getattr(self, "feature_names_in_", None),
                 "learning_rate_": self.learning_rate_,
                 "l2_": self.l2_,
@@ -208,13 +213,27 @@ class _FeedForward(BaseEstimator):
         }
         storage.save_model(self.model_, Path(path), **info)
 
+    def _params_to_json(self) -> dict[str, Any]:
+        params = {}
+        for name, value in self.get_params().items():
+            try:
+                params[name] = storage.parameter_to_json(value)
+            except InputError as error:
+                warnings.warn(f"{name} is not kept in the file: {error}", UserWarning, stacklevel=3)
+        return params
+
     def _settings(self) -> Settings:
+        for name in ("standardize", "warm_start"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise InputError(f"{name} = {getattr(self, name)!r} is impossible", "give True or False")
+        if not isinstance(self.verbose, int | np.integer | np.bool_) or self.verbose < 0:
+            raise InputError(f"verbose = {self.verbose!r} is impossible", "give 0 or 1")
         fraction = self.validation_fraction
         if not (isinstance(fraction, int | float | np.number) and 0 < fraction < 1):
             raise InputError(f"validation_fraction = {fraction!r} is impossible", "give a number between 0 and 1")
         return Settings(
             hidden_layer_sizes=_as_tuple(self.hidden_layer_sizes),
-            activation=self.activation if isinstance(self.activation, str) else tuple(self.activation),
+            activation=tuple(self.activation) if isinstance(self.activation, list) else self.activation,
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
@@ -246,28 +265,39 @@ class _FeedForward(BaseEstimator):
             if len(kept) == 0:
                 raise InputError("every sample_weight is 0", "give some rows a positive weight")
             X, y, weight = X[kept], y[kept], weight[kept]
-        if len(y) < 2:
-            raise InputError("1 sample (n_samples=1) is too few to train on", "give at least 2 rows")
+        least = 2 if reset else 1
+        if len(y) < least:
+            raise InputError(f"{len(y)} sample (n_samples={len(y)}) is too few", f"give at least {least} rows")
         return X, y, weight
 
     def _inputs(self, X, *, reset) -> Any:
-        frame = _mixed_frame(X)
-        if frame is None:
-            types = [np.float64, np.float32]
-            return validate_data(self, X, reset=reset, dtype=types, order="C", ensure_all_finite="allow-nan")
-        _check_feature_names(self, X, reset=reset)
+        """The inputs as a frame, if they are a frame with other columns than numbers or the encoder was made from one,
+        or else as an array of floats."""
+        frame = _frame(X)
+        if frame is not None and (not _is_numeric(frame) if reset else self._framed):
+            if len(frame) == 0:
+                raise InputError("found 0 samples: the table has no rows", "give at least one row")
+            if reset or hasattr(self, "feature_names_in_"):
+                _check_feature_names(self, X, reset=reset)
+            table = frame.to_polars()
+            if reset:
+                self.n_features_in_ = table.width
+                self._framed = True
+                self._columns = tuple(column for column in infer_columns(table) if column.kind != "ignored")
+                if not self._columns:
+                    raise InputError("no column tells the rows apart by more than their name", "add columns")
+            return table
         if reset:
-            self.n_features_in_ = frame.width
-        return frame
+            self._framed, self._columns = False, ()
+        types = [np.float64, np.float32]
+        return validate_data(self, X, reset=reset, dtype=types, order="C", ensure_all_finite="allow-nan")
 
     def _merged(self, X, y, weight):
         """Equal rows as one, in an order that depends on their content alone; see the module."""
         if not self.shuffle:
             return X, y, weight
-        frame = X if isinstance(X, pl.DataFrame) else pl.DataFrame([pl.Series("x", X)])  # one column of whole rows
-        keys = self._target_keys(y).reshape(len(y), -1)
-        target = pl.from_numpy(keys, schema=[f"target {i}" for i in range(keys.shape[1])])
-        hashes = pl.concat([frame, target], how="horizontal").hash_rows(seed=0).to_numpy()
+        keys = pl.from_numpy(self._target_keys(y).reshape(len(y), -1))
+        hashes = keys.with_columns(_row_hashes(X, self._columns)).hash_rows(seed=0).to_numpy()
         _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
         return X[first], y[first], np.bincount(inverse, weights=weight)
 
@@ -277,8 +307,8 @@ class _FeedForward(BaseEstimator):
         return split_rows(len(y), seed, valid=share, test=0.0, classes=classes, purpose="validation")
 
     def _encode_inputs(self, X, y, train):
-        if isinstance(X, pl.DataFrame):
-            schema = Schema(tuple(c for c in infer_columns(X) if c.kind != "ignored"), "", self._task)
+        if self._framed:
+            schema = Schema(self._columns, "", self._task)
             self._encoder = TableEncoder.fit(X, schema, train, self.standardize, y[train])
         else:
             self._encoder = TableEncoder.from_array(X, train, self.standardize)
@@ -494,6 +524,10 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
                 raise InputError(f"class_weight = {self.class_weight!r} is impossible", "give 'balanced' or a dict")
             totals = np.bincount(y, weights=weight, minlength=len(self.classes_))
             return (weight.sum() / (np.count_nonzero(totals) * np.maximum(totals, 1e-300)))[y]
+        weights = list(self.class_weight.values()) if isinstance(self.class_weight, dict) else [None]
+        if not all(isinstance(w, int | float | np.number) and np.isfinite(w) and w >= 0 for w in weights):
+            how = "give 'balanced' or a dict from class to a number that is not negative"
+            raise InputError(f"class_weight = {self.class_weight!r} is impossible", how)
         return compute_sample_weight(self.class_weight, self.classes_[y])
 
 
@@ -565,21 +599,38 @@ def load(path):
     """
     model = storage.load_model(path)
     default = "FeedForwardClassifier" if model.task == "classification" else "FeedForwardRegressor"
+    framed = bool(model.info.get("framed", "schema" in model.info))
     try:
-        estimator = ESTIMATORS[model.info.get("estimator", default)](**_tuples(model.info.get("params", {})))
-        fitted = dict(model.info.get("fitted", {}))
-        for name, value in fitted.items():
-            if value is not None:
-                setattr(estimator, name, _restored(name, value))
-    except (KeyError, TypeError, AttributeError) as error:
+        params = {n: storage.parameter_from_json(value) for n, value in model.info.get("params", {}).items()}
+        estimator = ESTIMATORS[model.info.get("estimator", default)](**params)
+        fitted = {n: _restored(n, model.info.get("fitted", {}).get(n)) for n in _FITTED}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise storage.damaged(Path(path), f"{type(error).__name__}: {error}") from error
+    for name, value in fitted.items():
+        if value is not None:
+            setattr(estimator, name, value)
     estimator.model_, estimator._encoder, estimator._target = model, model.encoder, model.target
+    estimator._framed, estimator._columns = framed, model.encoder.columns if framed else ()
     if model.task == "classification":
         estimator.classes_ = np.asarray(model.target.classes)
     return estimator
 
 
+_FITTED = (
+    "n_features_in_",
+    "feature_names_in_",
+    "learning_rate_",
+    "l2_",
+    "n_iter_",
+    "history_",
+    "findings_",
+    "notebook_",
+)
+
+
 def _restored(name: str, value: Any) -> Any:
+    if value is None:
+        return None
     if name == "history_":
         return {column: np.asarray(values, float if column != "epoch" else int) for column, values in value.items()}
     if name == "findings_":
@@ -589,21 +640,8 @@ def _restored(name: str, value: Any) -> Any:
     return value
 
 
-def _tuples(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in params.items()}
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return all(_is_plain(item) for item in value)
-    return value is None or isinstance(value, str | int | float | np.number)
-
-
 def _as_tuple(sizes: Any) -> tuple:
-    try:
-        return tuple(sizes)
-    except TypeError:
-        return (sizes,)
+    return tuple(sizes) if isinstance(sizes, tuple | list | range | np.ndarray) else (sizes,)
 
 
 def _seed(random_state: Any) -> int:
@@ -612,16 +650,28 @@ def _seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def _mixed_frame(X: Any) -> pl.DataFrame | None:
-    """X as a polars frame if it is a data frame with a column that is no number; None for everything else."""
+def _frame(X: Any) -> nw.DataFrame[Any] | None:
+    """X as a data frame, None for everything else."""
     if isinstance(X, np.ndarray) or not hasattr(X, "columns"):
         return None
     try:
-        frame = nw.from_native(X, eager_only=True)
+        return nw.from_native(X, eager_only=True)
     except TypeError:
         return None
-    numeric = all(dtype.is_numeric() or dtype == nw.Boolean for dtype in frame.schema.values())
-    return None if numeric else frame.to_polars()
+
+
+def _is_numeric(frame: nw.DataFrame[Any]) -> bool:
+    return all(dtype.is_numeric() or dtype == nw.Boolean for dtype in frame.schema.values())
+
+
+def _row_hashes(X: Any, columns: tuple[Any, ...]) -> pl.Series:
+    """A number for each row, equal where the rows are, in whatever types their values are held."""
+    if isinstance(X, pl.DataFrame):
+        frame = pl.DataFrame([canonical(X[column.name], column) for column in columns])
+        return frame.hash_rows(seed=0).alias("row")
+    step = max(1, HASHED_VALUES // X.shape[1])
+    blocks = [X[start : start + step].astype(np.float64) for start in range(0, len(X), step)]
+    return pl.concat([pl.Series("row", block).hash(seed=0) for block in blocks])
 
 
 class _Printer(recipe.Watcher):

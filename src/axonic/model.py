@@ -98,8 +98,8 @@ class Model:
         """Scores on encoded rows.
 
         Classification: `loss` is the mean negative logarithm of the probability of the true class (natural), and
-        `accuracy`. Regression: `loss` is half the mean squared error of the standardised target, `rmse` and `mae` are
-        in the target's units, and `r2` (NaN for a single row).
+        `accuracy`. Regression: `loss` is half the mean squared error of the standardised target, `rmse` and `mae` in
+        the target's units, and `r2` (NaN for a single row); of several targets the mean, as in scikit-learn.
 
         Parameters
         ----------
@@ -123,7 +123,7 @@ class Model:
         return {
             "loss": float(0.5 * np.sum(mean((y - a) ** 2))),
             "r2": float(r2),
-            "rmse": float(np.sqrt(np.mean(square))),
+            "rmse": float(np.mean(np.sqrt(square))),
             "mae": float(np.mean(mean(np.abs(true - predicted)))),
         }
 

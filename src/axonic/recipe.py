@@ -215,15 +215,13 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
         _changed(_member(rows, split, settings, network, loss, index, l2, False, None), optimizer=rule)
         for index in range(len(states))
     ]
-    epoch = int(states[0].epoch)
-    stop = StopRule(epoch + 1, epoch + 2)
     begun = time.perf_counter()
     histories = []
     for index, member in enumerate(members):
         _check_start(network, rows, states[index].params)
-        (states[index],), history = training.train(
-            [member.trial], [states[index]], member.batches, stop, cursor=Cursor(epoch)
-        )
+        epoch = int(states[index].epoch)
+        stop, cursor = StopRule(epoch + 1, epoch + 2), Cursor(epoch)
+        (states[index],), history = training.train([member.trial], [states[index]], member.batches, stop, cursor=cursor)
         histories.append(history[:, 0])
     return Fit(
         network,

@@ -169,12 +169,12 @@ def fit_table(
             "interrupted": reporter.interrupted(),
             "run": str(directory.path),
         }
-        directory.clear_checkpoints()
-        for index, state in enumerate(fitted.states):
-            directory.save_checkpoint(index, state, Cursor(int(state.epoch)))
         directory.save_history(fitted.history_columns)
         directory.save_notebook(fitted.stages)
         save_model(model, directory.path / MODEL)
+        for index, state in enumerate(fitted.states):
+            directory.save_checkpoint(index, state, Cursor(int(state.epoch)))
+        directory.clear_checkpoints(len(fitted.states))
         result["seconds_by_phase"] = {
             name: round(seconds, 3) for name, seconds in {**clock.seconds, **fitted.seconds}.items()
         }

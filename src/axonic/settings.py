@@ -52,6 +52,9 @@ class Settings:
                 _refuse(name, getattr(self, name), "give a number that is not negative")
         if not (_is_number(self.dropout, least=0.0) and self.dropout < 1):
             _refuse("dropout", self.dropout, "give a number from 0 to below 1")
+        for name in ("shuffle", "early_stopping"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                _refuse(name, getattr(self, name), "give True or False")
         if self.regularization not in ("auto", None):
             _refuse("regularization", self.regularization, "give 'auto' or None")
         if self.ensemble != "auto" and not (_is_whole(self.ensemble) and self.ensemble >= 1):
@@ -117,7 +120,7 @@ def pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
             "log_likelihood": (losses.log_likelihood, n),
             "mse": (losses.mse("softmax"), n),
         }
-    if settings.loss not in known:
+    if not isinstance(settings.loss, str) or settings.loss not in known:
         what = "regression" if task == "regression" else f"{n} classes"
         _refuse("loss", settings.loss, f"for {what} use one of {', '.join(known)}")
     return known[settings.loss]

@@ -13,6 +13,7 @@ file is either the old one or the new one, complete.
 
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -26,12 +27,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from axonic import losses
+from axonic import losses, optimizers
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.errors import InputError
 from axonic.layers import Chain, Dense, Dropout, Layer, activations, chain, dense, dropout
 from axonic.losses import Loss
 from axonic.model import Model
+from axonic.optimizers import Optimizer
 from axonic.training import State
 
 FORMAT = 1
@@ -121,9 +123,11 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
-            for name in (MODEL, RESULT, HISTORY, NOTEBOOK):
+            for name in (RESULT, NOTEBOOK, HISTORY, MODEL):  # the result says that the others are there
                 (self.path / name).unlink(missing_ok=True)
             self.clear_checkpoints()
+            for left in self.path.rglob(".*.????????"):  # by a run that was killed while it wrote
+                left.unlink()
         except OSError as error:
             self.discard()
             raise unwritable(self.path, error) from error
@@ -149,10 +153,11 @@ class RunDirectory:
         lines = (json.dumps(plain(stage), ensure_ascii=False) + "\n" for stage in stages)
         write(self.path / NOTEBOOK, "".join(lines).encode())
 
-    def clear_checkpoints(self) -> None:
-        """Take all checkpoints away."""
-        for checkpoint in (self.path / CHECKPOINTS).glob("*.safetensors"):
-            checkpoint.unlink()
+    def clear_checkpoints(self, first: int = 0) -> None:
+        """Take the checkpoints of the networks from `first` on away."""
+        for checkpoint in (self.path / CHECKPOINTS).glob("network-*.safetensors"):
+            if checkpoint.name >= self._checkpoint(first).name:
+                checkpoint.unlink()
 
     def save_checkpoint(self, network: int, state: State, cursor: Sequence[int]) -> None:
         """The whole state of the training of one network, with its place in the sequence of batches, in place of the
@@ -165,9 +170,14 @@ class RunDirectory:
         if not path.exists():
             return None
         arrays, info = _unpack(path)
-        leaves = [arrays[name] for name in _names(like)]
-        state = jax.tree.unflatten(jax.tree.structure(like), leaves)
-        return state, (int(info["cursor"][0]), int(info["cursor"][1]))
+        expected = dict(zip(_names(like), jax.tree.leaves(like), strict=True))
+        try:
+            epoch, batch = map(int, info["cursor"])
+            if {n: a.shape for n, a in arrays.items()} != {n: np.shape(e) for n, e in expected.items()}:
+                raise ValueError("its arrays are not those of this run")
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"not a checkpoint of this run: {error}", "start the run afresh", str(path)) from error
+        return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in expected]), (epoch, batch)
 
     def _checkpoint(self, network: int) -> Path:
         return self.path / CHECKPOINTS / f"network-{network:03d}.safetensors"
@@ -205,21 +215,22 @@ def load_model(path: str | os.PathLike[str]) -> Model:
             raise InputError(f"no {MODEL} in this folder", "name a finished run or a model file", str(path))
         path = path / MODEL
     arrays, metadata = _unpack(path)
+    if isinstance(metadata, dict) and metadata.get("format") != FORMAT:
+        raise InputError(
+            f"model format {metadata.get('format')!r} is not known",
+            "use the version of axonic that wrote it",
+            str(path),
+        )
     try:
-        if metadata["format"] != FORMAT:
-            raise InputError(
-                f"model format {metadata['format']!r} is not known",
-                "use the version of axonic that wrote it",
-                str(path),
-            )
         network = network_from_json(metadata["network"])
         loss = loss_from_json(metadata["loss"])
         encoder = TableEncoder.from_json(metadata["encoder"])
         target = TargetEncoder.from_json(metadata["target"])
         members = _members(network, encoder.n_features, int(metadata["members"]), arrays)
         info = dict(metadata["info"])
-    except InputError:
-        raise
+        _check_outputs(network, loss, target)
+    except InputError as error:
+        raise damaged(path, error.what) from error
     except Exception as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
     return Model(network, loss, members, encoder, target, info)
@@ -231,7 +242,7 @@ def damaged(path: Path, reason: str) -> InputError:
 
 
 def _pack(tree: Any, metadata: Any) -> bytes:
-    arrays = {name: np.ascontiguousarray(leaf) for name, leaf in zip(_names(tree), jax.tree.leaves(tree), strict=True)}
+    arrays = {name: np.asarray(leaf, order="C") for name, leaf in zip(_names(tree), jax.tree.leaves(tree), strict=True)}
     return save(arrays, {"axonic": json.dumps(plain(metadata), ensure_ascii=False)})
 
 
@@ -273,26 +284,46 @@ def network_to_json(network: Chain) -> list[dict[str, Any]]:
 
 
 def _layer_to_json(layer: Layer) -> dict[str, Any]:
-    match layer:
-        case Dense():
-            return {
-                "layer": "dense",
-                "n_units": layer.n_units,
-                "activation": layer.activation.name,
-                "init": layer.initializer,
-            }
-        case Dropout():
-            return {"layer": "dropout", "rate": float(layer.rate)}
+    if type(layer) is Dense:
+        return {
+            "layer": "dense",
+            "n_units": layer.n_units,
+            "activation": layer.activation.name,
+            "init": layer.initializer,
+        }
+    if type(layer) is Dropout:
+        return {"layer": "dropout", "rate": float(layer.rate)}
     raise InputError(f"a {type(layer).__name__} layer can't be stored", "use the package's layers")
 
 
 def network_from_json(value: Sequence[Mapping[str, Any]]) -> Chain:
-    """The network that `network_to_json` described."""
-    build = {
-        "dense": lambda v: dense(int(v["n_units"]), v["activation"], v["init"]),
-        "dropout": lambda v: dropout(float(v["rate"])),
-    }
-    return chain(*(build[layer["layer"]](layer) for layer in value))
+    """The network that `network_to_json` described.
+
+    Raises
+    ------
+    ValueError, KeyError or InputError : it describes none.
+    """
+    return chain(*map(_layer_from_json, value))
+
+
+def _layer_from_json(value: Mapping[str, Any]) -> Layer:
+    match value["layer"]:
+        case "dense":
+            if type(value["n_units"]) is not int or value["n_units"] < 1:
+                raise ValueError(f"a layer of {value['n_units']!r} units")
+            return dense(value["n_units"], str(value["activation"]), str(value["init"]))
+        case "dropout":
+            if not 0 <= float(value["rate"]) < 1:
+                raise ValueError(f"a dropout rate of {value['rate']!r}")
+            return dropout(float(value["rate"]))
+    raise ValueError(f"a layer of kind {value['layer']!r}")
+
+
+def _check_outputs(network: Chain, loss: Loss, target: TargetEncoder) -> None:
+    """Raise ValueError if the network's outputs are not those that the target asks for."""
+    binary = target.task == "classification" and target.n_out == 2 and loss.activation.name == "sigmoid"
+    if network.n_out(0) != (1 if binary else target.n_out):
+        raise ValueError("the network's outputs do not fit the target")
 
 
 def loss_to_json(loss: Loss) -> dict[str, str]:
@@ -310,3 +341,39 @@ def _loss_name(loss: Loss) -> str:
 def loss_from_json(value: Mapping[str, str]) -> Loss:
     """The loss that `loss_to_json` described."""
     return losses.LOSSES[value["loss"]](activations.get(value["activation"]))
+
+
+def parameter_to_json(value: Any) -> Any:
+    """A parameter of an estimator as JSON: plain values, tuples, dicts, and the package's own rules and losses.
+
+    Raises
+    ------
+    InputError : it is something else.
+    """
+    if value is None or isinstance(value, bool | np.bool_ | str | int | float | np.number):
+        return plain(value)
+    if type(value) in (tuple, list):
+        return [parameter_to_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {"dict": [[parameter_to_json(key), parameter_to_json(item)] for key, item in value.items()]}
+    if isinstance(value, Optimizer) and type(value) in optimizers.RULES.values():
+        name = next(name for name, kind in optimizers.RULES.items() if kind is type(value))
+        values = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}  # pyright: ignore
+        return {"rule": name, "values": {key: parameter_to_json(item) for key, item in values.items()}}
+    if isinstance(value, Loss):
+        return loss_to_json(value)
+    raise InputError(f"{value!r} can't be stored", "use the package's own rules and losses")
+
+
+def parameter_from_json(value: Any) -> Any:
+    """The parameter that `parameter_to_json` described; lists come back as tuples."""
+    if isinstance(value, list):
+        return tuple(parameter_from_json(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if "dict" in value:
+        return {parameter_from_json(key): parameter_from_json(item) for key, item in value["dict"]}
+    if "rule" in value:
+        values = {key: parameter_from_json(item) for key, item in value["values"].items()}
+        return optimizers.RULES[value["rule"]](**values)
+    return loss_from_json(value)

@@ -26,6 +26,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from axonic import records
 from axonic.data.schema import MAX_LEVELS, Kind, Schema, Task
 from axonic.data.values import as_booleans, as_dates, as_numbers, as_text, is_text
 from axonic.errors import InputError
@@ -40,10 +41,6 @@ MEDIAN_ROWS = 256
 CYCLE_LEVEL = 0.01
 
 Rows = np.ndarray | Sequence[int]
-
-
-def _lists_as_tuples(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -76,7 +73,7 @@ class Coding:
     levels: tuple[str, ...] = ()
     rare: tuple[str, ...] = ()
     format: str = ""
-    cycles: tuple[str, ...] = ()
+    cycles: tuple[Literal["year", "week", "day"], ...] = ()
 
     @property
     def is_linear(self) -> bool:
@@ -102,7 +99,10 @@ class Coding:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Coding":
         """The coding that `to_json` wrote."""
-        return cls(**_lists_as_tuples(data))
+        coding = records.from_json(cls, data)
+        if coding.scale <= 0:
+            raise ValueError(f"Coding.scale = {coding.scale}")
+        return coding
 
 
 @dataclass(frozen=True)
@@ -305,7 +305,7 @@ class TableEncoder:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "TableEncoder":
         """The encoder that `to_json` wrote; it encodes bit for bit as before."""
-        return cls(tuple(map(Coding.from_json, data["columns"])), data["standardize"])
+        return cls(tuple(map(Coding.from_json, data["columns"])), records.from_json(cls, data).standardize)
 
 
 # --- checks ---
@@ -656,7 +656,14 @@ class TargetEncoder:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "TargetEncoder":
         """The encoder that `to_json` wrote."""
-        return cls(**_lists_as_tuples(data))
+        encoder = records.from_json(cls, data)
+        kinds = {"str": str, "int": int, "float": float, "bool": bool}
+        if encoder.task == "classification":
+            if len(encoder.labels) < 2 or any(type(label) is not kinds[encoder.label_type] for label in encoder.labels):
+                raise ValueError(f"TargetEncoder.labels = {encoder.labels!r:.40}")
+        elif not encoder.center or len(encoder.center) != len(encoder.scale) or min(encoder.scale) <= 0:
+            raise ValueError(f"TargetEncoder.scale = {encoder.scale!r:.40}")
+        return encoder
 
 
 def _as_labels(y: Any) -> pl.Series:

@@ -14,9 +14,12 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from axonic import records
 from axonic.data.values import (
     FALSE_WORDS,
     TRUE_WORDS,
+    as_booleans,
+    as_dates,
     as_numbers,
     as_text,
     holds_codes,
@@ -80,7 +83,7 @@ class Column:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Column":
         """The column that `to_json` wrote."""
-        return cls(**data)
+        return records.from_json(cls, data)
 
 
 @dataclass(frozen=True)
@@ -112,12 +115,7 @@ class Schema:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Schema":
         """The schema that `to_json` wrote."""
-        return cls(
-            tuple(map(Column.from_json, data["columns"])),
-            data["target"],
-            data["task"],
-            tuple(map(Column.from_json, data["ignored"])),
-        )
+        return records.from_json(cls, data)
 
 
 def infer_schema(frame: pl.DataFrame, target: str, task: str = "auto") -> Schema:
@@ -406,3 +404,14 @@ def _fits(levels: pl.Series, format: str) -> bool:
     if dates.null_count():
         return False
     return bool(dates.dt.year().is_between(1000, 2999).all())
+
+
+def canonical(series: pl.Series, column: Column) -> pl.Series:
+    """A column in the form in which it is encoded, one type for each kind, so that equal values are equal however they
+    are held."""
+    if column.kind == "category":
+        return as_text(series)
+    if column.kind == "date":
+        return as_dates(series, column.format).to_physical().cast(pl.Float64)
+    numbers = as_booleans(series) if column.kind == "boolean" else as_numbers(series)
+    return numbers.cast(pl.Float64).fill_nan(None)

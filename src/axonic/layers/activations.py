@@ -12,6 +12,7 @@ LeCun et al. 1998 for selu, Glorot and Bengio 2010 for the rest.
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -115,7 +116,7 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
-def get(activation: str | Activation) -> Activation:
+def get(activation: Any) -> Activation:
     """The activation of that name; an `Activation` is returned as it is.
 
     Raises
@@ -124,6 +125,6 @@ def get(activation: str | Activation) -> Activation:
     """
     if isinstance(activation, Activation):
         return activation
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise InputError(f"unknown activation {activation!r}", f"use one of {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[activation]
