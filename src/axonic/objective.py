@@ -148,16 +148,20 @@ class Function:
 
     f: Callable[[Params], Any] = static()
 
+    def total(self, params: Params) -> Array:
+        """The number that is minimised."""
+        return self.f(params)
+
     def value(self, params: Params) -> Value:
-        value = self.f(params)
+        value = self.total(params)
         return Value(value, jnp.zeros_like(value))
 
     def value_and_grad(self, params: Params) -> tuple[Value, Params]:
-        value, grads = jax.value_and_grad(self.f)(params)
+        value, grads = jax.value_and_grad(self.total)(params)
         return Value(value, jnp.zeros_like(value)), grads
 
     def hvp(self, params: Params, v: Params) -> Params:
-        return jax.jvp(jax.grad(self.f), (params,), (v,))[1]
+        return jax.jvp(jax.grad(self.total), (params,), (v,))[1]
 
     def hessian(self, params: Params) -> Float[Array, "n n"]:
         return _matrix(lambda v: self.hvp(params, v), params)
@@ -170,13 +174,14 @@ class Function:
 
 @spec
 class Residuals(Function):
-    """See `from_residuals`."""
+    """See `from_residuals`; `f` returns the residuals."""
 
-    residuals: Callable[[Params], Any] = static()
+    def total(self, params: Params) -> Array:
+        return 0.5 * jnp.sum(self.f(params) ** 2)
 
     def gauss_newton(self, params: Params) -> Float[Array, "n n"]:
         w, unravel = ravel_pytree(params)
-        jacobian = jax.jacfwd(lambda w: self.residuals(unravel(w)))(w)
+        jacobian = jax.jacfwd(lambda w: self.f(unravel(w)))(w)
         return jacobian.T @ jacobian
 
 
@@ -194,7 +199,7 @@ def from_function(f: Callable[[Params], Any]) -> Function:
 
 def from_residuals(residuals: Callable[[Params], Any]) -> Residuals:
     """The objective 1/2 sum r^2 of a function that returns the vector of residuals r, shape (m,)."""
-    return Residuals(lambda params: 0.5 * jnp.sum(residuals(params) ** 2), residuals)
+    return Residuals(residuals)
 
 
 def _matrix(product: Callable[[Params], Params], like: Params) -> Float[Array, "n n"]:
