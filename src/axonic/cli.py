@@ -1,4 +1,4 @@
-"""The command line: `axonic fit`, `predict`, `evaluate`, `check`, `demo`."""
+"""The command line: `axonic fit`, `predict`, `evaluate`, `check`, `compare`, `demo`."""
 
 import json
 import os
@@ -237,6 +237,87 @@ def check(
 
 
 @app.command
+def compare(
+    data: Path,
+    /,
+    *,
+    target: str,
+    task: Literal["auto", "classification", "regression"] = "auto",
+    optimizers: str = "all",
+    out: Path | None = None,
+    seconds: float = 0.5,
+    seeds: int = 3,
+    hidden: str = "64,64",
+    activation: str = "relu",
+    batch_size: int = 32,
+    seed: int = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Let the learning rules race on a table: same networks, same weights, same time.
+
+    Example: axonic compare iris.csv --target species --optimizers momentum,adam,lbfgs
+
+    Parameters
+    ----------
+    data
+        The table: .csv, .tsv, .parquet or .arrow.
+    target
+        The column to predict.
+    task
+        What the target asks for; inferred unless given.
+    optimizers
+        Names of rules separated by commas, or all.
+    out
+        A folder for compare.json and the curves, compare.svg.
+    seconds
+        Training time of each rule on each seed.
+    seeds
+        Starting weights and splits to race on.
+    hidden
+        Units of the hidden layers, separated by commas; "none" for a linear model.
+    activation
+        One name, or one for each hidden layer.
+    batch_size
+        Rows of a batch, for the rules that take batches.
+    seed
+        Seed of everything random.
+    """
+    from axonic import runs
+    from axonic.settings import Settings
+
+    if not (seconds > 0 and seeds >= 1):
+        raise InputError("--seconds and --seeds must be positive", "give for example --seconds 0.5 --seeds 3")
+    settings = Settings(
+        hidden_layer_sizes=_sizes(hidden),
+        activation=tuple(activation.split(",")) if "," in activation else activation,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    reporter = _Progress(quiet)
+    with reporter:
+        result = runs.compare_rules(
+            data,
+            target,
+            out=out,
+            task=task,
+            names=None if optimizers == "all" else [name.strip() for name in optimizers.split(",")],
+            seconds=seconds,
+            seeds=seeds,
+            settings=settings,
+            reporter=reporter,
+            spectator=reporter,
+        )
+    if json:
+        _print_json(result)
+    else:
+        _print_race(result)
+        if out is not None:
+            Console(highlight=False).print(f"curves: {out / 'compare.svg'}", markup=False, soft_wrap=True)
+    return 130 if reporter.interrupted() else 0
+
+
+@app.command
 def demo(*, out: Path = Path("axonic-demo"), json: Json = False, quiet: Quiet = False) -> int:
     """Train on a small real table (344 penguins, with categories and missing values).
 
@@ -312,11 +393,21 @@ class _Progress:
         train, valid = history[-1][:2]
         losses = f"training loss {train:.4f}" + ("" if np.isnan(valid) else f", validation loss {valid:.4f}")
         which = f"network {network + 1} of {n_networks}, " if n_networks > 1 else ""
-        line = f"{which}epoch {n_epochs} (at most {stop.max_epochs}): {losses}"
+        self._show(f"{which}epoch {n_epochs} (at most {stop.max_epochs}): {losses}")
+
+    def lap(self, name: str, seed: int, lap: Any) -> None:
+        line = f"{name}, seed {seed + 1}: validation loss {lap.best:.4g} in {len(lap.train)} epochs"
+        self._show(line)
+
+    def refused(self, name: str, reason: str) -> None:
+        self.console.print(f"{name} is left out: {reason}", markup=False)
+
+    def _show(self, line: str) -> None:
+        """A line that the next one replaces, or on what is no terminal one line now and then."""
         if self.live:
             self.live.update(Text(line))
         elif time.monotonic() - self.printed > self.SECONDS_BETWEEN_LINES:
-            self.console.print(line)
+            self.console.print(line, markup=False)
             self.printed = time.monotonic()
 
     def interrupted(self) -> bool:
@@ -364,6 +455,27 @@ def _print_result(result: dict[str, Any], as_json: bool) -> None:
         soft_wrap=True,
     )
     console.print(f"run: {result['run']}", markup=False, soft_wrap=True)
+
+
+def _print_race(result: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    table = Table("rank", "rule", "rate", "validation loss", "of each seed", "epochs", box=None, pad_edge=False)
+    for rule in result["rules"]:
+        rates = sorted({rate for rate in rule["learning_rate"] if rate is not None})
+        table.add_row(
+            str(rule["rank"]),
+            rule["name"],
+            ", ".join(f"{rate:g}" for rate in rates) or "-",
+            _figure(rule["mean_valid"]),
+            " ".join(_figure(loss) for loss in rule["valid"]),
+            " ".join(map(str, rule["epochs"])),
+        )
+    console.print(table)
+    correlation = result["rank_correlation"]
+    if correlation is not None:
+        console.print(f"rank correlation between seeds {correlation:.2f}")
+    for name, reason in result["refused"].items():
+        console.print(f"{name} did not run: {reason}", markup=False)
 
 
 def _rate(result: dict[str, Any]) -> str:

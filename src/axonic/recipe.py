@@ -152,13 +152,14 @@ def fit(
     """
     use_compilation_cache()
     watcher = watcher or Watcher()
-    n_weights = _n_weights(network, rows)
-    _check_size(optimizers.get(settings.optimizer), n_weights)
-    work = n_weights * len(split.train)
+    size = n_weights(network, rows)
+    check_size(optimizers.get(settings.optimizer), size)
+    work = size * len(split.train)
     count = n_networks(settings, work, held_out=len(split.valid) > 0, given=0 if start is None else len(start))
     penalties = candidate_penalties(settings, work, len(split.train), choose=count > 1 and len(split.valid) > 0)
     members = [
-        _member(rows, split, settings, network, loss, index, penalties[0], resplits, start) for index in range(count)
+        make_member(rows, split, settings, network, loss, index, penalties[0], resplits, start)
+        for index in range(count)
     ]
     stop = stop_rule(settings, members[0].batches)
     stages: list[dict[str, Any]] = []
@@ -166,11 +167,11 @@ def fit(
 
     trial, params, batches = members[0]
     seconds["compile"] = training.prepare([trial], [training.start(trial, params)], batches, stop)
-    rule, seconds["rate"] = _timed(_with_rate, members[0], settings, stages)
+    rule, seconds["rate"] = _timed(with_rate, members[0], settings, stages)
     for stage in stages:
         watcher.stage(stage)
 
-    jobs = [_changed(member, optimizer=rule, l2=l2) for l2 in penalties for member in members]
+    jobs = [changed(member, optimizer=rule, l2=l2) for l2 in penalties for member in members]
     trained, seconds["train"] = _timed(_train_side_by_side, jobs, stop, watcher)
     by_penalty = [trained[i : i + count] for i in range(0, len(jobs), count)]
     choice = 0
@@ -203,16 +204,16 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
     use_compilation_cache()
     stages: list[dict[str, Any]] = []
     if before is None:
-        work = _n_weights(network, rows) * len(split.train)
+        work = n_weights(network, rows) * len(split.train)
         l2 = candidate_penalties(settings, work, len(split.train), choose=False)[0]
-        first = _member(rows, split, settings, network, loss, 0, l2, False, None)
-        rule = _with_rate(first, settings, stages)
+        first = make_member(rows, split, settings, network, loss, 0, l2, False, None)
+        rule = with_rate(first, settings, stages)
         states = [training.start(first.trial, first.params)]
     else:
         rule, l2 = before.optimizer, before.l2
         states = [state._replace(stopped=np.bool_(False)) for state in before.states]
     members = [
-        _changed(_member(rows, split, settings, network, loss, index, l2, False, None), optimizer=rule)
+        changed(make_member(rows, split, settings, network, loss, index, l2, False, None), optimizer=rule)
         for index in range(len(states))
     ]
     begun = time.perf_counter()
@@ -276,20 +277,22 @@ def candidate_penalties(settings: Settings, work: int, n_train: int, *, choose: 
     return tuple(c / n_train for c in candidates)
 
 
-def _n_weights(network: Chain, rows: Rows) -> int:
+def n_weights(network: Chain, rows: Rows) -> int:
+    """Number of weights of a network for these rows."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.shapes(rows.x.shape[1])))
 
 
-def _check_size(rule: Optimizer, n_weights: int) -> None:
-    if rule.max_weights is not None and n_weights > rule.max_weights:
+def check_size(rule: Optimizer, size: int) -> None:
+    """Raise `InputError` if a network of that many weights is too large for the rule."""
+    if rule.max_weights is not None and size > rule.max_weights:
         raise InputError(
-            f"{type(rule).__name__} takes memory for a matrix of all weights, and the network has {n_weights}",
+            f"{type(rule).__name__} takes memory for a matrix of all weights, and the network has {size}",
             f"use {rule.instead}, or a network of at most {rule.max_weights} weights",
             "optimizer",
         )
 
 
-def _member(
+def make_member(
     rows: Rows,
     split: Split,
     settings: Settings,
@@ -321,11 +324,12 @@ def _check_start(network: Chain, rows: Rows, params: Params) -> None:
         raise InputError("the weights to start from do not fit the network", "keep its layers, or start afresh")
 
 
-def _changed(member: Member, **values: Any) -> Member:
+def changed(member: Member, **values: Any) -> Member:
+    """The same network to train with other values of its trial."""
     return member._replace(trial=member.trial._replace(**values))
 
 
-def _with_rate(member: Member, settings: Settings, stages: list[dict[str, Any]]) -> Optimizer:
+def with_rate(member: Member, settings: Settings, stages: list[dict[str, Any]]) -> Optimizer:
     """The rule with the rate given, or found by a stage that is added to `stages`."""
     rule, rate = member.trial.optimizer, settings.learning_rate
     if not rule.has_rate:
@@ -399,7 +403,7 @@ def rate_stage(member: Member) -> dict[str, Any]:
         batches = dataclasses.replace(batches, epoch_batches=SWEEP_STEPS // SWEEP_WINDOWS)
     batches = dataclasses.replace(batches, split=train_only)
     rule = member.trial.optimizer
-    jobs = [_changed(member._replace(batches=batches), optimizer=rule.replace(learning_rate=rate)) for rate in RATES]
+    jobs = [changed(member._replace(batches=batches), optimizer=rule.replace(learning_rate=rate)) for rate in RATES]
     runs = _train_side_by_side(jobs, StopRule(windows, windows + 1), Watcher())
     curves = np.full((len(RATES), windows), np.nan)
     for curve, run in zip(curves, runs, strict=True):

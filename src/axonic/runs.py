@@ -17,6 +17,8 @@ from axonic.data.reading import read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.errors import InputError
 from axonic.model import Model
+from axonic.race import Spectator, race
+from axonic.report.charts import race_svg
 from axonic.settings import Settings, pair
 from axonic.storage import MODEL, RESULT, RunDirectory, load_model, plain, save_model, unwritable, write, write_json
 from axonic.training import State, StopRule, lane
@@ -24,6 +26,7 @@ from axonic.types import Finding
 
 CHECKPOINT_SECONDS = 15.0
 VALIDATION_FRACTION = 0.15
+COMPARISON = "compare.json"
 
 
 @runtime_checkable
@@ -184,6 +187,56 @@ def fit_table(
         directory.discard()
         raise
     return plain(result)
+
+
+def compare_rules(
+    data: str | os.PathLike[str],
+    target: str,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    task: Literal["auto", "classification", "regression"] = "auto",
+    names: Sequence[str] | None = None,
+    seconds: float = 0.5,
+    seeds: int = 3,
+    settings: Settings | None = None,
+    reporter: Reporter | None = None,
+    spectator: Spectator | None = None,
+) -> dict[str, Any]:
+    """Let learning rules race on a table; see `axonic.race`.
+
+    Parameters
+    ----------
+    data, target, task : as for `fit_table`.
+    out : a folder for the result (compare.json) and the curves (compare.svg); None writes nothing.
+    names, seconds, seeds, spectator : as for `axonic.race.race`.
+    settings, reporter : as for `fit_table`.
+
+    Returns
+    -------
+    The result of the race, with the task, the target and the number of rows.
+
+    Raises
+    ------
+    InputError : as `fit_table` and `race`.
+    """
+    settings, reporter = settings or Settings(), reporter or _Silent()
+    frame = read_table(data)
+    schema = infer_schema(frame, target, task)
+    reporter.data(frame, schema, check_table(frame, schema))
+    rows, split, _, encoded_target = _encode(frame, schema, None, 0.0, settings.seed)
+    loss, n_out = pair(settings, schema.task, encoded_target.n_out)
+    network = settings.network(n_out)
+    folder = None if out is None else Path(out)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise InputError("the output folder is a file", "name a folder", str(folder))
+    race_result = race(
+        rows, split, settings, network, loss, names=names, seconds=seconds, seeds=seeds, spectator=spectator
+    )
+    result = plain({"task": schema.task, "target": target, "n_rows": len(frame), **race_result})
+    if folder is not None:
+        write_json(folder / COMPARISON, result)
+        write(folder / COMPARISON.replace(".json", ".svg"), race_svg(result).encode())
+    return result
 
 
 def _metrics(model: Model, rows: Rows, splits: Sequence[Split]) -> dict[str, dict[str, float]]:

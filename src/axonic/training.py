@@ -158,6 +158,7 @@ def train(
     stop: StopRule,
     *,
     cursor: Cursor = Cursor(),  # noqa: B008
+    whole_epochs: int = WHOLE_EPOCHS,
     watch: Callable[[Progress], bool] | None = None,
 ) -> tuple[list[State], np.ndarray]:
     """Train trials side by side until every one has stopped.
@@ -168,6 +169,7 @@ def train(
     batches : the data.
     stop : when a lane is done.
     cursor : where in the sequence of batches the states stand.
+    whole_epochs : epochs to a tape for rules that need the whole training set at each step, at most `WHOLE_EPOCHS`.
     watch : called after each tape; returning True ends the training.
 
     Returns
@@ -176,7 +178,7 @@ def train(
     history : (epochs, lanes, columns), float32, columns as in `HISTORY`; rows of a lane after it has stopped are NaN.
     """
     whole = trials[0].optimizer.full_batch
-    tapes = _tapes(batches, whole, cursor)
+    tapes = _tapes(batches, whole, cursor, whole_epochs)
     tape, cursor = next(tapes)
     trial, tape, state, limits = _arguments(trials, tape, states, stop)
     closed = []
@@ -205,9 +207,11 @@ def prepare(trials: Sequence[Trial], states: Sequence[State], batches: Batches, 
     return time.perf_counter() - begun
 
 
-def _tapes(batches: Batches, whole: bool, cursor: Cursor) -> Iterator[tuple[Tape, Cursor]]:
+def _tapes(
+    batches: Batches, whole: bool, cursor: Cursor, whole_epochs: int = WHOLE_EPOCHS
+) -> Iterator[tuple[Tape, Cursor]]:
     """Tapes on the device; on a CPU they stay in their buffers."""
-    tapes = batches.whole_tapes(cursor, WHOLE_EPOCHS) if whole else batches.tapes(cursor)
+    tapes = batches.whole_tapes(cursor, whole_epochs, WHOLE_EPOCHS) if whole else batches.tapes(cursor)
     return ((jax.device_put(tape, may_alias=True), after) for tape, after in tapes)
 
 

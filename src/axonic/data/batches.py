@@ -176,16 +176,16 @@ class Batches:
                 epoch, done = epoch + 1, 0
         return self._gather(slots, segments, buffers or self._buffers()), Cursor(epoch, done)
 
-    def whole_tapes(self, cursor: Cursor, n_epochs: int) -> Iterator[tuple[Tape, Cursor]]:
+    def whole_tapes(self, cursor: Cursor, n_epochs: int, room: int) -> Iterator[tuple[Tape, Cursor]]:
         """Tapes for rules that need the whole training set at each step: every tape holds all rows and `n_epochs`
-        segments, each of which trains on all training slots and evaluates the others. The number of slots is a power
-        of two, so that tables of similar size share one program."""
+        segments (of `room` that there is space for), each of which trains on all training slots and evaluates the
+        others. The number of slots is a power of two, so that tables of similar size share one program."""
         parts = [self._batches(part) for part in self.split]
         _, train, valid, test = (int(bound) for bound in np.cumsum([0, *(len(part) for part in parts)]))
         slots = np.full((max(MIN_SLOTS, 1 << (test - 1).bit_length()), self.batch_size), -1, np.int64)
         slots[:test] = np.concatenate(parts)
         segments = [Segment(0, train, train, valid, valid, test, 1)] * n_epochs
-        tape = self._gather(slots, segments, self._buffers(len(slots)))
+        tape = self._gather(slots, segments, self._buffers(len(slots)), room)
         while True:
             cursor = Cursor(cursor.epoch + n_epochs)
             yield tape, cursor
@@ -245,8 +245,8 @@ class Batches:
             free, done, before = free + len(take), done + len(take), before + count
         return spans, done, free
 
-    def _gather(self, slots: np.ndarray, segments: list[Segment], buffers: Rows) -> Tape:
-        table = np.zeros((max(len(slots), len(segments)), len(Segment._fields)), np.int32)
+    def _gather(self, slots: np.ndarray, segments: list[Segment], buffers: Rows, room: int = 0) -> Tape:
+        table = np.zeros((max(len(slots), room), len(Segment._fields)), np.int32)
         table[: len(segments)] = segments
         for array, buffer in zip(self.rows, buffers, strict=True):
             np.take(array, slots, axis=0, out=buffer, mode="clip")

@@ -1,0 +1,214 @@
+"""A race between learning rules on one table: the same networks, the same starting weights, the same time.
+
+For each seed, which decides the validation rows, the weights and the shuffles, every rule finds its rate by the sweep
+of the recipe and then trains for a given number of seconds, one after the other so that none disturbs another.
+Compiling and the sweep are not counted. What counts is the lowest validation loss reached; the rules are ranked by its
+mean over the seeds.
+"""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from axonic import optimizers, recipe, training
+from axonic.data.batches import Rows, Split, resplit
+from axonic.engine import use_compilation_cache
+from axonic.errors import InputError
+from axonic.layers import Chain
+from axonic.losses import Loss
+from axonic.settings import Settings
+from axonic.training import Progress, StopRule
+
+WHOLE_EPOCHS = 8
+POINTS = 200
+
+
+class Lap(NamedTuple):
+    """One rule on one seed.
+
+    Attributes
+    ----------
+    learning_rate : the rate found; NaN for a rule that has none.
+    seconds : (epochs,) time at the end of each epoch; several epochs that ran in one go share it out evenly.
+    train, valid : (epochs,) losses.
+    """
+
+    learning_rate: float
+    seconds: np.ndarray
+    train: np.ndarray
+    valid: np.ndarray
+
+    @property
+    def best(self) -> float:
+        """The lowest validation loss; infinite if there is none."""
+        finite = self.valid[np.isfinite(self.valid)]
+        return float(finite.min()) if len(finite) else np.inf
+
+
+@runtime_checkable
+class Spectator(Protocol):
+    """What a caller may want to see of a race; every method may be overridden."""
+
+    def lap(self, name: str, seed: int, lap: Lap) -> None:
+        """A rule has run on a seed."""
+
+    def refused(self, name: str, reason: str) -> None:
+        """A rule can't take part."""
+
+    def interrupted(self) -> bool:
+        """Whether to end the race; what has been run is ranked."""
+        return False
+
+
+class _Nobody(Spectator):
+    """Watches nothing."""
+
+
+def race(
+    rows: Rows,
+    split: Split,
+    settings: Settings,
+    network: Chain,
+    loss: Loss,
+    *,
+    names: Sequence[str] | None = None,
+    seconds: float = 0.5,
+    seeds: int = 3,
+    spectator: Spectator | None = None,
+) -> dict[str, Any]:
+    """Let rules race.
+
+    Parameters
+    ----------
+    rows, split : the data; the further seeds hold out other rows of the training and validation part.
+    settings : how to train; its rule is not used.
+    network, loss : what.
+    names : the rules; None is all of them.
+    seconds : time for each rule and seed.
+    seeds : number of seeds.
+    spectator : is told of every lap.
+
+    Returns
+    -------
+    A dict ready for JSON:
+    "rules" : the best first; each has "name", "rank", "mean_valid", one value a seed of "learning_rate", "valid" (the
+        lowest validation loss), "train" and "epochs", and the "curve" of the first seed (seconds, train, valid).
+    "refused" : the rules that can't take part, name to reason.
+    "rank_correlation" : Spearman's, the mean over pairs of seeds; NaN for one seed.
+    "seconds", "seeds" : as given.
+
+    Raises
+    ------
+    InputError : a rule is unknown, none can run, or nothing is held out.
+    """
+    use_compilation_cache()
+    spectator = spectator or _Nobody()
+    if len(split.valid) == 0:
+        raise InputError("a race needs validation rows", "give a table of at least 10 rows")
+    names = list(dict.fromkeys(names or optimizers.names()))
+    refused = {}
+    for name in names:
+        try:
+            recipe.check_size(optimizers.get(name), recipe.n_weights(network, rows))
+        except InputError as error:
+            if "unknown" in error.what:
+                raise
+            refused[name] = f"{error.what}: {error.how}"
+            spectator.refused(name, refused[name])
+    runners = [name for name in names if name not in refused]
+    if not runners:
+        raise InputError("none of these rules can run here", next(iter(refused.values())))
+
+    laps: dict[str, list[Lap]] = {name: [] for name in runners}
+    for seed in range(seeds):
+        here = split if seed == 0 else resplit(split, seed, rows.y if rows.y.dtype.kind == "i" else None)
+        for name in runners:
+            if spectator.interrupted():
+                break
+            lap = _run(rows, here, settings, network, loss, name, settings.seed + seed, seconds, spectator)
+            laps[name].append(lap)
+            spectator.lap(name, seed, lap)
+    return {**_ranking(laps), "refused": refused, "seconds": seconds, "seeds": seeds}
+
+
+def _run(
+    rows: Rows,
+    split: Split,
+    settings: Settings,
+    network: Chain,
+    loss: Loss,
+    name: str,
+    seed: int,
+    seconds: float,
+    spectator: Spectator,
+) -> Lap:
+    settings = _with(settings, name, seed)
+    l2 = recipe.candidate_penalties(settings, 0, len(split.train), choose=False)[0]
+    member = recipe.make_member(rows, split, settings, network, loss, 0, l2, False, None)
+    stop = StopRule(10**9, 10**9)
+    start = training.start(member.trial, member.params)
+    training.prepare([member.trial], [start], member.batches, stop)
+    rule = recipe.with_rate(member, settings, [])
+    trial = member.trial._replace(optimizer=rule)
+
+    begun = time.perf_counter()
+    marks = [0.0]
+    counts = []
+
+    def watch(progress: Progress) -> bool:
+        marks.append(time.perf_counter() - begun)
+        counts.append(len(progress.history))
+        return marks[-1] >= seconds or spectator.interrupted()
+
+    _, history = training.train(
+        [trial], [training.start(trial, member.params)], member.batches, stop, whole_epochs=WHOLE_EPOCHS, watch=watch
+    )
+    spans = zip(marks[:-1], marks[1:], counts, strict=True)
+    times = np.concatenate([np.linspace(first, last, count + 1)[1:] for first, last, count in spans])
+    within = times <= max(seconds, times[0]) if len(times) else np.zeros(0, bool)
+    return Lap(float(rule.rate), times[within], history[within, 0, 0], history[within, 0, 1])
+
+
+def _with(settings: Settings, name: str, seed: int) -> Settings:
+    rate = settings.learning_rate if optimizers.get(name).has_rate else "auto"
+    return dataclasses.replace(settings, optimizer=name, seed=seed, learning_rate=rate)
+
+
+def _ranking(laps: dict[str, list[Lap]]) -> dict[str, Any]:
+    """The rules with their figures, the lowest mean of the best validation losses first."""
+    laps = {name: each for name, each in laps.items() if each}
+    means = {name: float(np.mean([lap.best for lap in each])) for name, each in laps.items()}
+    order = sorted(means, key=lambda name: means[name])
+    rules = [
+        {
+            "name": name,
+            "rank": place + 1,
+            "mean_valid": means[name],
+            "valid": [lap.best for lap in laps[name]],
+            "train": [float(lap.train[-1]) if len(lap.train) else np.nan for lap in laps[name]],
+            "epochs": [len(lap.train) for lap in laps[name]],
+            "learning_rate": [lap.learning_rate for lap in laps[name]],
+            "curve": _thinned(laps[name][0]),
+        }
+        for place, name in enumerate(order)
+    ]
+    complete = min(len(each) for each in laps.values()) if laps else 0
+    table = np.array([[lap.best for lap in each[:complete]] for each in laps.values()])
+    return {"rules": rules, "rank_correlation": _rank_correlation(table)}
+
+
+def _rank_correlation(table: np.ndarray) -> float:
+    """Spearman's rank correlation of the rules (rows) between seeds (columns), the mean over pairs of seeds."""
+    if table.ndim != 2 or min(table.shape) < 2:
+        return float("nan")
+    ranks = table.argsort(axis=0).argsort(axis=0)
+    matrix = np.atleast_2d(np.corrcoef(ranks.T))
+    return float(matrix[np.triu_indices(len(matrix), 1)].mean())
+
+
+def _thinned(lap: Lap) -> dict[str, list[float]]:
+    index = np.unique(np.linspace(0, len(lap.seconds) - 1, POINTS).round().astype(int)) if len(lap.seconds) else []
+    return {name: np.asarray(getattr(lap, name), float)[index].tolist() for name in ("seconds", "train", "valid")}
