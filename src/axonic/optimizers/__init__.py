@@ -5,10 +5,15 @@ from typing import Any
 from axonic.errors import InputError
 from axonic.optimizers.adam import Adam
 from axonic.optimizers.base import Optimizer, StepInfo
+from axonic.optimizers.conjugate_gradient import ConjugateGradient
 from axonic.optimizers.from_optax import from_optax
 from axonic.optimizers.gradient_descent import GD, SGD
+from axonic.optimizers.lbfgs import LBFGS
+from axonic.optimizers.levenberg_marquardt import LevenbergMarquardt
 from axonic.optimizers.momentum import Momentum
 from axonic.optimizers.nesterov import Nesterov
+from axonic.optimizers.newton import Newton
+from axonic.optimizers.scaled_conjugate_gradient import ScaledConjugateGradient
 
 RULES: dict[str, type[Optimizer]] = {
     "gd": GD,
@@ -16,6 +21,11 @@ RULES: dict[str, type[Optimizer]] = {
     "momentum": Momentum,
     "nesterov": Nesterov,
     "adam": Adam,
+    "newton": Newton,
+    "levenberg_marquardt": LevenbergMarquardt,
+    "conjugate_gradient": ConjugateGradient,
+    "scaled_conjugate_gradient": ScaledConjugateGradient,
+    "lbfgs": LBFGS,
 }
 
 
@@ -51,12 +61,17 @@ def get(optimizer: Any) -> Optimizer:
 
 __all__ = [
     "GD",
+    "LBFGS",
     "RULES",
     "SGD",
     "Adam",
+    "ConjugateGradient",
+    "LevenbergMarquardt",
     "Momentum",
     "Nesterov",
+    "Newton",
     "Optimizer",
+    "ScaledConjugateGradient",
     "StepInfo",
     "from_optax",
     "get",
