@@ -56,12 +56,14 @@ class TestDerivatives:
         v = random_like(np.random.default_rng(1), params)
         product = jax.flatten_util.ravel_pytree(objective.hvp(params, v))[0]
         np.testing.assert_allclose(product, hessian @ jax.flatten_util.ravel_pytree(v)[0], rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(objective.hessian(params), hessian, rtol=1e-10, atol=1e-11)
 
-    def test_gauss_newton_product_equals_the_matrix(self, network, loss):
-        objective, params = build(NETWORKS[network], LOSSES[loss], l1=0.0)
+    @pytest.mark.parametrize("key", [KEY, None], ids=["dropout", "predicting"])
+    def test_gauss_newton_matrix_and_product_equal_those_of_jax(self, network, loss, key):
+        objective, params = build(NETWORKS[network], LOSSES[loss], l1=0.0, key=key)
         flat, unflatten = jax.flatten_util.ravel_pytree(params)
         batch, n = objective.batch, float(np.sum(objective.batch.weight > 0))
-        outputs = lambda p: objective.network.forward(unflatten(p), batch.x, KEY)[0]  # noqa: E731
+        outputs = lambda p: objective.network.forward(unflatten(p), batch.x, key)[0]  # noqa: E731
         jacobian = jax.jacobian(outputs)(flat)
         one = lambda z, y: objective.loss.value(z[None], y[None])[0]  # noqa: E731
         h = jax.vmap(jax.hessian(one))(outputs(flat), batch.y) * (batch.weight / n)[:, None, None]
@@ -69,10 +71,11 @@ class TestDerivatives:
         decay = jax.flatten_util.ravel_pytree(
             jax.tree.map(lambda p, d: jnp.full(p.shape, 0.1 * d), params, objective.network.decayed(params))
         )[0]
+        matrix = matrix + jnp.diag(decay)
         v = random_like(np.random.default_rng(1), params)
-        flat_v = jax.flatten_util.ravel_pytree(v)[0]
         product = jax.flatten_util.ravel_pytree(objective.gnvp(params, v))[0]
-        np.testing.assert_allclose(product, matrix @ flat_v + decay * flat_v, rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(product, matrix @ jax.flatten_util.ravel_pytree(v)[0], rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(objective.gauss_newton(params), matrix, rtol=1e-10, atol=1e-11)
 
     def test_trace_gives_the_gradients(self, network, loss):
         """dL/dw = a_before^T delta and dL/db = sum of delta, layer by layer, from the trace alone."""
@@ -111,6 +114,7 @@ def test_padding_counts_for_nothing_even_if_it_holds_nan():
     )
     plain = Objective(objective.network, objective.loss, objective.batch, 0.1, 0.05, None)
     assert_close(padded.value_and_grad(params), plain.value_and_grad(params))
+    assert_close(padded.gauss_newton(params), plain.gauss_newton(params))
 
 
 @pytest.mark.usefixtures("float64")
@@ -136,6 +140,16 @@ def test_blocks_are_one_batch():
     assert_close(blocks.value_and_grad(params), objective.value_and_grad(params))
     assert_close(blocks.hvp(params, v), objective.hvp(params, v))
     assert_close(blocks.gnvp(params, v), objective.gnvp(params, v))
+    assert_close(blocks.hessian(params), objective.hessian(params))
+    assert_close(blocks.gauss_newton(params), objective.gauss_newton(params))
+
+
+@pytest.mark.usefixtures("float64")
+def test_the_gauss_newton_matrix_is_summed_over_blocks_of_rows(monkeypatch):
+    objective, params = build(NETWORKS["tanh"], losses.log_likelihood, key=None)
+    whole = objective.gauss_newton(params)
+    monkeypatch.setattr("axonic.objective.ENTRIES", 3 * 3 * len(whole))  # three rows a block, of seven rows
+    assert_close(objective.gauss_newton(params), whole)
 
 
 def test_types_are_kept():

@@ -31,6 +31,7 @@ from axonic.specs import spec, static
 from axonic.types import Batch, Params, Value
 
 COLUMNS = 64
+ENTRIES = 1 << 21
 
 
 @spec
@@ -105,8 +106,45 @@ class Objective:
         return _matrix(lambda v: self.hvp(params, v), params)
 
     def gauss_newton(self, params: Params) -> Float[Array, "n n"]:
-        """The generalised Gauss-Newton matrix (plus l2), by its products with the unit vectors."""
-        return _matrix(lambda v: self.gnvp(params, v), params)
+        """The generalised Gauss-Newton matrix J^T H_loss J (plus l2).
+
+        J = dz/dw is written out, one row for each output of each row of the batch: our backward of a unit delta. It is
+        multiplied in blocks of rows of at most `ENTRIES` numbers. With dropout, whose masks belong to the whole batch,
+        the matrix comes from its products with the unit vectors.
+        """
+        if self.key is not None:
+            return _matrix(lambda v: self.gnvp(params, v), params)
+        w, _ = ravel_pytree(params)
+        n = len(w)
+        batch = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), self.batch) if self._blocked() else self.batch
+        n_out = jax.eval_shape(lambda x: self.network.forward(params, x)[0], batch.x[:1]).shape[-1]
+        unit = jnp.eye(n_out, dtype=w.dtype)
+        count = self._count()
+
+        def row(x: Array) -> tuple[Array, Array]:
+            z, cache = self.network.forward(params, x[None])
+            backward = lambda delta: ravel_pytree(self.network.backward(params, cache, delta[None])[0])[0]  # noqa: E731
+            return z[0], jax.vmap(backward)(unit)
+
+        def block(batch: Batch) -> Array:
+            z, jacobian = jax.vmap(row)(batch.x)
+            curvature = lambda u: jax.jvp(  # noqa: E731
+                lambda z: self.loss.delta(z, batch.y), (z,), (jnp.broadcast_to(u, z.shape),)
+            )[1]
+            h = _weighted(batch.weight / count, jax.vmap(curvature, out_axes=2)(unit))
+            jacobian = jnp.where((batch.weight == 0)[:, None, None], 0.0, jacobian)
+            hj = jnp.einsum("rij,rjn->rin", h, jacobian)
+            return jacobian.reshape(-1, n).T @ hj.reshape(-1, n)
+
+        size = min(len(batch.weight), max(1, ENTRIES // (n_out * n)))
+        n_rows = jnp.max(jnp.where(batch.weight > 0, jnp.arange(1, len(batch.weight) + 1), 0))
+        blocks = jax.tree.map(
+            lambda a: jnp.pad(a, [(0, -len(a) % size), *[(0, 0)] * (a.ndim - 1)]).reshape(-1, size, *a.shape[1:]), batch
+        )
+        add = lambda i, total: total + block(jax.tree.map(lambda a: a[i], blocks))  # noqa: E731
+        matrix = jax.lax.fori_loop(0, (n_rows + size - 1) // size, add, jnp.zeros((n, n), w.dtype))
+        decay = jax.tree.map(lambda p, d: jnp.full(p.shape, d * self.l2), params, self.network.decayed(params))
+        return matrix + jnp.diag(ravel_pytree(decay)[0].astype(w.dtype))
 
     def _blocked(self) -> bool:
         return self.batch.weight.ndim == 2

@@ -38,7 +38,7 @@ from jaxtyping import Bool, Float
 
 from axonic.errors import InputError
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, n_weights, scalar
-from axonic.optimizers.line_search import strong_wolfe, unless
+from axonic.optimizers.line_search import no_value, strong_wolfe, unless
 from axonic.specs import Number, spec, static
 from axonic.types import Params, Value
 
@@ -101,7 +101,7 @@ class ConjugateGradient(Optimizer):
     def init(self, params: Params) -> ConjugateGradientState:
         dtype = jax.tree.leaves(params)[0].dtype
         zero, vector = np.zeros((), dtype), np.zeros(n_weights(params), dtype)
-        return ConjugateGradientState(np.bool_(False), Value(zero, zero), vector, vector, zero, np.bool_(True))
+        return ConjugateGradientState(np.bool_(False), no_value(dtype), vector, vector, zero, np.bool_(True))
 
     def step(
         self, objective: ObjectiveLike, params: Params, state: ConjugateGradientState

@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, n_weights
-from axonic.optimizers.line_search import strong_wolfe, unless
+from axonic.optimizers.line_search import no_value, strong_wolfe, unless
 from axonic.specs import Number, spec, static
 from axonic.types import Params, Value
 
@@ -77,11 +77,9 @@ class LBFGS(Optimizer):
 
     def init(self, params: Params) -> LBFGSState:
         n, dtype = n_weights(params), jax.tree.leaves(params)[0].dtype
-        zero, pairs = np.zeros((), dtype), np.zeros((self.memory, n), dtype)
+        pairs = np.zeros((self.memory, n), dtype)
         none = np.zeros(self.memory, dtype)
-        return LBFGSState(
-            np.bool_(False), Value(zero, zero), np.zeros(n, dtype), pairs, pairs, none, np.ones((), dtype)
-        )
+        return LBFGSState(np.bool_(False), no_value(dtype), np.zeros(n, dtype), pairs, pairs, none, np.ones((), dtype))
 
     def step(self, objective: ObjectiveLike, params: Params, state: LBFGSState) -> tuple[Params, LBFGSState, StepInfo]:
         w, function = flat(objective, params)

@@ -36,7 +36,7 @@ from jaxtyping import Bool, Float
 
 from axonic.errors import InputError
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, n_weights, scalar
-from axonic.optimizers.line_search import unless
+from axonic.optimizers.line_search import no_value, unless
 from axonic.specs import Number, spec, static
 from axonic.types import Params, Value
 
@@ -95,7 +95,7 @@ class LevenbergMarquardt(Optimizer):
         dtype, n = jax.tree.leaves(params)[0].dtype, n_weights(params)
         zero = np.zeros((), dtype)
         start = np.ones if self.scaling == "identity" else np.zeros
-        return LevenbergMarquardtState(np.bool_(False), Value(zero, zero), np.zeros(n, dtype), zero, start(n, dtype))
+        return LevenbergMarquardtState(np.bool_(False), no_value(dtype), np.zeros(n, dtype), zero, start(n, dtype))
 
     def step(
         self, objective: ObjectiveLike, params: Params, state: LevenbergMarquardtState

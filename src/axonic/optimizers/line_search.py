@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from axonic.optimizers.base import Flat, scalar
@@ -211,6 +212,12 @@ def unless(known: Any, f: Callable[[], T], otherwise: T) -> T:
 
     otherwise = jax.tree.map(jnp.asarray, otherwise)
     return jax.lax.while_loop(lambda carry: ~carry[0], body, (jnp.asarray(known), otherwise))[1]
+
+
+def no_value(dtype: Any) -> Value:
+    """The value in a state before the first step (NumPy's, so that a first state costs no compilation)."""
+    zero: Any = np.zeros((), dtype)
+    return Value(zero, zero)
 
 
 def _evaluate(objective: Flat, w: Array, p: Array, t: Any) -> Point:

@@ -32,7 +32,7 @@ from jaxtyping import Bool, Float, Int
 
 from axonic.errors import InputError
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, n_weights, scalar
-from axonic.optimizers.line_search import backtracking, unless
+from axonic.optimizers.line_search import backtracking, no_value, unless
 from axonic.specs import Number, spec, static
 from axonic.types import Params, Value
 
@@ -84,8 +84,8 @@ class Newton(Optimizer):
 
     def init(self, params: Params) -> NewtonState:
         dtype = jax.tree.leaves(params)[0].dtype
-        zero, no = np.zeros((), dtype), np.bool_(False)
-        return NewtonState(no, Value(zero, zero), np.zeros(n_weights(params), dtype), np.zeros((), np.int32), no)
+        no = np.bool_(False)
+        return NewtonState(no, no_value(dtype), np.zeros(n_weights(params), dtype), np.zeros((), np.int32), no)
 
     def step(
         self, objective: ObjectiveLike, params: Params, state: NewtonState

@@ -35,7 +35,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, n_weights, scalar
-from axonic.optimizers.line_search import unless
+from axonic.optimizers.line_search import no_value, unless
 from axonic.specs import Number, spec
 from axonic.types import Params, Value
 
@@ -83,7 +83,7 @@ class ScaledConjugateGradient(Optimizer):
         dtype = jax.tree.leaves(params)[0].dtype
         zero, vector, no = np.zeros((), dtype), np.zeros(n_weights(params), dtype), np.bool_(False)
         return ScaledConjugateGradientState(
-            no, Value(zero, zero), vector, vector, no, zero, zero, zero, np.zeros((), np.int32)
+            no, no_value(dtype), vector, vector, no, zero, zero, zero, np.zeros((), np.int32)
         )
 
     def step(
