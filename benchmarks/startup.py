@@ -128,7 +128,7 @@ def report(results: dict[str, list[harness.Timed]], imports: dict[str, float]) -
         [
             "Process start to end; time over the scikit-learn script's, median of the rounds (lowest to highest).",
             harness.table(["", "seconds", "asked below", "ratio", "test loss", "test accuracy"], rows),
-            "Seconds by phase inside `fit` (compiling overlaps with other phases).",
+            "Seconds by phase inside `fit`.",
             harness.table(["cache", *names], spent),
             f"Imports of a warm run by package, own time of all their modules, {sum(imports.values()):.2f} s in all "
             "(measuring adds about a third).",

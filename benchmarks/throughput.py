@@ -13,6 +13,7 @@ rows, no padding of the last batch. "The same without shuffling" is a bound for 
 """
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -65,7 +66,7 @@ JOBS = (
     Job((4, 8, 3), 16, 1600, 6000, {"scikit-learn": 8, "PyTorch": 8, "JAX loop": 0.9}),
     Job((784, 128, 10), 32, 6400, 6000, {"scikit-learn": 2, "PyTorch": 2, "JAX loop": 0.9}),
     Job((784, 256, 128, 10), 128, 6400, 1500, {"scikit-learn": 1, "PyTorch": 1, "JAX loop": 0.9}),
-    Job((100, 512, 512, 512, 10), 256, 12800, 1500, {"scikit-learn": 1, "PyTorch": 1, "JAX loop": 0.9}),
+    Job((100, 512, 512, 512, 10), 256, 12800, 1000, {"scikit-learn": 1, "PyTorch": 1, "JAX loop": 0.9}),
 )
 
 
@@ -305,6 +306,8 @@ def main() -> None:
         if options.only in (None, job.name):
             job = job._replace(steps=job.steps // 3 if options.quick else job.steps)
             outcomes.append((job, race(job, options.rounds or (2 if options.quick else 5))))
+            if options.only is None:
+                print(report(outcomes[-1:]), file=sys.stderr, flush=True)  # it takes minutes
     print(report(outcomes))
 
 

@@ -83,7 +83,7 @@ def test_another_number_of_networks_than_there_are_weights_for_is_refused():
 @pytest.mark.parametrize(
     ("settings", "work", "choose", "expected"),
     [
-        ({}, 1000, True, (0.01, 0.04, 0.0025)),
+        ({}, 1000, True, (0.01, 0.0025)),
         ({}, 1000, False, (0.01,)),
         ({}, 10**9, True, (0.01,)),
         ({"regularization": None}, 1000, True, (0.0,)),

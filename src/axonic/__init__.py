@@ -13,6 +13,7 @@ refuse_broken_version()
 if TYPE_CHECKING:
     from axonic import layers, losses, objective, optimizers, training
     from axonic.estimators import FeedForwardClassifier, FeedForwardRegressor, load
+    from axonic.minimize import minimize
 
 _MODULES = ("layers", "losses", "objective", "optimizers", "training")
 _ESTIMATORS = ("FeedForwardClassifier", "FeedForwardRegressor", "load")
@@ -26,6 +27,7 @@ __all__ = [  # noqa: RUF022
     "FeedForwardClassifier",
     "FeedForwardRegressor",
     "load",
+    "minimize",
 ]
 
 
@@ -36,8 +38,10 @@ def __getattr__(name: str) -> Any:
         return import_module(f"axonic.{name}")
     if name in _ESTIMATORS:
         return getattr(import_module("axonic.estimators"), name)
+    if name == "minimize":
+        return import_module("axonic.minimize").minimize
     raise AttributeError(f"module 'axonic' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_MODULES, *_ESTIMATORS]
+    return [*globals(), *_MODULES, *_ESTIMATORS, "minimize"]

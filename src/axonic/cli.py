@@ -79,7 +79,7 @@ def fit(
     activation
         One name, or one for each hidden layer: relu, tanh, sigmoid, gelu, elu, ...
     optimizer
-        The learning rule: gd, sgd, momentum, nesterov, adam.
+        The learning rule (axonic compare --help), or auto to choose by validation.
     learning_rate
         A positive number, or auto to find it by a sweep.
     batch_size
@@ -382,6 +382,8 @@ class _Progress:
     def stage(self, stage: dict[str, Any]) -> None:
         if stage["stage"] == "rate":
             self.console.print(f"learning rate {stage['decision']:g}: {stage['reason']}", markup=False)
+        elif stage["stage"] == "optimizer":
+            self.console.print(f"optimizer {stage['decision']}: {stage['reason']}", markup=False)
         elif stage["stage"] == "regularization":
             self.console.print(f"l2 {stage['decision']:.2g}: {stage['reason']}", markup=False)
         else:

@@ -377,7 +377,8 @@ _PARAMETERS = """
     activation : of the hidden layers: one name, or one for each ("identity", "sigmoid", "tanh", "relu", "leaky_relu",
         "elu", "selu", "gelu", "silu", "softplus", "softmax"). Default "relu".
     optimizer : the learning rule: a name (`axonic.optimizers.names()`), a rule such as
-        `axonic.optimizers.Momentum(momentum=0.95)`, or an optax transformation. Default "momentum".
+        `axonic.optimizers.Momentum(momentum=0.95)`, an optax transformation, or "auto" to train with momentum, adam and,
+        up to 10,000 rows, lbfgs, and take the one with the lowest mean validation loss. Default "momentum".
     learning_rate : a positive number, or "auto" to find it by a sweep. Default "auto".
     batch_size : rows of a batch; rules such as "gd" take all rows at every step. Default 32.
     epochs : passes over the data, at most; "auto" trains until the loss has been flat for a fifth of them. Default
@@ -388,7 +389,7 @@ _PARAMETERS = """
     l2, l1 : penalties l2/2 sum w^2 and l1 sum |w| on weights, never on biases, added to the mean loss. Default 0.
     dropout : share of the hidden units dropped while training, from 0 to below 1. Default 0.
     regularization : "auto" scales an L2 penalty by the number of training rows, l2 = c / n, if `l2`, `l1` and `dropout`
-        are 0; where several networks are trained and the table is small, c is the best of 1, 4 and 1/4 by mean
+        are 0; where several networks are trained and the table is small, c is the better of 1 and 1/4 by mean
         validation loss, otherwise 1. None takes `l2`, `l1` and `dropout` as they are. Default "auto".
     ensemble : number of networks, trained from different weights and with different validation rows, whose outputs are
         averaged. "auto" is five, but one if `epochs` is given by hand, nothing is held out, or the table and network

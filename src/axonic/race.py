@@ -147,11 +147,12 @@ def _run(
 ) -> Lap:
     settings = _with(settings, name, seed)
     l2 = recipe.candidate_penalties(settings, 0, len(split.train), choose=False)[0]
-    member = recipe.make_member(rows, split, settings, network, loss, 0, l2, False, None)
+    rule = optimizers.get(name)
+    member = recipe.make_member(rows, split, settings, rule, network, loss, 0, l2, False, None)
     stop = StopRule(10**9, 10**9)
     start = training.start(member.trial, member.params)
     training.prepare([member.trial], [start], member.batches, stop)
-    rule = recipe.with_rate(member, settings, [])
+    rule = recipe.with_rate(member, settings, lambda stage: None)
     trial = member.trial._replace(optimizer=rule)
 
     begun = time.perf_counter()

@@ -1,11 +1,13 @@
 """From encoded rows to trained networks: the stages of a fit, each with its evidence and its decision.
 
-1. The rate. Candidates ten times apart train from the same weights on the same batches for a few hundred steps; see
+1. The rule. With `optimizer="auto"` the rules that the notes advise for so many rows go through 2 and 3, and the one
+   whose networks have the lowest mean validation loss is taken.
+2. The rate. Candidates ten times apart train from the same weights on the same batches for a few hundred steps; see
    `choose_rate` for which one is taken. A rate given by hand takes the stage out.
-2. The long runs, each until its loss has been flat for a fifth of all epochs (`axonic.training.StopRule`), with the
+3. The long runs, each until its loss has been flat for a fifth of all epochs (`axonic.training.StopRule`), with the
    weights of the best validation loss kept. Where the cost allows (`n_networks`), five networks are trained from
    different weights on different splits, and predict together.
-3. The penalty. With `regularization="auto"` L2 is scaled by the number of rows; where the cost allows, the long runs
+4. The penalty. With `regularization="auto"` L2 is scaled by the number of rows; where the cost allows, the long runs
    are made at several penalties, and the networks of the one with the lowest mean validation loss are kept.
 
 Everything is trained by one compiled program, since compiling is most of the wait for a small table; candidates and
@@ -43,8 +45,11 @@ WHOLE_BLOCK = 256
 MIN_FLAT_EPOCHS = 10
 MAX_EPOCHS, MAX_STEPS = 1000, 30_000
 NETWORKS = 5
-PENALTIES = (1.0, 4.0, 0.25)
+PENALTIES = (1.0, 0.25)
 """Candidates of the L2 penalty, over the number of training rows; the first is taken where there is no choice."""
+SMALL_ROWS, SMALL_RULES, LARGE_RULES = 10_000, ("momentum", "adam", "lbfgs"), ("momentum", "adam")
+"""Rules to choose from with `optimizer="auto"`, up to so many rows and beyond."""
+SAME = 0.01
 AVERAGE_WORK, CHOICE_WORK = 1_000_000_000, 20_000_000
 """Weights times rows up to which several networks, and several penalties, are trained by themselves: about ten
 seconds of training on two processors."""
@@ -123,6 +128,15 @@ class Trained(NamedTuple):
     history: np.ndarray
 
 
+class Attempt(NamedTuple):
+    """A rule with its rate, when its runs end, its networks and what became of them at the first penalty."""
+
+    rule: Optimizer
+    stop: StopRule
+    members: list[Member]
+    runs: list[Trained | None]
+
+
 def fit(
     rows: Rows,
     split: Split,
@@ -152,45 +166,63 @@ def fit(
     """
     use_compilation_cache()
     watcher = watcher or Watcher()
+    held_out = len(split.valid) > 0
     size = n_weights(network, rows)
-    check_size(optimizers.get(settings.optimizer), size)
     work = size * len(split.train)
-    count = n_networks(settings, work, held_out=len(split.valid) > 0, given=0 if start is None else len(start))
-    penalties = candidate_penalties(settings, work, len(split.train), choose=count > 1 and len(split.valid) > 0)
-    members = [
-        make_member(rows, split, settings, network, loss, index, penalties[0], resplits, start)
-        for index in range(count)
-    ]
-    stop = stop_rule(settings, members[0].batches)
+    count = n_networks(settings, work, held_out=held_out, given=0 if start is None else len(start))
+    penalties = candidate_penalties(settings, work, len(split.train), choose=count > 1 and held_out)
     stages: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
 
-    trial, params, batches = members[0]
-    seconds["compile"] = training.prepare([trial], [training.start(trial, params)], batches, stop)
-    rule, seconds["rate"] = _timed(with_rate, members[0], settings, stages)
-    for stage in stages:
+    def tell(stage: dict[str, Any]) -> None:
+        stages.append(stage)
         watcher.stage(stage)
 
-    jobs = [changed(member, optimizer=rule, l2=l2) for l2 in penalties for member in members]
-    trained, seconds["train"] = _timed(_train_side_by_side, jobs, stop, watcher)
-    by_penalty = [trained[i : i + count] for i in range(0, len(jobs), count)]
-    choice = 0
+    def attempt(rule: Optimizer) -> Attempt:
+        """Find the rate of a rule and train its networks at the first penalty."""
+        check_size(rule, size)
+        members = [
+            make_member(rows, split, settings, rule, network, loss, index, penalties[0], resplits, start)
+            for index in range(count)
+        ]
+        trial, params, batches = members[0]
+        stop = stop_rule(settings, rule, batches)
+        _add(seconds, "compile", training.prepare([trial], [training.start(trial, params)], batches, stop))
+        rule, spent = _timed(with_rate, members[0], settings, tell)
+        _add(seconds, "rate", spent)
+        members = [changed(member, optimizer=rule) for member in members]
+        runs, spent = _timed(_train_side_by_side, members, stop, watcher)
+        _add(seconds, "train", spent)
+        return Attempt(rule, stop, members, runs)
+
+    attempts = [attempt(rule) for rule in candidate_rules(settings, size, len(split.train), held_out=held_out)]
+    best = 0
+    if len(attempts) > 1:
+        tell(_rule_stage(attempts))
+        best = stages[-1]["names"].index(stages[-1]["decision"])
+    rule, stop, members, runs = attempts[best]
+
+    l2 = penalties[0]
     if len(penalties) > 1:
-        stages.append(_penalty_stage(penalties, by_penalty))
-        watcher.stage(stages[-1])
-        choice = penalties.index(stages[-1]["decision"])
-    ended = [(member, run) for member, run in zip(members, by_penalty[choice], strict=True) if run is not None]
-    best = settings.early_stopping and len(split.valid) > 0
-    stages.append(_run_stage([run for _, run in ended], rule, stop, best))
-    watcher.stage(stages[-1])
+        jobs = [changed(member, l2=l2) for l2 in penalties[1:] for member in members]
+        more, spent = _timed(_train_side_by_side, jobs, stop, watcher)
+        _add(seconds, "train", spent)
+        by_penalty = [runs, *(more[i : i + count] for i in range(0, len(more), count))]
+        tell(_penalty_stage(penalties, by_penalty))
+        l2 = stages[-1]["decision"]
+        runs = by_penalty[penalties.index(l2)]
+
+    ended = [(member, run) for member, run in zip(members, runs, strict=True) if run is not None]
+    keeps_best = settings.early_stopping and held_out
+    tell(_run_stage([run for _, run in ended], rule, stop, keeps_best))
     return Fit(
         network,
         loss,
-        tuple(_kept(run.state, best)[0] for _, run in ended),
+        tuple(_kept(run.state, keeps_best)[0] for _, run in ended),
         tuple(member.batches.split for member, _ in ended),
         tuple(run.state for _, run in ended),
         rule,
-        float(penalties[choice]),
+        float(l2),
         ended[0][1].history,
         stages,
         _findings([run.state for _, run in ended], rule),
@@ -204,17 +236,18 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
     use_compilation_cache()
     stages: list[dict[str, Any]] = []
     if before is None:
-        work = n_weights(network, rows) * len(split.train)
-        l2 = candidate_penalties(settings, work, len(split.train), choose=False)[0]
-        first = make_member(rows, split, settings, network, loss, 0, l2, False, None)
-        rule = with_rate(first, settings, stages)
+        size = n_weights(network, rows)
+        l2 = candidate_penalties(settings, size * len(split.train), len(split.train), choose=False)[0]
+        rule = candidate_rules(settings, size, len(split.train), held_out=False)[0]
+        check_size(rule, size)
+        first = make_member(rows, split, settings, rule, network, loss, 0, l2, False, None)
+        rule = with_rate(first, settings, stages.append)
         states = [training.start(first.trial, first.params)]
     else:
         rule, l2 = before.optimizer, before.l2
         states = [state._replace(stopped=np.bool_(False)) for state in before.states]
     members = [
-        changed(make_member(rows, split, settings, network, loss, index, l2, False, None), optimizer=rule)
-        for index in range(len(states))
+        make_member(rows, split, settings, rule, network, loss, index, l2, False, None) for index in range(len(states))
     ]
     begun = time.perf_counter()
     histories = []
@@ -265,6 +298,23 @@ def n_networks(settings: Settings, work: int, *, held_out: bool, given: int = 0)
     return NETWORKS if settings.epochs == "auto" and held_out and work <= AVERAGE_WORK else 1
 
 
+def candidate_rules(settings: Settings, size: int, n_train: int, *, held_out: bool) -> list[Optimizer]:
+    """The rules to try: the one of the settings, or for "auto" those that the notes advise for so many rows, as far as
+    they can work here; the default first, alone where there is nothing to choose by."""
+    if settings.optimizer != "auto":
+        return [optimizers.get(settings.optimizer)]
+    names = SMALL_RULES if n_train <= SMALL_ROWS else LARGE_RULES
+    rules = [optimizers.get(name) for name in names]
+    able = [
+        rule
+        for rule in rules
+        if (rule.has_rate or settings.learning_rate == "auto")
+        and not (rule.same_objective and settings.dropout > 0)
+        and size <= (rule.max_weights or size)
+    ]
+    return able if held_out else able[:1]
+
+
 def candidate_penalties(settings: Settings, work: int, n_train: int, *, choose: bool) -> tuple[float, ...]:
     """L2 penalties to try, the default first; a single one where there is no choice to make.
 
@@ -296,6 +346,7 @@ def make_member(
     rows: Rows,
     split: Split,
     settings: Settings,
+    rule: Optimizer,
     network: Chain,
     loss: Loss,
     index: int,
@@ -305,7 +356,6 @@ def make_member(
 ) -> Member:
     """The network of that index with its own seed, split and weights; the first one has those of the settings."""
     seed = settings.seed if index == 0 else int(generator(settings.seed, "network", index).integers(2**31))
-    rule = optimizers.get(settings.optimizer)
     if index and resplits and len(split.valid):
         split = resplit(split, seed, rows.y if rows.y.dtype.kind == "i" else None)
     if start is None:
@@ -329,14 +379,15 @@ def changed(member: Member, **values: Any) -> Member:
     return member._replace(trial=member.trial._replace(**values))
 
 
-def with_rate(member: Member, settings: Settings, stages: list[dict[str, Any]]) -> Optimizer:
-    """The rule with the rate given, or found by a stage that is added to `stages`."""
+def with_rate(member: Member, settings: Settings, tell: Callable[[dict[str, Any]], Any]) -> Optimizer:
+    """The rule with the rate given, or found by a stage that `tell` is told of."""
     rule, rate = member.trial.optimizer, settings.learning_rate
     if not rule.has_rate:
         return rule
     if rate == "auto":
-        stages.append(rate_stage(member))
-        rate = stages[-1]["decision"]
+        stage = rate_stage(member)
+        tell(stage)
+        rate = stage["decision"]
     return rule.replace(learning_rate=float(rate))
 
 
@@ -373,9 +424,8 @@ def _train_side_by_side(jobs: Sequence[Member], stop: StopRule, watcher: Watcher
             raise
 
 
-def stop_rule(settings: Settings, batches: Batches) -> StopRule:
+def stop_rule(settings: Settings, rule: Optimizer, batches: Batches) -> StopRule:
     """When a long run ends; without early stopping a number of epochs given by hand is run to its end."""
-    rule = optimizers.get(settings.optimizer)
     per_epoch = 1 if rule.full_batch else batches.batches_per_epoch
     min_flat = max(MIN_FLAT_EPOCHS, math.ceil(rule.patience / per_epoch))
     epochs = settings.epochs
@@ -446,6 +496,23 @@ def choose_rate(rates: Sequence[float], curves: np.ndarray) -> tuple[int, str]:
     return choice, f"{most}, and at {rates[choice]:g}, which is safer, by at least {LEARNED:.0%} as much"
 
 
+def _rule_stage(attempts: Sequence[Attempt]) -> dict[str, Any]:
+    """Choose the rule whose networks have the lowest mean validation loss; within 1 % the earlier one."""
+    losses = [[float(run.state.best_loss) for run in attempt.runs if run is not None] for attempt in attempts]
+    means = [float(np.mean(each)) if each else math.inf for each in losses]
+    choice = next(i for i, mean in enumerate(means) if mean <= min(means) + SAME * abs(min(means)))
+    names = [optimizers.name(attempt.rule) for attempt in attempts]
+    return {
+        "stage": "optimizer",
+        "names": names,
+        "learning_rates": [float(attempt.rule.rate) for attempt in attempts],
+        "valid": losses,
+        "decision": names[choice],
+        "reason": "mean validation loss "
+        + ", ".join(f"{mean:.4g} with {name}" for name, mean in zip(names, means, strict=True)),
+    }
+
+
 def _penalty_stage(penalties: Sequence[float], by_penalty: Sequence[Sequence[Trained | None]]) -> dict[str, Any]:
     """Choose the penalty whose networks have the lowest mean validation loss."""
     losses = [[float(run.state.best_loss) for run in runs if run is not None] for runs in by_penalty]
@@ -511,6 +578,11 @@ def _findings(states: Sequence[State], rule: Optimizer) -> list[Finding]:
             else "Use another rule, such as momentum.",
         )
     ]
+
+
+def _add(seconds: dict[str, float], phase: str, spent: float) -> None:
+    """Book time under a phase."""
+    seconds[phase] = seconds.get(phase, 0.0) + spent
 
 
 def _timed(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, float]:

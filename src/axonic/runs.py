@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import polars as pl
 
-from axonic import recipe
+from axonic import optimizers, recipe
 from axonic.checks import check_table
 from axonic.data.batches import Cursor, Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
@@ -157,7 +157,7 @@ def fit_table(
             "hidden": list(settings.hidden_layer_sizes),
             "activation": settings.activation,
             "n_parameters": sum(int(np.prod(s.shape)) for layer in network.shapes(rows.x.shape[1]) for s in layer),
-            "optimizer": settings.optimizer,
+            "optimizer": optimizers.name(fitted.optimizer),
             "learning_rate": float(fitted.optimizer.rate),
             "l2": fitted.l2,
             "networks": len(fitted.members),

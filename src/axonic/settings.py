@@ -62,7 +62,7 @@ class Settings:
         if not (_is_whole(self.seed) and 0 <= self.seed < 2**63):
             _refuse("seed", self.seed, "give a whole number from 0 on")
         initializers.check(self.init)
-        rule = optimizers.get(self.optimizer)
+        rule = optimizers.get("momentum" if self.optimizer == "auto" else self.optimizer)
         if self.learning_rate != "auto" and not rule.has_rate:
             _refuse("learning_rate", self.learning_rate, f"leave it out: {type(rule).__name__} has no rate")
         if self.dropout > 0 and rule.same_objective:

@@ -4,23 +4,35 @@ from typing import Any
 
 from axonic.errors import InputError
 from axonic.optimizers.adam import Adam
+from axonic.optimizers.adaptive_gain import AdaptiveGain
+from axonic.optimizers.amsgrad import AMSGrad
 from axonic.optimizers.base import Optimizer, StepInfo
 from axonic.optimizers.conjugate_gradient import ConjugateGradient
-from axonic.optimizers.from_optax import from_optax
+from axonic.optimizers.from_optax import FromOptax, from_optax
 from axonic.optimizers.gradient_descent import GD, SGD
 from axonic.optimizers.lbfgs import LBFGS
 from axonic.optimizers.levenberg_marquardt import LevenbergMarquardt
 from axonic.optimizers.momentum import Momentum
 from axonic.optimizers.nesterov import Nesterov
 from axonic.optimizers.newton import Newton
+from axonic.optimizers.physical_momentum import PhysicalMomentum
+from axonic.optimizers.rmsprop import RMSProp
+from axonic.optimizers.rprop import Rprop
 from axonic.optimizers.scaled_conjugate_gradient import ScaledConjugateGradient
+from axonic.optimizers.swats import SWATS
 
 RULES: dict[str, type[Optimizer]] = {
     "gd": GD,
     "sgd": SGD,
     "momentum": Momentum,
+    "physical_momentum": PhysicalMomentum,
     "nesterov": Nesterov,
     "adam": Adam,
+    "amsgrad": AMSGrad,
+    "swats": SWATS,
+    "adaptive_gain": AdaptiveGain,
+    "rmsprop": RMSProp,
+    "rprop": Rprop,
     "newton": Newton,
     "levenberg_marquardt": LevenbergMarquardt,
     "conjugate_gradient": ConjugateGradient,
@@ -59,21 +71,34 @@ def get(optimizer: Any) -> Optimizer:
     )
 
 
+def name(rule: Optimizer) -> str:
+    """The name of a rule; "optax" for a lifted transformation, the class for a rule of the user's own."""
+    known = {kind: name for name, kind in RULES.items()}
+    return "optax" if isinstance(rule, FromOptax) else known.get(type(rule), type(rule).__name__)
+
+
 __all__ = [
     "GD",
     "LBFGS",
     "RULES",
     "SGD",
+    "SWATS",
+    "AMSGrad",
     "Adam",
+    "AdaptiveGain",
     "ConjugateGradient",
     "LevenbergMarquardt",
     "Momentum",
     "Nesterov",
     "Newton",
     "Optimizer",
+    "PhysicalMomentum",
+    "RMSProp",
+    "Rprop",
     "ScaledConjugateGradient",
     "StepInfo",
     "from_optax",
     "get",
+    "name",
     "names",
 ]

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-LABELLED = 12
-
 
 def race_svg(result: Mapping[str, Any]) -> str:
     """The curves of a race (see `axonic.race.race`): training and validation loss against seconds, on a log scale, one
@@ -26,8 +24,8 @@ def race_svg(result: Mapping[str, Any]) -> str:
         alt.Chart(alt.Data(values=points))
         .mark_line(interpolate="step-after")
         .encode(
-            x=alt.X("seconds:Q", title="seconds"),
-            y=alt.Y("loss:Q", title="loss", scale=alt.Scale(type="log")),
+            x=alt.X("seconds:Q", title="seconds", scale=alt.Scale(type="log", nice=False)),
+            y=alt.Y("loss:Q", title="loss", scale=alt.Scale(type="log", nice=False)),
             color=alt.Color("rule:N", title="rule", scale=alt.Scale(domain=names, scheme="tableau20")),
         )
         .properties(width=420, height=320)

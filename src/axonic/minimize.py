@@ -1,0 +1,189 @@
+"""Any rule on any function: `axonic.minimize`.
+
+The loop is one compiled program in float64, as `axonic.training` is for networks:
+
+    while the gradient is larger than tol, and steps are left, and the rule finds a step
+        x, state <- rule.step(function, x, state)
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from axonic import optimizers
+from axonic.errors import InputError
+from axonic.objective import Function, from_function, from_residuals
+from axonic.optimizers import LevenbergMarquardt, Optimizer
+from axonic.optimizers.base import n_weights
+
+
+class Result(NamedTuple):
+    """What `minimize` found.
+
+    Attributes
+    ----------
+    x : the last point, a tree like x0, float64.
+    fun : the value there.
+    n_steps : steps taken.
+    n_evaluations : gradients evaluated.
+    success : whether the largest entry of the gradient came down to `tol`.
+    message : why it ended.
+    path : (n_steps + 1,) values, x0's first, one a step.
+    points : the points themselves, a tree like x0 with a leading axis of that length; None unless asked for.
+    """
+
+    x: Any
+    fun: float
+    n_steps: int
+    n_evaluations: int
+    success: bool
+    message: str
+    path: np.ndarray
+    points: Any
+
+
+class _Carry(NamedTuple):
+    x: Any
+    state: Any
+    step: Any
+    evaluations: Any
+    converged: Any
+    stuck: Any
+    path: Any
+    points: Any
+
+
+def minimize(
+    fun: Callable[[Any], Any],
+    x0: Any,
+    optimizer: Any = "lbfgs",
+    max_steps: int = 1000,
+    tol: float = 1e-8,
+    keep_points: bool = False,
+    **hyper: Any,
+) -> Result:
+    """Minimise a function of an array or a tree of arrays, in float64.
+
+    Parameters
+    ----------
+    fun : written in jax.numpy; returns a number, or for "levenberg_marquardt" the vector of residuals r, of which
+        1/2 sum r^2 is minimised.
+    x0 : where to start, an array or a tree of arrays.
+    optimizer : a rule, its name (`axonic.optimizers.names()`) or an optax transformation. Default "lbfgs".
+    max_steps : steps at most. Default 1000.
+    tol : the largest entry of the gradient at which x counts as a minimum. Default 1e-8.
+    keep_points : whether to return every point.
+    **hyper : hyperparameters of the rule, for example `learning_rate=0.1`.
+
+    Raises
+    ------
+    InputError : an unknown rule or hyperparameter, a function that returns something else or is not finite at x0.
+
+    >>> import jax.numpy as jnp
+    >>> from axonic import minimize
+    >>> rosenbrock = lambda x: 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+    >>> result = minimize(rosenbrock, [-1.2, 1.0])
+    >>> result.x.round(6).tolist(), result.success
+    ([1.0, 1.0], True)
+    """
+    rule = _rule(optimizer, hyper)
+    if not (isinstance(max_steps, int | np.integer) and max_steps >= 1):
+        raise InputError(f"max_steps = {max_steps!r} is impossible", "give a whole number of at least 1")
+    if not (isinstance(tol, int | float | np.number) and tol >= 0):
+        raise InputError(f"tol = {tol!r} is impossible", "give a number that is not negative")
+    with jax.enable_x64(True):
+        x0 = _start(x0)
+        objective = _objective(fun, x0, rule)
+        if rule.max_weights is not None and n_weights(x0) > rule.max_weights:
+            raise InputError(f"{n_weights(x0)} unknowns are too many for {type(rule).__name__}", f"use {rule.instead}")
+        first = float(objective.value(x0).total)
+        if not np.isfinite(first):
+            raise InputError(f"the function is {first} at x0", "start where it is finite")
+        end = jax.tree.map(np.asarray, _run(rule, objective, x0, tol, first, int(max_steps), bool(keep_points)))
+    n_steps = int(end.step)
+    path = end.path[: n_steps + 1]
+    if end.converged:
+        message = f"no entry of the gradient is larger than tol = {tol:g}"
+    elif not np.isfinite(path[-1]):
+        message = "the function is no longer finite: the steps are too long"
+    elif end.stuck:
+        message = "no step that lowers the function was found"
+    else:
+        message = f"{max_steps} steps were taken"
+    points = jax.tree.map(lambda p: p[: n_steps + 1], end.points) if keep_points else None
+    return Result(end.x, float(path[-1]), n_steps, int(end.evaluations), bool(end.converged), message, path, points)
+
+
+@functools.partial(jax.jit, static_argnames=("max_steps", "keep_points"))
+def _run(
+    rule: Optimizer, objective: Function, x0: Any, tol: Any, first: Any, max_steps: int, keep_points: bool
+) -> _Carry:
+    def unfinished(carry: _Carry) -> Any:
+        finite = jnp.isfinite(carry.path[carry.step])
+        return (carry.step < max_steps) & ~carry.converged & ~carry.stuck & finite
+
+    def step(carry: _Carry) -> _Carry:
+        x, state, info = rule.step(objective, carry.x, carry.state)
+        largest = functools.reduce(jnp.maximum, [jnp.max(jnp.abs(g)) for g in jax.tree.leaves(info.grads)])
+        converged = largest <= tol  # at the point before the step, which is then not taken
+        x = jax.tree.map(lambda new, old: jnp.where(converged, old, new), x, carry.x)
+        index = carry.step + ~converged
+        return _Carry(
+            x,
+            state,
+            index,
+            carry.evaluations + info.evaluations,
+            converged,
+            jnp.asarray(info.stuck) & ~converged,
+            carry.path.at[index].set(objective.value(x).total),
+            jax.tree.map(lambda points, p: points.at[index].set(p), carry.points, x) if keep_points else None,
+        )
+
+    def room(p: Array) -> Array:
+        return jnp.zeros((max_steps + 1, *p.shape)).at[0].set(p)
+
+    no = jnp.asarray(False)
+    zero = jnp.asarray(0)
+    points = jax.tree.map(room, x0) if keep_points else None
+    return jax.lax.while_loop(
+        unfinished, step, _Carry(x0, rule.init(x0), zero, zero, no, no, room(jnp.asarray(first)), points)
+    )
+
+
+def _rule(optimizer: Any, hyper: dict[str, Any]) -> Optimizer:
+    rule = optimizers.get(optimizer)
+    known = [field.name for field in dataclasses.fields(rule)]  # pyright: ignore[reportArgumentType]  a spec
+    unknown = [name for name in hyper if name not in known]
+    if unknown:
+        raise InputError(f"{type(rule).__name__} has no {unknown[0]!r}", f"it has {', '.join(known)}")
+    return rule.replace(**hyper)
+
+
+def _start(x0: Any) -> Any:
+    def leaf(value: Any) -> Float[Array, "..."]:
+        value = np.asarray(value, np.float64)
+        if not np.isfinite(value).all():
+            raise InputError("x0 is not finite", "start at finite numbers")
+        return jnp.asarray(value)
+
+    if isinstance(x0, list) and all(np.ndim(value) == 0 for value in x0):
+        x0 = np.asarray(x0)
+    return jax.tree.map(leaf, x0)
+
+
+def _objective(fun: Callable[[Any], Any], x0: Any, rule: Optimizer) -> Function:
+    shape = getattr(jax.eval_shape(fun, x0), "shape", None)
+    if isinstance(rule, LevenbergMarquardt):
+        if shape is None or len(shape) != 1:
+            raise InputError("the function does not return a vector", "return the residuals, shape (m,)")
+        return from_residuals(fun)
+    if shape != ():
+        how = "return a number, or use levenberg_marquardt on residuals"
+        raise InputError(f"the function returns {'no array' if shape is None else f'an array of shape {shape}'}", how)
+    return from_function(fun)
