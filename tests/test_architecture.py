@@ -24,7 +24,7 @@ ORDER = [
     "losses",
     "objective",
     "optimizers",
-    "minimize",
+    "minimization",
     "training",
     "model",
     "settings",

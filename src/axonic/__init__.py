@@ -13,7 +13,7 @@ refuse_broken_version()
 if TYPE_CHECKING:
     from axonic import layers, losses, objective, optimizers, training
     from axonic.estimators import FeedForwardClassifier, FeedForwardRegressor, load
-    from axonic.minimize import minimize
+    from axonic.minimization import minimize
 
 _MODULES = ("layers", "losses", "objective", "optimizers", "training")
 _ESTIMATORS = ("FeedForwardClassifier", "FeedForwardRegressor", "load")
@@ -39,7 +39,7 @@ def __getattr__(name: str) -> Any:
     if name in _ESTIMATORS:
         return getattr(import_module("axonic.estimators"), name)
     if name == "minimize":
-        return import_module("axonic.minimize").minimize
+        return import_module("axonic.minimization").minimize
     raise AttributeError(f"module 'axonic' has no attribute {name!r}")
 
 
