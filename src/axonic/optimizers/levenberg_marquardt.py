@@ -1,6 +1,6 @@
 """Levenberg-Marquardt.
 
-    (J^T J + mu D) d = -J^T r
+    (J^T J + mu I) d = -J^T r
     if L(w + d) < L(w):   w <- w + d,  mu <- decrease mu
     else:                 mu <- increase mu, and again, until mu > max_mu
 
@@ -10,18 +10,14 @@ For networks of up to some thousand weights with a squared error it is by far th
 very low training loss. For other losses J^T J is the generalised Gauss-Newton matrix J^T H_loss J, and J^T r the
 gradient.
 
-    scaling="identity"     D = 1, as MATLAB's trainlm
-    scaling="marquardt"    D = the largest diagonal of J^T J so far, as MINPACK: steps do not depend on the units of
-                           the weights, which matters for fitted formulas more than for networks
-
 One step goes on until it has found a lower loss. `stuck` says that mu has passed max_mu; it then stays so. The system
-is solved by Cholesky factors; an attempt for which J^T J + mu D is not positive definite to rounding has failed.
+is solved by Cholesky factors; an attempt for which J^T J + mu I is not positive definite to rounding has failed.
 
 Deviations. The loss is averaged over the rows, and so is J^T J, so mu means the same for any number of rows (MATLAB's
 is relative to the sum or mean that `perform` is). mu does not fall below 1e-20, or rounding to 0 could not be undone.
 Value and gradient are kept between steps, so the objective must be the same at every one.
 
-Source: Marquardt 1963, "An algorithm for least-squares estimation of nonlinear parameters"; More 1978 for the scaling;
+Source: Marquardt 1963, "An algorithm for least-squares estimation of nonlinear parameters";
 Hagan and Menhaj 1994, "Training feedforward networks with the Marquardt algorithm", for networks and the factors;
 Schraudolph 2002 for other losses.
 """
@@ -34,13 +30,11 @@ import jax.scipy.linalg
 import numpy as np
 from jaxtyping import Bool, Float
 
-from axonic.errors import InputError
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, n_weights, scalar
 from axonic.optimizers.line_search import no_value, unless
-from axonic.specs import Number, spec, static
+from axonic.specs import Number, spec
 from axonic.types import Params, Value
 
-SCALINGS = ("identity", "marquardt")
 MIN_MU = 1e-20
 
 
@@ -52,14 +46,12 @@ class LevenbergMarquardtState(NamedTuple):
     known : the rest is that of the current weights.
     value, g : the objective and its gradient, (n,).
     mu : damping of the next attempt.
-    diagonal : largest diagonal of J^T J so far, (n,); ones for scaling="identity".
     """
 
     known: Bool[Any, ""]
     value: Value
     g: Float[Any, " n"]
     mu: Float[Any, ""]
-    diagonal: Float[Any, " n"]
 
 
 @spec
@@ -71,14 +63,12 @@ class LevenbergMarquardt(Optimizer):
     mu : damping of the first step, positive.
     increase, decrease : factors of mu after an attempt that failed, above 1, and one that succeeded, in (0, 1).
     max_mu : where to give up.
-    scaling : "identity" or "marquardt", see the module.
     """
 
     mu: Number = 1e-3
     increase: Number = 10.0
     decrease: Number = 0.1
     max_mu: Number = 1e10
-    scaling: str = static(default="identity")
 
     full_batch: ClassVar[bool] = True
     has_rate: ClassVar[bool] = False
@@ -87,15 +77,10 @@ class LevenbergMarquardt(Optimizer):
     max_weights: ClassVar[int | None] = 3000
     instead: ClassVar[str] = "lbfgs"
 
-    def __post_init__(self) -> None:
-        if self.scaling not in SCALINGS:
-            raise InputError(f"unknown scaling {self.scaling!r}", f"use one of {', '.join(SCALINGS)}")
-
     def init(self, params: Params) -> LevenbergMarquardtState:
         dtype, n = jax.tree.leaves(params)[0].dtype, n_weights(params)
         zero = np.zeros((), dtype)
-        start = np.ones if self.scaling == "identity" else np.zeros
-        return LevenbergMarquardtState(np.bool_(False), no_value(dtype), np.zeros(n, dtype), zero, start(n, dtype))
+        return LevenbergMarquardtState(np.bool_(False), no_value(dtype), np.zeros(n, dtype), zero)
 
     def step(
         self, objective: ObjectiveLike, params: Params, state: LevenbergMarquardtState
@@ -108,14 +93,11 @@ class LevenbergMarquardt(Optimizer):
         value, g, mu = unless(state.known, begin, (state.value, state.g, state.mu))
         increase, decrease, max_mu = (scalar(v, w) for v in (self.increase, self.decrease, self.max_mu))
         matrix = function.gauss_newton(w)
-        diagonal = state.diagonal
-        if self.scaling == "marquardt":
-            diagonal = jnp.maximum(diagonal, jnp.diag(matrix))
-        d_scale = jnp.where(diagonal > 0, diagonal, 1)
+        one = jnp.eye(len(w), dtype=w.dtype)
 
         def attempt(carry: tuple) -> tuple:
             mu, _, n, _, _, _ = carry
-            factor = jax.scipy.linalg.cho_factor(matrix + jnp.diag(mu * d_scale))
+            factor = jax.scipy.linalg.cho_factor(matrix + mu * one)
             new_w = w - jax.scipy.linalg.cho_solve(factor, g)
             new_value, new_g = function.value_and_grad(new_w)
             better = (new_value.total < value.total) & jnp.all(jnp.isfinite(new_g))
@@ -134,5 +116,5 @@ class LevenbergMarquardt(Optimizer):
             lambda new, old: jnp.where(better, new, old), (new_w, new_value, new_g), (w, value, g)
         )
         info = StepInfo(value, function.unravel(g), n + ~jnp.asarray(state.known), ~better)
-        following = LevenbergMarquardtState(jnp.asarray(True), new_value, new_g, mu, diagonal)
+        following = LevenbergMarquardtState(jnp.asarray(True), new_value, new_g, mu)
         return function.unravel(new_w), following, info
