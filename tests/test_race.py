@@ -1,0 +1,127 @@
+"""The race of the rules, and the choice of a rule by itself."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from axonic import optimizers, recipe
+from axonic.cli import main
+from axonic.data.batches import split_rows
+from axonic.errors import InputError
+from axonic.race import Spectator, race
+from axonic.settings import Settings, pair
+from tests.test_recipe import rows
+
+SETTINGS = Settings(hidden_layer_sizes=(4,))
+
+
+def prepared(settings=SETTINGS, n=80):
+    data = rows(n)
+    loss, n_out = pair(settings, "classification", 2)
+    split = split_rows(n, 0, valid=0.25, test=0.0, classes=data.y)
+    return data, split, settings, settings.network(n_out), loss
+
+
+def test_rules_are_ranked_by_the_mean_of_their_lowest_validation_losses():
+    seen = []
+
+    class Watching(Spectator):
+        def lap(self, name, seed, lap):
+            seen.append((name, seed, lap.best))
+            assert np.all(np.diff(lap.seconds) >= 0)
+            assert len(lap.seconds) == len(lap.train) == len(lap.valid)
+
+    result = race(*prepared(), names=["sgd", "adam", "lbfgs"], seconds=0.05, seeds=2, spectator=Watching())
+    assert [name for name, _, _ in seen] == ["sgd", "adam", "lbfgs"] * 2
+    means = [rule["mean_valid"] for rule in result["rules"]]
+    assert means == sorted(means)
+    assert [rule["rank"] for rule in result["rules"]] == [1, 2, 3]
+    for rule in result["rules"]:
+        best = [loss for name, _, loss in seen if name == rule["name"]]
+        assert rule["valid"] == best
+        np.testing.assert_allclose(rule["mean_valid"], np.mean(best))
+    assert -1 <= result["rank_correlation"] <= 1
+
+
+def test_a_rule_that_cannot_take_part_is_told_and_left_out():
+    settings = dataclasses.replace(SETTINGS, hidden_layer_sizes=(400, 400))
+    result = race(*prepared(settings), names=["sgd", "newton"], seconds=0.02, seeds=1)
+    assert [rule["name"] for rule in result["rules"]] == ["sgd"]
+    assert "160" in result["refused"]["newton"] or "16" in result["refused"]["newton"]
+    with pytest.raises(InputError, match="none of these rules"):
+        race(*prepared(settings), names=["newton"], seconds=0.02, seeds=1)
+
+
+def test_ending_a_race_ranks_what_has_run():
+    class Impatient(Spectator):
+        laps = 0
+
+        def lap(self, name, seed, lap):
+            self.laps += 1
+
+        def interrupted(self):
+            return self.laps >= 2
+
+    result = race(*prepared(), names=["sgd", "momentum", "adam"], seconds=0.02, seeds=2, spectator=Impatient())
+    assert {rule["name"] for rule in result["rules"]} == {"sgd", "momentum"}
+
+
+def test_auto_takes_the_rule_with_the_lowest_mean_validation_loss_or_the_default_if_it_is_as_good():
+    data, split, settings, network, loss = prepared(dataclasses.replace(SETTINGS, optimizer="auto", ensemble=2))
+    fit = recipe.fit(data, split, settings, network, loss)
+    stage = next(stage for stage in fit.stages if stage["stage"] == "optimizer")
+    means = dict(zip(stage["names"], map(np.mean, stage["valid"]), strict=True))
+    assert list(means) == ["momentum", "adam", "lbfgs"]
+    assert stage["decision"] == optimizers.name(fit.optimizer)
+    assert means[stage["decision"]] <= 1.01 * min(means.values())
+    single = recipe.fit(data, split, dataclasses.replace(settings, optimizer=stage["decision"]), network, loss)
+    np.testing.assert_array_equal(single.members[0][0].w, fit.members[0][0].w)
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_train", "held_out", "expected"),
+    [
+        ({"optimizer": "sgd"}, 100, True, ["sgd"]),
+        ({"optimizer": "auto"}, 100, True, ["momentum", "adam", "lbfgs"]),
+        ({"optimizer": "auto"}, 100_000, True, ["momentum", "adam"]),
+        ({"optimizer": "auto"}, 100, False, ["momentum"]),
+        ({"optimizer": "auto", "learning_rate": 0.1}, 100, True, ["momentum", "adam"]),
+        ({"optimizer": "auto", "dropout": 0.1}, 100, True, ["momentum", "adam"]),
+    ],
+)
+def test_candidates_of_auto(settings, n_train, held_out, expected):
+    rules = recipe.candidate_rules(Settings(**settings), 1000, n_train, held_out=held_out)
+    assert [optimizers.name(rule) for rule in rules] == expected
+
+
+def test_compare_from_the_command_line(tmp_path, capsys):
+    data = rows()
+    lines = [
+        "a,b,c,kind",
+        *(f"{a},{b},{c},{'yes' if y else 'no'}" for (a, b, c), y in zip(data.x, data.y, strict=True)),
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    arguments = ["compare", str(tmp_path / "t.csv"), "--target", "kind", "--optimizers", "sgd,adam", "--hidden", "4"]
+    arguments += ["--seconds", "0.02", "--seeds", "2", "--out", str(tmp_path / "race")]
+    assert main([*arguments, "--json", "--quiet"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result == json.loads((tmp_path / "race" / "compare.json").read_text())
+    assert {rule["name"] for rule in result["rules"]} == {"sgd", "adam"}
+    picture = (tmp_path / "race" / "compare.svg").read_text()
+    assert picture.startswith("<svg")
+    assert "adam" in picture
+    assert main(arguments) == 0
+    assert "adam" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [["--optimizers", "adm"], ["--seconds", "0"], ["--seeds", "0"], ["--hidden", "x"]])
+def test_bad_options_of_compare(options, tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("a,kind\n" + "\n".join(f"{i},{'no' if i % 2 else 'yes'}" for i in range(30)))
+    code = main(["compare", str(tmp_path / "t.csv"), "--target", "kind", "--quiet", *options])
+    out, err = capsys.readouterr()
+    assert code == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert out == ""
