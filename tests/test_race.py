@@ -15,6 +15,7 @@ from axonic.settings import Settings, pair
 from tests.test_recipe import rows
 
 SETTINGS = Settings(hidden_layer_sizes=(4,))
+SMALL = ["momentum", "rprop", "conjugate_gradient", "scaled_conjugate_gradient", "lbfgs"]
 
 
 def prepared(settings=SETTINGS, n=80):
@@ -73,7 +74,7 @@ def test_auto_takes_the_rule_with_the_lowest_mean_validation_loss_or_the_default
     fit = recipe.fit(data, split, settings, network, loss)
     stage = next(stage for stage in fit.stages if stage["stage"] == "optimizer")
     means = dict(zip(stage["names"], map(np.mean, stage["valid"]), strict=True))
-    assert list(means) == ["momentum", "adam", "lbfgs"]
+    assert list(means) == SMALL
     assert stage["decision"] == optimizers.name(fit.optimizer)
     assert means[stage["decision"]] <= 1.01 * min(means.values())
     single = recipe.fit(data, split, dataclasses.replace(settings, optimizer=stage["decision"]), network, loss)
@@ -84,11 +85,11 @@ def test_auto_takes_the_rule_with_the_lowest_mean_validation_loss_or_the_default
     ("settings", "n_train", "held_out", "expected"),
     [
         ({"optimizer": "sgd"}, 100, True, ["sgd"]),
-        ({"optimizer": "auto"}, 100, True, ["momentum", "adam", "lbfgs"]),
-        ({"optimizer": "auto"}, 100_000, True, ["momentum", "adam"]),
+        ({"optimizer": "auto"}, 100, True, SMALL),
+        ({"optimizer": "auto"}, 100_000, True, ["momentum", "adam", "rmsprop"]),
         ({"optimizer": "auto"}, 100, False, ["momentum"]),
-        ({"optimizer": "auto", "learning_rate": 0.1}, 100, True, ["momentum", "adam"]),
-        ({"optimizer": "auto", "dropout": 0.1}, 100, True, ["momentum", "adam"]),
+        ({"optimizer": "auto", "learning_rate": 0.1}, 100, True, ["momentum"]),
+        ({"optimizer": "auto", "dropout": 0.1}, 100, True, ["momentum"]),
     ],
 )
 def test_candidates_of_auto(settings, n_train, held_out, expected):

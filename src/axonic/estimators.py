@@ -377,8 +377,9 @@ _PARAMETERS = """
     activation : of the hidden layers: one name, or one for each ("identity", "sigmoid", "tanh", "relu", "leaky_relu",
         "elu", "selu", "gelu", "silu", "softplus", "softmax"). Default "relu".
     optimizer : the learning rule: a name (`axonic.optimizers.names()`), a rule such as
-        `axonic.optimizers.Momentum(momentum=0.95)`, an optax transformation, or "auto" to train with momentum, adam
-        and, up to 10,000 rows, lbfgs, and take the one with the lowest mean validation loss. Default "momentum".
+        `axonic.optimizers.Momentum(momentum=0.95)`, an optax transformation, or "auto" to train with several and take
+        the one with the lowest mean validation loss: up to 10,000 training rows momentum, rprop, conjugate_gradient,
+        scaled_conjugate_gradient and lbfgs, beyond momentum, adam and rmsprop. Default "momentum".
     learning_rate : a positive number, or "auto" to find it by a sweep. Default "auto".
     batch_size : rows of a batch; rules such as "gd" take all rows at every step. Default 32.
     epochs : passes over the data, at most; "auto" trains until the loss has been flat for a fifth of them. Default

@@ -47,8 +47,11 @@ MAX_EPOCHS, MAX_STEPS = 1000, 30_000
 NETWORKS = 5
 PENALTIES = (1.0, 0.25)
 """Candidates of the L2 penalty, over the number of training rows; the first is taken where there is no choice."""
-SMALL_ROWS, SMALL_RULES, LARGE_RULES = 10_000, ("momentum", "adam", "lbfgs"), ("momentum", "adam")
-"""Rules to choose from with `optimizer="auto"`, up to so many rows and beyond."""
+SMALL_ROWS = 10_000
+SMALL_RULES = ("momentum", "rprop", "conjugate_gradient", "scaled_conjugate_gradient", "lbfgs")
+LARGE_RULES = ("momentum", "adam", "rmsprop")
+"""Rules to choose from with `optimizer="auto"`, up to so many training rows and beyond: the notes advise rules that take
+the whole training set for small tables, mini-batches for large ones."""
 SAME = 0.01
 AVERAGE_WORK, CHOICE_WORK = 1_000_000_000, 20_000_000
 """Weights times rows up to which several networks, and several penalties, are trained by themselves: about ten
