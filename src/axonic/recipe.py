@@ -50,8 +50,8 @@ PENALTIES = (1.0, 0.25)
 SMALL_ROWS = 10_000
 SMALL_RULES = ("momentum", "rprop", "conjugate_gradient", "scaled_conjugate_gradient", "lbfgs")
 LARGE_RULES = ("momentum", "adam", "rmsprop")
-"""Rules to choose from with `optimizer="auto"`, up to so many training rows and beyond: the notes advise rules that take
-the whole training set for small tables, mini-batches for large ones."""
+"""Rules to choose from with `optimizer="auto"`, up to so many training rows and beyond: the notes advise rules that
+take the whole training set for small tables, mini-batches for large ones."""
 SAME = 0.01
 AVERAGE_WORK, CHOICE_WORK = 1_000_000_000, 20_000_000
 """Weights times rows up to which several networks, and several penalties, are trained by themselves: about ten
