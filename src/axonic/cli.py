@@ -27,6 +27,9 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
+WIDE = 200
+"""Columns of what is no terminal."""
+
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, Parameter(name="--quiet", negative="", help="No progress on standard error.")]
 
@@ -460,8 +463,10 @@ def _print_result(result: dict[str, Any], as_json: bool) -> None:
 
 
 def _print_race(result: dict[str, Any]) -> None:
-    console = Console(highlight=False)
-    table = Table("rank", "rule", "rate", "validation loss", "of each seed", "epochs", box=None, pad_edge=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    table = Table(box=None, pad_edge=False)
+    for title in ("rank", "rule", "rate", "validation loss", "of each seed", "epochs"):
+        table.add_column(title, no_wrap=True)
     for rule in result["rules"]:
         rates = sorted({rate for rate in rule["learning_rate"] if rate is not None})
         table.add_row(
