@@ -120,7 +120,7 @@ def levenberg_marquardt(w, f, s, mu, increase, decrease):
 
 
 C1 = ("c1", (1e-4, 1e-3, 1e-2))
-CG = {"c1": 1e-4, "c2": 0.4, "restart": np.inf}
+CG = {"c1": 1e-4, "c2": 0.4, "restart": 0.2}
 LM = {"mu": 1e-3, "increase": 10.0, "decrease": 0.1}
 
 # name -> (rule, reference, its hyperparameters, knob), as the `Case` of test_rules.py
@@ -140,10 +140,10 @@ CASES = {
         ("mu", (1e-3, 1e-2, 1.0)),
     ),
     "conjugate_gradient": (ConjugateGradient(), conjugate_gradient, CG | {"formula": "polak_ribiere"}, C1),
-    "conjugate_gradient-powell": (
-        ConjugateGradient(restart=0.2),
+    "conjugate_gradient-unrestarted": (
+        ConjugateGradient(restart=np.inf),
         conjugate_gradient,
-        CG | {"formula": "polak_ribiere", "restart": 0.2},
+        CG | {"formula": "polak_ribiere", "restart": np.inf},
         C1,
     ),
     "conjugate_gradient-fr": (

@@ -15,8 +15,9 @@ go on in a bad direction. It keeps three vectors, so it suits networks for which
 otherwise L-BFGS needs fewer gradients.
 
 The direction becomes -g' again when the last two gradients are far from orthogonal, |g'.g| >= restart |g'|^2 (Powell's
-test), or when p is hardly one of descent, p.g' > -0.01 |g'|^2. Powell's test is off by default, restart = infinity, as
-in SciPy: it costs Polak-Ribiere+ gradients on most test functions; 0.1 to 0.2 is what Fletcher-Reeves needs.
+test), or when p is hardly one of descent, p.g' > -0.01 |g'|^2. restart = 0.2 is worth having on an ill-conditioned
+quadratic (1,645 gradients against 1,978 without) and for Fletcher-Reeves; on the other test functions Polak-Ribiere+ is
+better off with infinity, no such test, as SciPy (848 gradients against 945; Wood's function 115 against 225).
 
 The first t tried is the one for which the loss would fall as much as in the step before, 2.02 (L - L_before) / phi'(0)
 but at most 1; the search is that of L-BFGS with c2 = 0.4. Value and gradient at the accepted point are kept, so the
@@ -85,7 +86,7 @@ class ConjugateGradient(Optimizer):
 
     c1: Number = 1e-4
     c2: Number = 0.4
-    restart: Number = np.inf
+    restart: Number = 0.2
     max_evaluations: Number = 40
     formula: str = static(default="polak_ribiere")
 

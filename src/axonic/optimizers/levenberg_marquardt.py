@@ -6,16 +6,15 @@
 
 r is the vector of residuals, J = dr/dw. With small mu it is the Gauss-Newton step, which uses half of the Hessian, the
 half that is there when the residuals are small, and none of its costs; with large mu a short step down the gradient.
-For networks of up to some thousand weights with a squared error it is by far the quickest rule per unit of time to a
-very low training loss. For other losses J^T J is the generalised Gauss-Newton matrix J^T H_loss J, and J^T r the
-gradient.
+It is for networks of up to some thousand weights with a squared error, where a very low training loss is wanted. For
+other losses J^T J is the generalised Gauss-Newton matrix J^T H_loss J, and J^T r the gradient.
 
 One step goes on until it has found a lower loss. `stuck` says that mu has passed max_mu; it then stays so. The system
 is solved by Cholesky factors; an attempt for which J^T J + mu I is not positive definite to rounding has failed.
 
-Deviations. The loss is averaged over the rows, and so is J^T J, so mu means the same for any number of rows (MATLAB's
-is relative to the sum or mean that `perform` is). mu does not fall below 1e-20, or rounding to 0 could not be undone.
-Value and gradient are kept between steps, so the objective must be the same at every one.
+Deviations. The loss is averaged over the rows, and so is J^T J, so mu means the same for any number of rows. mu does
+not fall below 1e-20, or rounding to 0 could not be undone. Value and gradient are kept between steps, so the objective
+must be the same at every one.
 
 Source: Marquardt 1963, "An algorithm for least-squares estimation of nonlinear parameters";
 Hagan and Menhaj 1994, "Training feedforward networks with the Marquardt algorithm", for networks and the factors;
