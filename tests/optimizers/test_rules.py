@@ -162,10 +162,10 @@ def vsgd(w, g, s, form, samples, slow, seed=0):
     for i in range(n):
         if t <= samples:
             s["tau"][i] = t
-        elif form == "fd":
-            far_g = abs(grad[i] - s["g"][i]) > 2 * np.sqrt(s["v"][i] - s["g"][i] ** 2)
+        else:
+            far = abs(grad[i] - s["g"][i]) > 2 * np.sqrt(s["v"][i] - s["g"][i] ** 2)
             far_h = abs(curvature[i] - s["h"][i]) > 2 * np.sqrt(s["h2"][i] - s["h"][i] ** 2)
-            s["tau"][i] += far_g or far_h
+            s["tau"][i] += far or (far_h and form == "fd")
         for name, new in (("g", grad), ("v", grad**2), ("h", curvature), ("h2", curvature**2)):
             s[name][i] += (new[i] - s[name][i]) / s["tau"][i]
     if t == samples:
@@ -277,7 +277,7 @@ CASES = {
         vsgd,
         {"form": "fd", "samples": 3, "slow": 4.0},
         ("slow_start", (1.0, 2.0, 5.0)),
-        {"slow_start": 2.0},
+        {"slow_start": 1.0, "samples": 1},
     ),
 }
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from axonic.errors import InputError
+from axonic.optimizers import schedules
 from axonic.optimizers.adam import Adam
 from axonic.optimizers.adaptive_gain import AdaptiveGain
 from axonic.optimizers.amsgrad import AMSGrad
@@ -19,7 +20,9 @@ from axonic.optimizers.physical_momentum import PhysicalMomentum
 from axonic.optimizers.rmsprop import RMSProp
 from axonic.optimizers.rprop import Rprop
 from axonic.optimizers.scaled_conjugate_gradient import ScaledConjugateGradient
+from axonic.optimizers.scheduled import scheduled
 from axonic.optimizers.swats import SWATS
+from axonic.optimizers.vsgd import VSGD
 
 RULES: dict[str, type[Optimizer]] = {
     "gd": GD,
@@ -33,6 +36,7 @@ RULES: dict[str, type[Optimizer]] = {
     "adaptive_gain": AdaptiveGain,
     "rmsprop": RMSProp,
     "rprop": Rprop,
+    "vsgd": VSGD,
     "newton": Newton,
     "levenberg_marquardt": LevenbergMarquardt,
     "conjugate_gradient": ConjugateGradient,
@@ -83,6 +87,7 @@ __all__ = [
     "RULES",
     "SGD",
     "SWATS",
+    "VSGD",
     "AMSGrad",
     "Adam",
     "AdaptiveGain",
@@ -101,4 +106,6 @@ __all__ = [
     "get",
     "name",
     "names",
+    "scheduled",
+    "schedules",
 ]

@@ -22,8 +22,12 @@ gradient descent; `learning_rate` is Adam's and has no part after the switch.
 Traps. The paper's test is absolute, at 1e-9 (`relative=False, tolerance=1e-9`): neighbouring float32 numbers near a
 rate of .01 are 1e-9 apart, so it fires by accident or never, and it means something else for every scale of the loss. A
 relative test means the same at every scale. gamma is negative when Adam's momentum climbs, so a switch to a rate that
-isn't positive is refused (the paper's text says nothing of it). The test is passed by one lucky gamma: the gammas of
-mini-batches scatter around their mean, and the expected time to the switch is about 1 / tolerance steps.
+isn't positive is refused (the paper's algorithm doesn't say). One lucky gamma passes the test: those of mini-batches
+scatter, so the tolerance sets, by chance, how long Adam lasts. Measured on six tables, batches of 32, Adam's rate .001
+and .01, three starts, 400 to 5,600 steps: at 1e-2 the switch came in 33 of 36 runs, in 22 of them within 31 steps and
+often at the second, before Adam had done its part (training losses of up to 14 and 30 times Adam's on digits); at 1e-3
+in 23, after 158 steps at the median; at 1e-4, the default, in 4, not before step 347; the paper's test never fired.
+
 Deviation: none in Adam's part, whose eps stands as in the paper's algorithm, beside the uncorrected sqrt(v).
 
 Source: the notes, "Adam", last remark; Keskar and Socher 2017 (arXiv 1712.07628), algorithm 1.
@@ -71,7 +75,7 @@ class SWATS(Optimizer):
     beta1: Number = 0.9
     beta2: Number = 0.999
     eps: Number = 1e-9
-    tolerance: Number = 1e-3
+    tolerance: Number = 1e-4
     relative: bool = static(default=True)
 
     def init(self, params: Params) -> SWATSState:
