@@ -138,7 +138,7 @@ def _run(
             x,
             state,
             index,
-            carry.evaluations + info.evaluations,
+            carry.evaluations + jnp.where(converged, 1, info.evaluations),
             converged,
             jnp.asarray(info.stuck) & ~converged,
             carry.path.at[index].set(objective.value(x).total),
