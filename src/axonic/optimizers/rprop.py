@@ -44,7 +44,7 @@ class RpropState(NamedTuple):
     Attributes
     ----------
     signs : of the last gradient, 0 where it is not to be compared; a tree like params.
-    sizes : of the next step, before this step's factors; a tree like params, 0 before the first step.
+    sizes : of the last step, 0 before the first; a tree like params.
     moves : the last step, None in the variants that take none back; a tree like params.
     loss : the objective at the last step, None but for irprop+.
     """
