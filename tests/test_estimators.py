@@ -702,10 +702,25 @@ def test_a_rule_by_name_as_an_object_and_from_optax_are_one():
 
 @pytest.mark.parametrize("name", optimizers.names())
 def test_every_rule_trains(name):
-    model = fast(optimizer=name, learning_rate=0.1, epochs=60, early_stopping=False).fit(X, LABELS)
+    rate = 0.1 if optimizers.RULES[name].has_rate else "auto"
+    model = fast(optimizer=name, learning_rate=rate, epochs=60, early_stopping=False).fit(X, LABELS)
+    assert np.isnan(model.learning_rate_) == (not optimizers.RULES[name].has_rate)
     loss = model.history_["train_loss"]
     assert loss[-1] < loss[0]
     assert np.isfinite(loss).all()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"optimizer": "lbfgs", "learning_rate": 0.1}, "LBFGS has no rate"),
+        ({"optimizer": "rprop", "learning_rate": "auto", "dropout": 0.5}, "use momentum or adam with dropout"),
+        ({"optimizer": "newton", "learning_rate": "auto", "hidden_layer_sizes": (64, 64)}, "use lbfgs"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused_and_another_named(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        fast(**parameters).fit(X, LABELS)
 
 
 def test_an_activation_for_each_layer():
