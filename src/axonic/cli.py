@@ -82,11 +82,13 @@ def fit(
     activation
         One name, or one for each hidden layer: relu, tanh, sigmoid, gelu, elu, ...
     optimizer
-        The learning rule (axonic compare --help), or auto to choose by validation.
+        The learning rule: gd, sgd, momentum, physical_momentum, nesterov, adam, amsgrad, swats, adaptive_gain, rmsprop,
+        rprop, newton, levenberg_marquardt, conjugate_gradient, scaled_conjugate_gradient, lbfgs, vsgd; or auto to
+        choose one by validation.
     learning_rate
         A positive number, or auto to find it by a sweep.
     batch_size
-        Rows of a batch.
+        Rows of a batch, for the rules that take batches.
     epochs
         Passes over the data at most, or auto to stop when the loss is flat.
     l2
@@ -107,7 +109,7 @@ def fit(
 
     settings = Settings(
         hidden_layer_sizes=_sizes(hidden),
-        activation=tuple(activation.split(",")) if "," in activation else activation,
+        activation=_activation(activation),
         optimizer=optimizer,
         learning_rate=_number("--learning-rate", learning_rate, float),
         batch_size=batch_size,
@@ -270,7 +272,7 @@ def compare(
     task
         What the target asks for; inferred unless given.
     optimizers
-        Names of rules separated by commas, or all.
+        Names of rules separated by commas (see axonic fit --help), or all.
     out
         A folder for compare.json and the curves, compare.svg.
     seconds
@@ -293,7 +295,7 @@ def compare(
         raise InputError("--seconds and --seeds must be positive", "give for example --seconds 0.5 --seeds 3")
     settings = Settings(
         hidden_layer_sizes=_sizes(hidden),
-        activation=tuple(activation.split(",")) if "," in activation else activation,
+        activation=_activation(activation),
         batch_size=batch_size,
         seed=seed,
     )
@@ -509,6 +511,10 @@ def _sizes(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"--hidden {text!r} is no list of sizes", "give whole numbers such as 64,64") from None
+
+
+def _activation(text: str) -> str | tuple[str, ...]:
+    return tuple(text.split(",")) if "," in text else text
 
 
 def _number(option: str, text: str, kind: type) -> Any:

@@ -18,6 +18,7 @@ def race_svg(result: Mapping[str, Any]) -> str:
         for seconds, loss in zip(rule["curve"]["seconds"], rule["curve"][column], strict=True)
         if loss is not None and loss > 0
     ]
+    scheme = "tableau10" if len(names) <= 10 else "tableau20"  # the latter puts two shades of a colour side by side
     highest = 3 * max((rule["curve"]["valid"][0] for rule in rules if rule["curve"]["valid"]), default=1.0)
     points = [point for point in points if point["loss"] <= highest]
     chart = (
@@ -26,7 +27,7 @@ def race_svg(result: Mapping[str, Any]) -> str:
         .encode(
             x=alt.X("seconds:Q", title="seconds", scale=alt.Scale(type="log", nice=False)),
             y=alt.Y("loss:Q", title="loss", scale=alt.Scale(type="log", nice=False)),
-            color=alt.Color("rule:N", title="rule", scale=alt.Scale(domain=names, scheme="tableau20")),
+            color=alt.Color("rule:N", title="rule", scale=alt.Scale(domain=names, scheme=scheme)),
         )
         .properties(width=420, height=320)
         .facet(column=alt.Column("part:N", title=None))
