@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from axonic import layers, losses
-from axonic.objective import Objective
+from axonic.errors import InputError
+from axonic.objective import Objective, from_function, from_residuals
 from axonic.types import Batch
 from tests.oracles import assert_close, central_gradient, random_like, to64
 
@@ -75,7 +76,9 @@ class TestDerivatives:
         v = random_like(np.random.default_rng(1), params)
         product = jax.flatten_util.ravel_pytree(objective.gnvp(params, v))[0]
         np.testing.assert_allclose(product, matrix @ jax.flatten_util.ravel_pytree(v)[0], rtol=1e-10, atol=1e-11)
-        np.testing.assert_allclose(objective.gauss_newton(params), matrix, rtol=1e-10, atol=1e-11)
+        found, grads, of_one_pass = objective.value_grad_and_gauss_newton(params)
+        np.testing.assert_allclose(of_one_pass, matrix, rtol=1e-10, atol=1e-11)
+        assert_close((found, grads), objective.value_and_grad(params))
 
     def test_trace_gives_the_gradients(self, network, loss):
         """dL/dw = a_before^T delta and dL/db = sum of delta, layer by layer, from the trace alone."""
@@ -114,7 +117,7 @@ def test_padding_counts_for_nothing_even_if_it_holds_nan():
     )
     plain = Objective(objective.network, objective.loss, objective.batch, 0.1, 0.05, None)
     assert_close(padded.value_and_grad(params), plain.value_and_grad(params))
-    assert_close(padded.gauss_newton(params), plain.gauss_newton(params))
+    assert_close(padded.value_grad_and_gauss_newton(params), plain.value_grad_and_gauss_newton(params))
 
 
 @pytest.mark.usefixtures("float64")
@@ -141,15 +144,28 @@ def test_blocks_are_one_batch():
     assert_close(blocks.hvp(params, v), objective.hvp(params, v))
     assert_close(blocks.gnvp(params, v), objective.gnvp(params, v))
     assert_close(blocks.hessian(params), objective.hessian(params))
-    assert_close(blocks.gauss_newton(params), objective.gauss_newton(params))
+    assert_close(blocks.value_grad_and_gauss_newton(params), objective.value_grad_and_gauss_newton(params))
 
 
 @pytest.mark.usefixtures("float64")
 def test_the_gauss_newton_matrix_is_summed_over_blocks_of_rows(monkeypatch):
     objective, params = build(NETWORKS["tanh"], losses.log_likelihood, key=None)
-    whole = objective.gauss_newton(params)
-    monkeypatch.setattr("axonic.objective.ENTRIES", 3 * 3 * len(whole))  # three rows a block, of seven rows
-    assert_close(objective.gauss_newton(params), whole)
+    whole = objective.value_grad_and_gauss_newton(params)
+    monkeypatch.setattr("axonic.objective.ENTRIES", 3 * 3 * len(whole[2]))  # three rows a block, of seven rows
+    assert_close(objective.value_grad_and_gauss_newton(params), whole)
+
+
+@pytest.mark.usefixtures("float64")
+def test_gauss_newton_of_residuals_and_of_a_function():
+    residuals = lambda p: jnp.concatenate([p["a"] ** 2 - 1.0, jnp.sin(p["a"] * p["b"])])  # noqa: E731
+    params = {"a": jnp.array([1.0, -0.5, 2.0]), "b": jnp.array(0.7)}
+    w, unravel = jax.flatten_util.ravel_pytree(params)
+    jacobian = jax.jacobian(lambda w: residuals(unravel(w)))(w)
+    value, grads, matrix = from_residuals(residuals).value_grad_and_gauss_newton(params)
+    assert_close((value, grads), from_residuals(residuals).value_and_grad(params))
+    np.testing.assert_allclose(matrix, jacobian.T @ jacobian, rtol=1e-12)
+    with pytest.raises(InputError, match="vector of residuals"):
+        from_function(jnp.sum).value_grad_and_gauss_newton(w)
 
 
 def test_types_are_kept():

@@ -105,16 +105,16 @@ class Objective:
         """The Hessian of the total, by its products with the unit vectors."""
         return _matrix(lambda v: self.hvp(params, v), params)
 
-    def gauss_newton(self, params: Params) -> Float[Array, "n n"]:
-        """The generalised Gauss-Newton matrix J^T H_loss J (plus l2).
+    def value_grad_and_gauss_newton(self, params: Params) -> tuple[Value, Params, Float[Array, "n n"]]:
+        """(value, gradient of its total, generalised Gauss-Newton matrix J^T H_loss J plus l2), all from one J.
 
-        J = dz/dw is written out, one row for each output of each row of the batch: our backward of a unit delta. It is
-        multiplied in blocks of rows of at most `ENTRIES` numbers. With dropout, whose masks belong to the whole batch,
-        the matrix comes from its products with the unit vectors.
+        J = dz/dw is written out, one column for each output of each row of the batch: our backward of a unit delta.
+        The gradient is J^T delta. Both are summed over blocks of rows of at most `ENTRIES` numbers. With dropout, whose
+        masks belong to the whole batch, the matrix comes from its products with the unit vectors.
         """
         if self.key is not None:
-            return _matrix(lambda v: self.gnvp(params, v), params)
-        w, _ = ravel_pytree(params)
+            return *self.value_and_grad(params), _matrix(lambda v: self.gnvp(params, v), params)
+        w, unravel = ravel_pytree(params)
         n = len(w)
         batch = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), self.batch) if self._blocked() else self.batch
         n_out = jax.eval_shape(lambda x: self.network.forward(params, x)[0], batch.x[:1]).shape[-1]
@@ -124,27 +124,31 @@ class Objective:
         def row(x: Array) -> tuple[Array, Array]:
             z, cache = self.network.forward(params, x[None])
             backward = lambda delta: ravel_pytree(self.network.backward(params, cache, delta[None])[0])[0]  # noqa: E731
-            return z[0], jax.vmap(backward)(unit)
+            return z[0], jax.vmap(backward, out_axes=1)(unit)
 
-        def block(batch: Batch) -> Array:
-            z, jacobian = jax.vmap(row)(batch.x)
-            curvature = lambda u: jax.jvp(  # noqa: E731
-                lambda z: self.loss.delta(z, batch.y), (z,), (jnp.broadcast_to(u, z.shape),)
-            )[1]
-            h = _weighted(batch.weight / count, jax.vmap(curvature, out_axes=2)(unit))
-            jacobian = jnp.where((batch.weight == 0)[:, None, None], 0.0, jacobian)
-            hj = jnp.einsum("rij,rjn->rin", h, jacobian)
-            return jacobian.reshape(-1, n).T @ hj.reshape(-1, n)
+        def block(batch: Batch) -> tuple[Array, Array, Array]:
+            z, jacobian = jax.vmap(row, out_axes=(0, 2))(batch.x)
+            jacobian = jnp.where(batch.weight == 0, 0.0, jacobian)
+            loss = jnp.sum(_weighted(batch.weight, self.loss.value(z, batch.y)))
+            delta, curvature = jax.linearize(lambda z: self.loss.delta(z, batch.y), z)
+            h = jax.vmap(lambda u: curvature(jnp.broadcast_to(u, z.shape)), out_axes=2)(unit)
+            delta, h = (_weighted(batch.weight / count, rows) for rows in (delta, h))
+            hj = jnp.einsum("rij,njr->nir", h, jacobian)
+            jacobian = jacobian.reshape(n, -1)
+            return loss, jacobian @ delta.T.reshape(-1), jacobian @ hj.reshape(n, -1).T
 
         size = min(len(batch.weight), max(1, ENTRIES // (n_out * n)))
         n_rows = jnp.max(jnp.where(batch.weight > 0, jnp.arange(1, len(batch.weight) + 1), 0))
         blocks = jax.tree.map(
             lambda a: jnp.pad(a, [(0, -len(a) % size), *[(0, 0)] * (a.ndim - 1)]).reshape(-1, size, *a.shape[1:]), batch
         )
-        add = lambda i, total: total + block(jax.tree.map(lambda a: a[i], blocks))  # noqa: E731
-        matrix = jax.lax.fori_loop(0, (n_rows + size - 1) // size, add, jnp.zeros((n, n), w.dtype))
+        add = lambda i, total: jax.tree.map(jnp.add, total, block(jax.tree.map(lambda a: a[i], blocks)))  # noqa: E731
+        none = tuple(jnp.zeros(shape, w.dtype) for shape in ((), (n,), (n, n)))
+        loss, g, matrix = jax.lax.fori_loop(0, (n_rows + size - 1) // size, add, none)
+        value = Value(loss / count, self._penalty(params))
         decay = jax.tree.map(lambda p, d: jnp.full(p.shape, d * self.l2), params, self.network.decayed(params))
-        return matrix + jnp.diag(ravel_pytree(decay)[0].astype(w.dtype))
+        matrix += jnp.diag(ravel_pytree(decay)[0].astype(w.dtype))
+        return value, self._add_decay(params, unravel(g)), matrix
 
     def _blocked(self) -> bool:
         return self.batch.weight.ndim == 2
@@ -204,7 +208,7 @@ class Function:
     def hessian(self, params: Params) -> Float[Array, "n n"]:
         return _matrix(lambda v: self.hvp(params, v), params)
 
-    def gauss_newton(self, params: Params) -> Float[Array, "n n"]:
+    def value_grad_and_gauss_newton(self, params: Params) -> tuple[Value, Params, Float[Array, "n n"]]:
         raise InputError(
             "a function of one value has no Gauss-Newton matrix", "give a function that returns the vector of residuals"
         )
@@ -217,10 +221,12 @@ class Residuals(Function):
     def total(self, params: Params) -> Array:
         return 0.5 * jnp.sum(self.f(params) ** 2)
 
-    def gauss_newton(self, params: Params) -> Float[Array, "n n"]:
+    def value_grad_and_gauss_newton(self, params: Params) -> tuple[Value, Params, Float[Array, "n n"]]:
         w, unravel = ravel_pytree(params)
-        jacobian = jax.jacfwd(lambda w: self.f(unravel(w)))(w)
-        return jacobian.T @ jacobian
+        r, tangent = jax.linearize(lambda w: self.f(unravel(w)), w)
+        jacobian = jax.vmap(tangent)(jnp.eye(len(w), dtype=w.dtype))
+        value = 0.5 * jnp.sum(r**2)
+        return Value(value, jnp.zeros_like(value)), unravel(jacobian @ r), jacobian @ jacobian.T
 
 
 def from_function(f: Callable[[Params], Any]) -> Function:

@@ -119,6 +119,19 @@ def levenberg_marquardt(w, f, s, mu, increase, decrease):
     return w, {"mu": mu}
 
 
+def levenberg_marquardt_gain(w, f, s, mu, increase, decrease):
+    """Nielsen 1999, equation 2.4."""
+    g, jj = f(w), f.gauss_newton(w)
+    mu, nu = s.get("mu", mu), increase
+    while mu <= 1e10:
+        d = np.linalg.solve(jj + mu * np.eye(len(w)), -g)
+        rho = (f.value(w) - f.value(w + d)) / (0.5 * d @ (mu * d - g))
+        if rho > 0:
+            return w + d, {"mu": max(mu * max(decrease, 1 - (2 * rho - 1) ** 3), 1e-20)}
+        mu, nu = mu * nu, 2 * nu
+    return w, {"mu": mu}
+
+
 C1 = ("c1", (1e-4, 1e-3, 1e-2))
 CG = {"c1": 1e-4, "c2": 0.4, "restart": 0.2}
 LM = {"mu": 1e-3, "increase": 10.0, "decrease": 0.1}
@@ -137,6 +150,12 @@ CASES = {
         LevenbergMarquardt(1.0, 5.0, 0.5),
         levenberg_marquardt,
         {"mu": 1.0, "increase": 5.0, "decrease": 0.5},
+        ("mu", (1e-3, 1e-2, 1.0)),
+    ),
+    "levenberg_marquardt-gain": (
+        LevenbergMarquardt(1e-3, 2.0, 1 / 3, damping="gain"),
+        levenberg_marquardt_gain,
+        {"mu": 1e-3, "increase": 2.0, "decrease": 1 / 3},
         ("mu", (1e-3, 1e-2, 1.0)),
     ),
     "conjugate_gradient": (ConjugateGradient(), conjugate_gradient, CG | {"formula": "polak_ribiere"}, C1),

@@ -35,7 +35,7 @@ class ObjectiveLike(Protocol):
     def value_and_grad(self, params: Params) -> tuple[Value, Params]: ...
     def hvp(self, params: Params, v: Params) -> Params: ...
     def hessian(self, params: Params) -> Array: ...
-    def gauss_newton(self, params: Params) -> Array: ...
+    def value_grad_and_gauss_newton(self, params: Params) -> tuple[Value, Params, Array]: ...
 
 
 class StepInfo(NamedTuple):
@@ -113,6 +113,10 @@ class Flat(NamedTuple):
     objective: ObjectiveLike
     unravel: Any
 
+    def value(self, w: Float[Array, " n"]) -> Value:
+        """The value alone."""
+        return self.objective.value(self.unravel(w))
+
     def value_and_grad(self, w: Float[Array, " n"]) -> tuple[Value, Float[Array, " n"]]:
         """(value, gradient)."""
         value, grads = self.objective.value_and_grad(self.unravel(w))
@@ -126,9 +130,12 @@ class Flat(NamedTuple):
         """The Hessian at w."""
         return self.objective.hessian(self.unravel(w))
 
-    def gauss_newton(self, w: Float[Array, " n"]) -> Float[Array, "n n"]:
-        """The generalised Gauss-Newton matrix at w."""
-        return self.objective.gauss_newton(self.unravel(w))
+    def value_grad_and_gauss_newton(
+        self, w: Float[Array, " n"]
+    ) -> tuple[Value, Float[Array, " n"], Float[Array, "n n"]]:
+        """(value, gradient, generalised Gauss-Newton matrix)."""
+        value, grads, matrix = self.objective.value_grad_and_gauss_newton(self.unravel(w))
+        return value, ravel_pytree(grads)[0], matrix
 
 
 def flat(objective: ObjectiveLike, params: Params) -> tuple[Float[Array, " n"], Flat]:
