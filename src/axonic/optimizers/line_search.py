@@ -12,9 +12,10 @@ phi'(t) >= 0, interpolation uses psi where that is the more cautious choice (sta
 condition alone and shortens the step by a factor until it holds.
 
 Deviations. A step whose value or slope is not finite is shortened to a tenth of its way from x, and none as long is
-tried again. A search that ends without a step of both conditions (interval narrower than `xtol`, rounding, evaluations
-used up) returns the lowest point it has seen, and says `failed` only if there is none below the start; dcsrch goes back
-to x and evaluates it again. Both searches are one `lax.while_loop`, so under `jax.vmap` the lanes that are done wait.
+tried again: one that would be goes half the way from x to the shortest of them. A search that ends without a step of
+both conditions (interval narrower than `xtol`, rounding, evaluations used up) returns the lowest point it has seen, and
+says `failed` only if there is none below the start; dcsrch goes back to x and evaluates it again. Both searches are one
+`lax.while_loop`, so under `jax.vmap` the lanes that are done wait.
 
 Source: More and Thuente 1994, "Line search algorithms with guaranteed sufficient decrease", ACM TOMS 20; MINPACK-2,
 dcsrch and dcstep (the comments "case 1" to "case 4" are dcstep's).
@@ -32,6 +33,8 @@ from axonic.optimizers.base import Flat, scalar
 from axonic.types import Value
 
 T = TypeVar("T")
+
+LONGEST = 1e10
 
 
 class Point(NamedTuple):
@@ -84,7 +87,7 @@ class Interval(NamedTuple):
     low, high : bounds on the next step.
     width, width_before : its length after the last two steps (dcsrch's width and width1).
     second : stage 2 has been reached.
-    longest : no step may be longer.
+    wall : the shortest step beyond x that was not finite; infinity before there is one.
     """
 
     x: End
@@ -95,7 +98,7 @@ class Interval(NamedTuple):
     width: Any
     width_before: Any
     second: Any
-    longest: Any
+    wall: Any
 
 
 def strong_wolfe(
@@ -125,17 +128,16 @@ def strong_wolfe(
     xtol = max(xtol, float(jnp.finfo(w.dtype).eps))
     f0, d0 = like(value.total), g @ p
     start = End(like(0.0), f0, d0)
-    longest = like(1e10)
     interval = Interval(
         x=start,
         y=start,
         bracketed=jnp.asarray(False),
         low=like(0.0),
         high=5 * first,
-        width=longest,
-        width_before=2 * longest,
+        width=like(LONGEST),
+        width_before=like(2 * LONGEST),
         second=jnp.asarray(False),
-        longest=longest,
+        wall=like(jnp.inf),
     )
 
     def body(carry: tuple) -> tuple:
@@ -145,13 +147,15 @@ def strong_wolfe(
         finite = jnp.isfinite(f) & jnp.isfinite(d)
         armijo = f <= f0 + t * c1 * d0
         good = finite & armijo & (jnp.abs(d) <= c2 * jnp.abs(d0))
-        at_longest = finite & (t >= interval.longest) & armijo & (d <= c1 * d0)
+        at_longest = finite & (t >= LONGEST) & armijo & (d <= c1 * d0)
 
         shortened = interval.x.t + 0.1 * (t - interval.x.t)
+        walled = interval._replace(wall=jnp.where(t > interval.x.t, jnp.minimum(interval.wall, t), interval.wall))
         second = interval.second | (armijo & (d >= 0))
         moved, following = _narrow(interval._replace(second=second), End(t, f, d), f0, d0, c1)
-        interval = _select(finite, moved, interval._replace(longest=jnp.minimum(interval.longest, t)))
+        interval = _select(finite, moved, walled)
         following = jnp.where(finite, following, shortened)
+        following = jnp.where(following < interval.wall, following, (interval.x.t + interval.wall) / 2)
         narrow = interval.bracketed & (
             (following <= interval.low)
             | (following >= interval.high)
@@ -246,7 +250,7 @@ def _narrow(interval: Interval, trial: End, f0: Any, d0: Any, c1: Any) -> tuple[
     t = jnp.where(bracketed & (width >= 0.66 * interval.width_before), x.t + 0.5 * (y.t - x.t), t)
     low = jnp.where(bracketed, jnp.minimum(x.t, y.t), t + 1.1 * (t - x.t))
     high = jnp.where(bracketed, jnp.maximum(x.t, y.t), t + 4.0 * (t - x.t))
-    t = jnp.clip(t, 0, interval.longest)
+    t = jnp.clip(t, 0, LONGEST)
     return (
         interval._replace(
             x=x,
