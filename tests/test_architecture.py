@@ -31,6 +31,7 @@ ORDER = [
     "recipe",
     "race",
     "storage",
+    "run_directory",
     "report",
     "runs",
     "estimators",

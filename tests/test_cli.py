@@ -41,7 +41,7 @@ def test_fit_predict_evaluate(folder, tmp_path, capsys):
     assert result["n_train"] + result["n_valid"] + result["n_test"] == 150
     assert result["test"]["accuracy"] > 0.8
     assert {path.name for path in run.iterdir()} == {
-        "model.safetensors", "history.csv", "notebook.jsonl", "result.json", "checkpoints"
+        "run.json", "model.safetensors", "history.csv", "notebook.jsonl", "result.json"
     }  # fmt: skip
     assert len(pl.read_csv(run / "history.csv")) == result["epochs"]
 

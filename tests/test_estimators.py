@@ -576,6 +576,7 @@ CHANGES = {
     "random_state": ({}, 1),
     "ensemble": ({}, 2),
     "regularization": ({}, "auto"),
+    "recipe": ({"learning_rate": 0.001, "batch_size": 32}, "full"),
 }
 ELSEWHERE = {"warm_start", "verbose"}  # tested above and below
 
@@ -595,6 +596,7 @@ def test_every_parameter_changes_something(name):
 
 
 BAD = {
+    "recipe": ["half", True, 1],
     "hidden_layer_sizes": [(0,), (-1,), (2.5,), ("4",), None, "four", {4: 4}],
     "activation": ["rleu", ("relu", "tanh"), None, 3, [None]],
     "optimizer": ["adm", None, 3, dict],

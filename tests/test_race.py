@@ -8,7 +8,7 @@ import pytest
 
 from axonic import optimizers, recipe
 from axonic.cli import main
-from axonic.data.batches import split_rows
+from axonic.data.batches import Split, split_rows
 from axonic.errors import InputError
 from axonic.race import Spectator, race
 from axonic.settings import Settings, pair
@@ -93,7 +93,10 @@ def test_auto_takes_the_rule_with_the_lowest_mean_validation_loss_or_the_default
     ],
 )
 def test_candidates_of_auto(settings, n_train, held_out, expected):
-    rules = recipe.candidate_rules(Settings(**settings), 1000, n_train, held_out=held_out)
+    data, split, _, network, loss = prepared()
+    nothing = np.empty(0, np.int64)
+    split = Split(np.arange(n_train), split.valid if held_out else nothing, nothing)
+    rules = recipe.candidate_rules(recipe.Task(data, split, Settings(**settings), network, loss))
     assert [optimizers.name(rule) for rule in rules] == expected
 
 

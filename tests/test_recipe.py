@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from axonic import recipe
-from axonic.data.batches import Rows, resplit, split_rows
+from axonic.data.batches import Rows, Split, resplit, split_rows
 from axonic.errors import InputError
-from axonic.recipe import RATES, candidate_penalties, choose_rate, n_networks
+from axonic.recipe import RATES, Task, candidate_penalties, choose_rate, networks, oscillation
 from axonic.settings import Settings, pair
 
 FALLING = np.linspace(1.0, 0.1, 20)
@@ -29,6 +29,20 @@ def fitted(data=None, watcher=None, **settings):
     split = split_rows(len(data.y), settings.seed, valid=0.2, test=0.1, classes=data.y)
     loss, n_out = pair(settings, "classification", 2)
     return recipe.fit(data, split, settings, settings.network(n_out), loss, watcher=watcher)
+
+
+def task(work, held_out=True, n_train=100, given=0, **settings):
+    """A task of that many weights times rows, as far as the stages look at it."""
+
+    class Sized(Task):
+        work = property(lambda self: amount)
+
+    amount = work
+    nothing = np.empty(0, np.int64)
+    split = Split(np.arange(n_train), np.arange(10) if held_out else nothing, nothing)
+    settings = Settings(**settings)
+    start = [()] * given or None
+    return Sized(rows(), split, settings, settings.network(1), None, start=start)
 
 
 def assert_same_weights(left, right):
@@ -72,12 +86,12 @@ def test_when_no_rate_learns_the_choice_is_one_that_does_no_harm():
     ],
 )
 def test_number_of_networks(settings, work, held_out, given, expected):
-    assert n_networks(Settings(**settings), work, held_out=held_out, given=given) == expected
+    assert task(work, held_out, given=given, **settings).n_networks() == expected
 
 
 def test_another_number_of_networks_than_there_are_weights_for_is_refused():
     with pytest.raises(InputError, match="ensemble = 3"):
-        n_networks(Settings(ensemble=3), 1000, held_out=True, given=2)
+        task(1000, given=2, ensemble=3).n_networks()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +107,7 @@ def test_another_number_of_networks_than_there_are_weights_for_is_refused():
     ],
 )
 def test_penalties_are_scaled_by_rows_and_what_is_given_by_hand_stays(settings, work, choose, expected):
-    np.testing.assert_allclose(candidate_penalties(Settings(**settings), work, 100, choose=choose), expected)
+    np.testing.assert_allclose(candidate_penalties(task(work, **settings), choose=choose), expected)
 
 
 def test_the_sweep_leaves_no_trace_in_the_run_that_follows():
@@ -101,7 +115,7 @@ def test_the_sweep_leaves_no_trace_in_the_run_that_follows():
     given = fitted(learning_rate=float(swept.optimizer.learning_rate))
     assert [stage["stage"] for stage in swept.stages] == ["rate", "run"]
     assert_same_weights(swept.members, given.members)
-    np.testing.assert_array_equal(swept.history, given.history)
+    np.testing.assert_array_equal(swept.histories[0], given.histories[0])
 
 
 def test_the_first_network_of_several_is_the_one_trained_alone():
@@ -113,9 +127,9 @@ def test_the_first_network_of_several_is_the_one_trained_alone():
 
 
 def test_the_number_of_processors_does_not_change_the_weights(monkeypatch):
-    monkeypatch.setattr(recipe.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(networks.os, "cpu_count", lambda: 1)
     one = fitted(ensemble=3, learning_rate="auto")
-    monkeypatch.setattr(recipe.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(networks.os, "cpu_count", lambda: 4)
     assert_same_weights(one.members, fitted(ensemble=3, learning_rate="auto").members)
 
 
@@ -137,7 +151,7 @@ def test_a_run_that_diverges_says_so_and_keeps_finite_weights():
 
 def test_ending_the_training_keeps_the_networks_that_had_begun():
     class Impatient(recipe.Watcher):
-        def progress(self, network, n_networks, history, n_epochs, stop):
+        def ended(self):
             return True
 
     fit = fitted(ensemble=8, epochs=10_000, early_stopping=False, watcher=Impatient())

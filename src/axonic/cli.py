@@ -1,4 +1,4 @@
-"""The command line: `axonic fit`, `predict`, `evaluate`, `check`, `compare`, `demo`."""
+"""The command line: `axonic fit`, `resume`, `predict`, `evaluate`, `check`, `compare`, `demo`."""
 
 import json
 import os
@@ -48,18 +48,19 @@ def fit(
     activation: str = "relu",
     optimizer: str = "momentum",
     learning_rate: str = "auto",
-    batch_size: int = 32,
+    batch_size: str = "auto",
     epochs: str = "auto",
     l2: float = 0.0,
     l1: float = 0.0,
     dropout: float = 0.0,
     regularization: Literal["auto", "none"] = "auto",
     ensemble: str = "auto",
+    budget: float | None = None,
     seed: int = 0,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Train a network on a table and leave a run directory.
+    """Train a network on a table and leave a run directory. Ctrl-C ends it and keeps what is best so far.
 
     Example: axonic fit iris.csv --target species --out runs/iris
 
@@ -88,9 +89,9 @@ def fit(
     learning_rate
         A positive number, or auto to find it by a sweep.
     batch_size
-        Rows of a batch, for the rules that take batches.
+        Rows of a batch for the rules that take batches, or auto to look for it around 32.
     epochs
-        Passes over the data at most, or auto to stop when the loss is flat.
+        Passes over the data at most, or auto to stop when the loss is flat and branch off with a tenth of the rate.
     l2
         Penalty l2/2 sum w^2 on the weights.
     l1
@@ -101,6 +102,8 @@ def fit(
         auto chooses l2 by the number of rows and validation, unless l2, l1 or dropout is given.
     ensemble
         Networks that are trained and averaged, or auto (five unless epochs are given or the table is large).
+    budget
+        Seconds after which training ends and what is best so far is evaluated and saved; axonic resume goes on.
     seed
         Seed of everything random.
     """
@@ -112,8 +115,10 @@ def fit(
         activation=_activation(activation),
         optimizer=optimizer,
         learning_rate=_number("--learning-rate", learning_rate, float),
-        batch_size=batch_size,
+        **({} if batch_size == "auto" else {"batch_size": _number("--batch-size", batch_size, int)}),
+        batch_stage=batch_size == "auto",
         epochs=_number("--epochs", epochs, int),
+        branch_stage=epochs == "auto",
         l2=l2,
         l1=l1,
         dropout=dropout,
@@ -131,10 +136,43 @@ def fit(
             test=test,
             test_size=test_size,
             settings=settings,
+            budget=budget,
             reporter=reporter,
         )
     _print_result(result, json)
-    return 130 if result["interrupted"] else 0
+    return 130 if reporter.interrupted() else 0
+
+
+@app.command
+def resume(
+    run: Path,
+    /,
+    *,
+    data: Path | None = None,
+    budget: float | None = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Go on with a run that was killed, interrupted or out of budget; it ends as if it had never stopped.
+
+    Example: axonic resume runs/iris-1
+
+    Parameters
+    ----------
+    run
+        The run directory.
+    data
+        The table, if it is no longer where it was.
+    budget
+        Seconds after which training ends again.
+    """
+    from axonic import runs
+
+    reporter = _Progress(quiet)
+    with reporter:
+        result = runs.resume_run(run, data=data, budget=budget, reporter=reporter)
+    _print_result(result, json)
+    return 130 if reporter.interrupted() else 0
 
 
 @app.command
@@ -346,7 +384,7 @@ def demo(*, out: Path = Path("axonic-demo"), json: Json = False, quiet: Quiet = 
     if not json:
         command = f"axonic predict {out} {out / 'penguins.csv'} --proba"
         Console(highlight=False).print(f"\nTry: {command}", soft_wrap=True)
-    return 130 if result["interrupted"] else 0
+    return 130 if reporter.interrupted() else 0
 
 
 class _Progress:
@@ -386,13 +424,8 @@ class _Progress:
 
     def stage(self, stage: dict[str, Any]) -> None:
         if stage["stage"] == "rate":
-            self.console.print(f"learning rate {stage['decision']:g}: {stage['reason']}", markup=False)
-        elif stage["stage"] == "optimizer":
-            self.console.print(f"optimizer {stage['decision']}: {stage['reason']}", markup=False)
-        elif stage["stage"] == "regularization":
-            self.console.print(f"l2 {stage['decision']:.2g}: {stage['reason']}", markup=False)
-        else:
-            self.console.print(f"{_listed(list(map(str, stage['epochs'])))} epochs: {stage['reason']}", markup=False)
+            self.console.print(_rates(stage))
+        self.console.print(_said(stage), markup=False, soft_wrap=True)
 
     def epochs(self, network: int, n_networks: int, history: np.ndarray, n_epochs: int, stop: Any) -> None:
         if len(history) == 0:
@@ -419,6 +452,36 @@ class _Progress:
 
     def interrupted(self) -> bool:
         return self.stopped
+
+
+def _rates(stage: dict[str, Any]) -> Table:
+    """What became of each rate."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("rate", "training loss", "oscillation", ""):
+        table.add_column(title, justify="left" if title == "" else "right", no_wrap=True)
+    for rate, curve, index, verdict in zip(
+        stage["rates"], stage["train"], stage["oscillation"], stage["verdict"], strict=True
+    ):
+        last = [loss for loss in curve if loss is not None and np.isfinite(loss)][-1:]
+        table.add_row(f"{rate:g}", _figure(last[0] if last else None), f"{index:.2f}", verdict)
+    return table
+
+
+def _said(stage: dict[str, Any]) -> str:
+    """A line on what a stage has decided."""
+    decision, reason = stage["decision"], stage["reason"]
+    match stage["stage"]:
+        case "rate":
+            return f"learning rate {decision:g}: {reason}"
+        case "batch_size":
+            return f"batch size {decision} at rate {stage['learning_rate']:g}: {reason}"
+        case "regularization":
+            return f"l2 {decision:.2g}: {reason}"
+        case "run":
+            return f"{_listed(list(map(str, stage['epochs'])))} epochs: {reason}"
+        case "branch":
+            return f"branches at rate {stage['learning_rate']:g}: {reason}"
+    return f"{stage['stage']} {decision}: {reason}"
 
 
 def _print_schema(console: Console, frame: pl.DataFrame, schema: Any) -> None:

@@ -30,7 +30,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from axonic import recipe, storage
+from axonic import recipe as recipes
+from axonic import storage
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.schema import Schema, Task, canonical, infer_columns
@@ -60,6 +61,7 @@ class _FeedForward(BaseEstimator):
         learning_rate: Any = "auto",
         batch_size=32,
         epochs: Any = "auto",
+        recipe=None,
         loss="auto",
         init="auto",
         l2=0.0,
@@ -81,6 +83,7 @@ class _FeedForward(BaseEstimator):
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.epochs = epochs
+        self.recipe = recipe
         self.loss = loss
         self.init = init
         self.l2 = l2
@@ -129,7 +132,7 @@ class _FeedForward(BaseEstimator):
 
         loss, n_out = pair(settings, self._task, self._target.n_out)
         network = settings.network(n_out)
-        fitted = recipe.fit(
+        fitted = recipes.fit(
             rows,
             parts,
             settings,
@@ -175,7 +178,7 @@ class _FeedForward(BaseEstimator):
         rows = self._rows(X, y, weight, parts.train)
         loss, n_out = pair(settings, self._task, self._target.n_out)
         network = settings.network(n_out)
-        fitted = recipe.go_on(rows, parts, settings, network, loss, None if first else self._fitted)
+        fitted = recipes.go_on(rows, parts, settings, network, loss, None if first else self._fitted)
         before = None if first else (self.history_, self.notebook_)
         self._take(fitted)
         if before is not None:
@@ -205,6 +208,7 @@ class _FeedForward(BaseEstimator):
                 "feature_names_in_": getattr(self, "feature_names_in_", None),
                 "learning_rate_": self.learning_rate_,
                 "l2_": self.l2_,
+                "batch_size_": self.batch_size_,
                 "n_iter_": self.n_iter_,
                 "history_": self.history_,
                 "findings_": [finding._asdict() for finding in self.findings_],
@@ -226,6 +230,8 @@ class _FeedForward(BaseEstimator):
         for name in ("standardize", "warm_start"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise InputError(f"{name} = {getattr(self, name)!r} is impossible", "give True or False")
+        if not (self.recipe is None or self.recipe == "full"):
+            raise InputError(f"recipe = {self.recipe!r} is impossible", "give None or 'full'")
         if not isinstance(self.verbose, int | np.integer | np.bool_) or self.verbose < 0:
             raise InputError(f"verbose = {self.verbose!r} is impossible", "give 0 or 1")
         fraction = self.validation_fraction
@@ -238,6 +244,8 @@ class _FeedForward(BaseEstimator):
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
             epochs=self.epochs,
+            batch_stage=self.recipe == "full",
+            branch_stage=self.recipe == "full",
             loss=self.loss,
             init=self.init,
             l2=self.l2,
@@ -326,12 +334,13 @@ class _FeedForward(BaseEstimator):
         n = len(rows.y)
         return both, Split(np.arange(n), np.arange(n, len(both.y)), np.empty(0, np.int64))
 
-    def _take(self, fitted: recipe.Fit) -> None:
+    def _take(self, fitted: recipes.Fit) -> None:
         self.model_ = Model(fitted.network, fitted.loss, fitted.members, self._encoder, self._target)
         self.learning_rate_ = float(fitted.optimizer.rate)
         self.l2_ = fitted.l2
+        self.batch_size_ = fitted.batch_size
         self.n_iter_ = fitted.n_epochs
-        self.history_ = fitted.history_columns
+        self.history_ = fitted.history_columns()
         self.notebook_ = fitted.stages
         self.findings_ = fitted.findings
         self._fitted = fitted
@@ -384,6 +393,9 @@ _PARAMETERS = """
     batch_size : rows of a batch; rules such as "gd" take all rows at every step. Default 32.
     epochs : passes over the data, at most; "auto" trains until the loss has been flat for a fifth of them. Default
         "auto".
+    recipe : "full" runs every stage of `axonic.recipe`: batch sizes around `batch_size` are looked at with their rates,
+        and at the end of the long run the networks branch off with a tenth of the rate. None takes `batch_size` as it
+        is and does not branch. Default None.
     loss : {losses}
     init : initial weights: "auto" is Glorot's up to two hidden layers and follows the activation beyond; "he_normal",
         "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros". Default "auto".
@@ -410,6 +422,7 @@ _PARAMETERS = """
     {attributes}n_features_in_, feature_names_in_ : as in scikit-learn.
     learning_rate_ : the rate of the long runs; NaN for a rule that has none.
     l2_ : the L2 penalty.
+    batch_size_ : rows of a batch.
     n_iter_ : epochs run by the first network.
     history_ : dict of arrays, one value an epoch of the first network: epoch, train_loss, valid_loss, test_loss (NaN
         here), learning_rate.
@@ -446,6 +459,7 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
         learning_rate: Any = "auto",
         batch_size=32,
         epochs: Any = "auto",
+        recipe=None,
         loss="auto",
         init="auto",
         l2=0.0,
@@ -469,6 +483,7 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
             learning_rate,
             batch_size,
             epochs,
+            recipe,
             loss,
             init,
             l2,
@@ -623,6 +638,7 @@ _FITTED = (
     "feature_names_in_",
     "learning_rate_",
     "l2_",
+    "batch_size_",
     "n_iter_",
     "history_",
     "findings_",
@@ -676,7 +692,7 @@ def _row_hashes(X: Any, columns: tuple[Any, ...]) -> pl.Series:
     return pl.concat([pl.Series("row", block).hash(seed=0) for block in blocks])
 
 
-class _Printer(recipe.Watcher):
+class _Printer(recipes.Watcher):
     """Progress as plain lines."""
 
     def stage(self, stage):
@@ -690,4 +706,3 @@ class _Printer(recipe.Watcher):
                 f"{which}epoch {n_epochs}: train_loss {train:.4f}"
                 + ("" if np.isnan(valid) else f" valid_loss {valid:.4f}")
             )
-        return False

@@ -19,6 +19,7 @@ from axonic.engine import use_compilation_cache
 from axonic.errors import InputError
 from axonic.layers import Chain
 from axonic.losses import Loss
+from axonic.recipe import Task
 from axonic.settings import Settings
 from axonic.training import Progress, StopRule
 
@@ -110,9 +111,10 @@ def race(
         raise InputError("a race needs validation rows", "give a table of at least 10 rows")
     names = list(dict.fromkeys(names or optimizers.names()))
     refused = {}
+    task = Task(rows, split, settings, network, loss, resplits=False)
     for name in names:
         try:
-            recipe.check_size(optimizers.get(name), recipe.n_weights(network, rows))
+            task.check_rule(optimizers.get(name))
         except InputError as error:
             if "unknown" in error.what:
                 raise
@@ -128,32 +130,27 @@ def race(
         for name in runners:
             if spectator.interrupted():
                 break
-            lap = _run(rows, here, settings, network, loss, name, settings.seed + seed, seconds, spectator)
+            lap = _run(
+                task._replace(split=here, settings=_with(settings, name, settings.seed + seed)),
+                name,
+                seconds,
+                spectator,
+            )
             laps[name].append(lap)
             spectator.lap(name, seed, lap)
     return {**_ranking(laps), "refused": refused, "seconds": seconds, "seeds": seeds}
 
 
-def _run(
-    rows: Rows,
-    split: Split,
-    settings: Settings,
-    network: Chain,
-    loss: Loss,
-    name: str,
-    seed: int,
-    seconds: float,
-    spectator: Spectator,
-) -> Lap:
-    settings = _with(settings, name, seed)
-    l2 = recipe.candidate_penalties(settings, 0, len(split.train), choose=False)[0]
+def _run(task: Task, name: str, seconds: float, spectator: Spectator) -> Lap:
     rule = optimizers.get(name)
-    member = recipe.make_member(rows, split, settings, rule, network, loss, 0, l2, False, None)
+    member = task.member(rule, 0, recipe.candidate_penalties(task, choose=False)[0])
     stop = StopRule(10**9, 10**9)
-    start = training.start(member.trial, member.params)
-    training.prepare([member.trial], [start], member.batches, stop)
-    rule = recipe.with_rate(member, settings, lambda stage: None)
-    trial = member.trial._replace(optimizer=rule)
+    member.prepare(stop)
+    if rule.has_rate:
+        rate = task.settings.learning_rate
+        if rate == "auto":
+            rate = recipe.rate_stage(member, recipe.Watcher())["decision"]
+        member = recipe.with_rate(member, float(rate))
 
     begun = time.perf_counter()
     marks = [0.0]
@@ -165,12 +162,12 @@ def _run(
         return marks[-1] >= seconds or spectator.interrupted()
 
     _, history = training.train(
-        [trial], [training.start(trial, member.params)], member.batches, stop, whole_epochs=WHOLE_EPOCHS, watch=watch
+        [member.trial], [member.begin()], member.batches, stop, whole_epochs=WHOLE_EPOCHS, watch=watch
     )
     spans = zip(marks[:-1], marks[1:], counts, strict=True)
     times = np.concatenate([np.linspace(first, last, count + 1)[1:] for first, last, count in spans])
     within = times <= max(seconds, times[0]) if len(times) else np.zeros(0, bool)
-    return Lap(float(rule.rate), times[within], history[within, 0, 0], history[within, 0, 1])
+    return Lap(float(member.trial.optimizer.rate), times[within], history[within, 0, 0], history[within, 0, 1])
 
 
 def _with(settings: Settings, name: str, seed: int) -> Settings:

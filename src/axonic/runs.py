@@ -1,30 +1,44 @@
 """From a table on disk to a run directory and back: what the commands do, without the command line."""
 
+import dataclasses
+import math
 import os
 import time
+import zlib
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
 
 from axonic import optimizers, recipe
 from axonic.checks import check_table
-from axonic.data.batches import Cursor, Rows, Split, split_rows
+from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.reading import read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.race import Spectator, race
+from axonic.recipe import Clock
 from axonic.report.charts import race_svg
+from axonic.run_directory import RunDirectory, RunJournal
 from axonic.settings import Settings, pair
-from axonic.storage import MODEL, RESULT, RunDirectory, load_model, plain, save_model, unwritable, write, write_json
-from axonic.training import State, StopRule, lane
+from axonic.storage import (
+    load_model,
+    model_file,
+    parameter_from_json,
+    parameter_to_json,
+    plain,
+    unwritable,
+    write,
+    write_json,
+)
+from axonic.training import StopRule
 from axonic.types import Finding
 
-CHECKPOINT_SECONDS = 15.0
 VALIDATION_FRACTION = 0.15
 COMPARISON = "compare.json"
 
@@ -52,39 +66,65 @@ class _Silent(Reporter):
 
 
 class _Watcher(recipe.Watcher):
-    """Hands progress to the reporter and writes checkpoints."""
+    """Hands progress to the reporter, and ends the fit when it is interrupted or its time is up."""
 
-    def __init__(self, reporter: Reporter, directory: RunDirectory) -> None:
-        self.reporter, self.directory = reporter, directory
-        self.begun = time.monotonic()
-        self.saved: dict[int, float] = {}
+    def __init__(self, reporter: Reporter, deadline: float) -> None:
+        self.reporter, self.deadline = reporter, deadline
+        self.cut_short = False
 
     def stage(self, stage: dict[str, Any]) -> None:
         self.reporter.stage(stage)
 
-    def progress(self, network: int, n_networks: int, history: np.ndarray, n_epochs: int, stop: StopRule) -> bool:
+    def progress(self, network: int, n_networks: int, history: np.ndarray, n_epochs: int, stop: StopRule) -> None:
         self.reporter.epochs(network, n_networks, history, n_epochs, stop)
-        return self.reporter.interrupted()
 
-    def checkpoint(self, network: int, state: State, cursor: Cursor) -> None:
-        if time.monotonic() - self.saved.get(network, self.begun) > CHECKPOINT_SECONDS:
-            self.directory.save_checkpoint(network, lane(state, 0), cursor)
-            self.saved[network] = time.monotonic()
+    def ended(self) -> bool:
+        self.cut_short = self.cut_short or self.reporter.interrupted() or time.monotonic() > self.deadline
+        return self.cut_short
 
 
-class Clock:
-    """Seconds by phase."""
+class Request(NamedTuple):
+    """What a run is asked for, as `run.json` holds it.
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    Attributes
+    ----------
+    data, target, task, test, test_size : as for `fit_table`; paths are absolute.
+    settings : how to train.
+    """
 
-    def time(self, phase: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a function and book its time under `phase`."""
-        start = time.perf_counter()
+    data: str
+    target: str
+    task: str
+    test: str | None
+    test_size: float
+    settings: Settings
+
+    def to_json(self, fingerprint: int) -> dict[str, Any]:
+        """With a number that stands for the encoded rows, and the versions."""
+        fields = dataclasses.fields(Settings)
+        settings = {field.name: parameter_to_json(getattr(self.settings, field.name)) for field in fields}
+        versions = {name: version(name) for name in ("axonic", "jax", "numpy", "polars")}
+        return {**self._asdict(), "settings": settings, "rows": fingerprint, "versions": versions}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], path: Path) -> "Request":
+        """The request that `to_json` gave.
+
+        Raises
+        ------
+        InputError : it is none.
+        """
         try:
-            return function(*args, **kwargs)
-        finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+            values = {name: value[name] for name in cls._fields}
+            texts = [values["data"], values["target"], *([values["test"]] if values["test"] is not None else [])]
+            if not all(isinstance(text, str) for text in texts) or not isinstance(values["test_size"], int | float):
+                raise TypeError("a value has another type")
+            if values["task"] not in ("auto", "classification", "regression"):
+                raise ValueError(f"task = {values['task']!r}")
+            settings = {name: parameter_from_json(item) for name, item in values["settings"].items()}
+            return cls(**{**values, "settings": Settings(**settings)})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"not the request of a run: {error}", "start the run afresh", str(path)) from error
 
 
 def fit_table(
@@ -96,6 +136,7 @@ def fit_table(
     test: str | os.PathLike[str] | None = None,
     test_size: float = 0.2,
     settings: Settings | None = None,
+    budget: float | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Train on a table and leave a run directory.
@@ -109,6 +150,7 @@ def fit_table(
     test : a table of test rows; None holds out `test_size` of the rows.
     test_size : share of the rows for the test, from 0 (none) to below 1.
     settings : how to train.
+    budget : seconds after which training ends, and what is best so far is evaluated and saved; None is no limit.
     reporter : is told of everything as it happens.
 
     Returns
@@ -119,35 +161,89 @@ def fit_table(
     ------
     InputError : the table, an option or the folder can't work; nothing half-written is left.
     """
-    settings, reporter, clock = settings or Settings(), reporter or _Silent(), Clock()
-    begun = time.perf_counter()
     if not 0 <= test_size < 1 - VALIDATION_FRACTION:
         raise InputError(
             f"test_size = {test_size!r} is impossible", f"give a number from 0 to below {1 - VALIDATION_FRACTION:g}"
         )
-    frame = clock.time("reading", read_table, data)
-    schema = infer_schema(frame, target, task)
+    test = None if test is None else os.path.abspath(test)
+    request = Request(os.path.abspath(data), target, task, test, test_size, settings or Settings())
+    return _run(request, RunDirectory(Path(out)), budget, reporter, resumes=False)
+
+
+def resume_run(
+    run: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    budget: float | None = None,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Go on with a run that was killed, interrupted or ran out of its budget; it ends as if it had never stopped.
+
+    Parameters
+    ----------
+    run : the run directory.
+    data : where the table is now; None is where it was.
+    budget, reporter : as for `fit_table`.
+
+    Returns
+    -------
+    The result. A run that is finished already is left as it is.
+
+    Raises
+    ------
+    InputError : there is no run, its table is no longer the same, or a file is damaged.
+    """
+    directory = RunDirectory(Path(run))
+    request = Request.from_json(directory.run(), Path(run))
+    result = directory.result()
+    if result is not None and not result.get("cut_short"):
+        return result
+    if data is not None:
+        request = request._replace(data=os.path.abspath(data))
+    return _run(request, directory, budget, reporter, resumes=True)
+
+
+def _run(
+    request: Request, directory: RunDirectory, budget: float | None, reporter: Reporter | None, *, resumes: bool
+) -> dict[str, Any]:
+    """Begin or go on with what is asked for."""
+    settings, reporter, clock = request.settings, reporter or _Silent(), Clock()
+    begun = time.perf_counter()
+    if budget is not None and not budget > 0:
+        raise InputError(f"budget = {budget!r} is impossible", "give a positive number of seconds")
+    watcher = _Watcher(reporter, math.inf if budget is None else time.monotonic() + budget)
+    frame = clock.time("reading", read_table, request.data)
+    schema = infer_schema(frame, request.target, request.task)
     findings = clock.time("checking", check_table, frame, schema)
     reporter.data(frame, schema, findings)
 
     rows, split, encoder, encoded_target = clock.time(
-        "encoding", _encode, frame, schema, test, test_size, settings.seed
+        "encoding", _encode, frame, schema, request.test, request.test_size, settings.seed
     )
     n_rows, width = frame.shape
     del frame
     loss, n_out = pair(settings, schema.task, encoded_target.n_out)
     network = settings.network(n_out)
-    directory = RunDirectory(Path(out))
-    directory.begin()
+    fingerprint = zlib.crc32(rows.y, zlib.crc32(rows.x))
+    if not resumes:
+        directory.begin(request.to_json(fingerprint))
+    elif directory.run().get("rows") != fingerprint:
+        raise InputError(
+            "the table is no longer the one the run began with",
+            "give that one with --data, or start afresh",
+            request.data,
+        )
     try:
-        watcher = _Watcher(reporter, directory)
-        fitted = recipe.fit(rows, split, settings, network, loss, watcher=watcher)
+        journal = RunJournal(directory)
+        fitted = recipe.fit(rows, split, settings, network, loss, watcher=watcher, journal=journal)
+        if watcher.cut_short:
+            journal.flush()
         info = {"schema": schema.to_json(), "seed": settings.seed}
         model = Model(network, loss, fitted.members, encoder, encoded_target, info)
         metrics = clock.time("evaluating", _metrics, model, rows, fitted.splits)
         result = {
             "task": schema.task,
-            "target": target,
+            "target": request.target,
             "n_rows": n_rows,
             "n_columns": width,
             "n_train": len(split.train),
@@ -161,7 +257,7 @@ def fit_table(
             "learning_rate": float(fitted.optimizer.rate),
             "l2": fitted.l2,
             "networks": len(fitted.members),
-            "batch_size": settings.batch_size,
+            "batch_size": fitted.batch_size,
             "epochs": fitted.n_epochs,
             "seconds": 0.0,
             "seconds_by_phase": {},
@@ -169,20 +265,16 @@ def fit_table(
             **metrics,
             "findings": [finding._asdict() for finding in [*findings, *fitted.findings]],
             "stages": fitted.stages,
-            "interrupted": reporter.interrupted(),
+            "cut_short": watcher.cut_short,
             "run": str(directory.path),
         }
-        directory.save_history(fitted.history_columns)
-        directory.save_notebook(fitted.stages)
-        save_model(model, directory.path / MODEL)
-        for index, state in enumerate(fitted.states):
-            directory.save_checkpoint(index, state, Cursor(int(state.epoch)))
-        directory.clear_checkpoints(len(fitted.states))
-        result["seconds_by_phase"] = {
-            name: round(seconds, 3) for name, seconds in {**clock.seconds, **fitted.seconds}.items()
-        }
+        seconds = {**clock.seconds, **fitted.seconds}
+        result["seconds_by_phase"] = {name: round(spent, 3) for name, spent in seconds.items()}
         result["seconds"] = round(time.perf_counter() - begun, 3)
-        write_json(directory.path / RESULT, result)
+        histories = [fitted.history_columns(network) for network in range(len(fitted.members))]
+        directory.finish(histories, model_file(model), result)
+        if not watcher.cut_short:
+            directory.clear_checkpoints()
     except BaseException:
         directory.discard()
         raise

@@ -16,7 +16,11 @@ SHALLOW = 2
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How to train; the parameters of the estimators with the same names, where they are documented."""
+    """How to train; the parameters of the estimators with the same names, where they are documented.
+
+    batch_stage, branch_stage : whether the recipe looks at other batch sizes than `batch_size`, and whether it branches
+        off with a tenth of the rate; the estimators' `recipe="full"` is both.
+    """
 
     hidden_layer_sizes: tuple[int, ...] = (64, 64)
     activation: str | tuple[str, ...] = "relu"
@@ -31,6 +35,8 @@ class Settings:
     dropout: float = 0.0
     regularization: Literal["auto"] | None = "auto"
     ensemble: int | Literal["auto"] = "auto"
+    batch_stage: bool = False
+    branch_stage: bool = False
     shuffle: bool = True
     early_stopping: bool = True
     seed: int = 0
@@ -52,7 +58,7 @@ class Settings:
                 _refuse(name, getattr(self, name), "give a number that is not negative")
         if not (_is_number(self.dropout, least=0.0) and self.dropout < 1):
             _refuse("dropout", self.dropout, "give a number from 0 to below 1")
-        for name in ("shuffle", "early_stopping"):
+        for name in ("shuffle", "early_stopping", "batch_stage", "branch_stage"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 _refuse(name, getattr(self, name), "give True or False")
         if self.regularization not in ("auto", None):

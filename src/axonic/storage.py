@@ -1,20 +1,14 @@
-"""Model files and run directories.
+"""Files: whole or not at all, and without code.
 
 A model file is `model.safetensors`: the weights as arrays, and under the metadata key "axonic" one JSON object with
 the network, the loss, the encoders, the target and whatever else predictions need. Reading it executes nothing.
-
-A run directory is the journal of a fit:
-
-    model.safetensors   history.csv   notebook.jsonl   result.json   checkpoints/
 
 Every file is written whole to a temporary name beside it, flushed to disk and renamed, so that at any instant each
 file is either the old one or the new one, complete.
 """
 
 import contextlib
-import csv
 import dataclasses
-import io
 import json
 import os
 import tempfile
@@ -34,16 +28,9 @@ from axonic.layers import Chain, Dense, Dropout, Layer, activations, chain, dens
 from axonic.losses import Loss
 from axonic.model import Model
 from axonic.optimizers import Optimizer
-from axonic.training import State
 
 FORMAT = 1
-MODEL, HISTORY, NOTEBOOK, RESULT, CHECKPOINTS = (
-    "model.safetensors",
-    "history.csv",
-    "notebook.jsonl",
-    "result.json",
-    "checkpoints",
-)
+MODEL = "model.safetensors"
 
 
 def write(path: Path, content: bytes) -> None:
@@ -103,92 +90,22 @@ def plain(value: Any) -> Any:
     return value
 
 
-class RunDirectory:
-    """The journal of one fit."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._created = not path.exists()
-
-    def begin(self) -> None:
-        """Make the folder, or take an earlier run's files out of it.
-
-        Raises
-        ------
-        InputError : the path is no folder or can't be written to.
-        """
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError("the output folder is a file", "name a folder", str(self.path))
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.path):
-                pass
-            for name in (RESULT, NOTEBOOK, HISTORY, MODEL):  # the result says that the others are there
-                (self.path / name).unlink(missing_ok=True)
-            self.clear_checkpoints()
-            for left in self.path.rglob(".*.????????"):  # by a run that was killed while it wrote
-                left.unlink()
-        except OSError as error:
-            self.discard()
-            raise unwritable(self.path, error) from error
-
-    def discard(self) -> None:
-        """Take away what `begin` made, if it is still empty."""
-        if self._created:
-            for folder in (self.path / CHECKPOINTS, self.path):
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-
-    def save_history(self, history: Mapping[str, np.ndarray]) -> None:
-        """One row an epoch; values that do not exist are empty."""
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(history)
-        for row in zip(*history.values(), strict=True):
-            table.writerow(["" if isinstance(v, float | np.floating) and np.isnan(v) else v for v in row])
-        write(self.path / HISTORY, text.getvalue().encode())
-
-    def save_notebook(self, stages: Sequence[Mapping[str, Any]]) -> None:
-        """One JSON object a line for each decision."""
-        lines = (json.dumps(plain(stage), ensure_ascii=False) + "\n" for stage in stages)
-        write(self.path / NOTEBOOK, "".join(lines).encode())
-
-    def clear_checkpoints(self, first: int = 0) -> None:
-        """Take the checkpoints of the networks from `first` on away."""
-        for checkpoint in (self.path / CHECKPOINTS).glob("network-*.safetensors"):
-            if checkpoint.name >= self._checkpoint(first).name:
-                checkpoint.unlink()
-
-    def save_checkpoint(self, network: int, state: State, cursor: Sequence[int]) -> None:
-        """The whole state of the training of one network, with its place in the sequence of batches, in place of the
-        one before."""
-        write(self._checkpoint(network), _pack(state, {"cursor": list(cursor)}))
-
-    def load_checkpoint(self, network: int, like: State) -> tuple[State, tuple[int, int]] | None:
-        """The last checkpoint of a network, with the arrays' structure taken from `like`, or None if there is none."""
-        path = self._checkpoint(network)
-        if not path.exists():
-            return None
-        arrays, info = _unpack(path)
-        expected = dict(zip(_names(like), jax.tree.leaves(like), strict=True))
-        try:
-            epoch, batch = map(int, info["cursor"])
-            if {n: a.shape for n, a in arrays.items()} != {n: np.shape(e) for n, e in expected.items()}:
-                raise ValueError("its arrays are not those of this run")
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"not a checkpoint of this run: {error}", "start the run afresh", str(path)) from error
-        return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in expected]), (epoch, batch)
-
-    def _checkpoint(self, network: int) -> Path:
-        return self.path / CHECKPOINTS / f"network-{network:03d}.safetensors"
-
-
 def save_model(model: Model, path: Path, **info: Any) -> None:
-    """Write a model file; `info` goes into its metadata.
+    """Write a model file; see `model_file`.
 
     Raises
     ------
     InputError : the file can't be written, or a layer or loss is not one of the package's.
+    """
+    write(path, model_file(model, **info))
+
+
+def model_file(model: Model, **info: Any) -> bytes:
+    """The content of a model file; `info` goes into its metadata.
+
+    Raises
+    ------
+    InputError : a layer or loss is not one of the package's.
     """
     metadata = {
         "format": FORMAT,
@@ -199,7 +116,7 @@ def save_model(model: Model, path: Path, **info: Any) -> None:
         "members": len(model.members),
         "info": {**model.info, **info},
     }
-    write(path, _pack(model.members, metadata))
+    return pack(model.members, metadata)
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
@@ -214,7 +131,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         if not (path / MODEL).exists():
             raise InputError(f"no {MODEL} in this folder", "name a finished run or a model file", str(path))
         path = path / MODEL
-    arrays, metadata = _unpack(path)
+    arrays, metadata = unpack(path)
     if isinstance(metadata, dict) and metadata.get("format") != FORMAT:
         raise InputError(
             f"model format {metadata.get('format')!r} is not known",
@@ -241,18 +158,27 @@ def damaged(path: Path, reason: str) -> InputError:
     return InputError(f"not a whole axonic model file: {reason}", "train again or use another copy", str(path))
 
 
-def _pack(tree: Any, metadata: Any) -> bytes:
-    arrays = {name: np.asarray(leaf, order="C") for name, leaf in zip(_names(tree), jax.tree.leaves(tree), strict=True)}
+def pack(tree: Any, metadata: Any) -> bytes:
+    """A safetensors file with the arrays of a tree, and JSON metadata."""
+    leaves = zip(tree_names(tree), jax.tree.leaves(tree), strict=True)
+    arrays = {name: np.asarray(leaf, order="C") for name, leaf in leaves}
     return save(arrays, {"axonic": json.dumps(plain(metadata), ensure_ascii=False)})
 
 
-def _names(tree: Any) -> list[str]:
+def tree_names(tree: Any) -> list[str]:
+    """A name for each leaf of a tree, in their order."""
     return [
         jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in jax.tree_util.tree_leaves_with_path(tree)
     ]
 
 
-def _unpack(path: Path) -> tuple[dict[str, np.ndarray], Any]:
+def unpack(path: Path) -> tuple[dict[str, np.ndarray], Any]:
+    """The arrays by name and the metadata of a file that `pack` has made.
+
+    Raises
+    ------
+    InputError : there is none, or it is damaged.
+    """
     if not path.exists():
         raise InputError("no such file", "check the path", str(path))
     try:
@@ -270,7 +196,7 @@ def _members(network: Chain, n_in: int, count: int, arrays: Mapping[str, np.ndar
     if not 1 <= count <= len(arrays) or len(arrays) % count:
         raise ValueError("the weights are not those of whole networks")
     like = (network.shapes(n_in),) * count
-    expected = dict(zip(_names(like), jax.tree.leaves(like), strict=True))
+    expected = dict(zip(tree_names(like), jax.tree.leaves(like), strict=True))
     if {n: a.shape for n, a in arrays.items()} != {n: e.shape for n, e in expected.items()}:
         raise ValueError("the weights do not fit the network")
     if any(a.dtype != np.float32 or not np.all(np.isfinite(a)) for a in arrays.values()):

@@ -1,0 +1,139 @@
+"""The batch size, by the time to a common loss: a short look at a quarter and at four times of what stands.
+
+Batch size is a matter of speed, not of the loss that is reached in the end, as long as the rate goes with it. So the
+rate is swept again around its base for every size that is tried: for larger batches upwards, for smaller ones down.
+
+The time is computed, not measured: `step_seconds` says what a step costs on the processor this was measured on, so
+that the same seed takes the same decision on a busy machine as on an idle one, and when a run is resumed.
+"""
+
+import dataclasses
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from axonic.recipe.journal import Stage, Watcher
+from axonic.recipe.networks import Member
+from axonic.recipe.rate import LEARNED, SWEEP_STEPS, SWEEP_WINDOWS, choose_rate, ends, sweep_curves
+from axonic.training import StopRule
+
+SMALLEST, LARGEST, FACTOR = 8, 1024, 4
+FEWEST_BATCHES = 8
+"""Batches of an epoch below which a size is not tried."""
+GAIN = 1.2
+"""How much sooner a size must reach the loss to be taken."""
+HALF_DECADES = 3
+STEP_SECONDS, ROW_SECONDS, FLOPS = 5e-6, 4e-8, 9e10
+"""Cost of a step, of each row in it, and operations a second; see `benchmarks/batch_sizes.py`."""
+
+
+class Look(NamedTuple):
+    """One size with the rate that is taken for it: seconds to the common loss (infinite if it is not reached), and the
+    loss at the end."""
+
+    batch_size: int
+    learning_rate: float
+    seconds: float
+    end: float
+
+
+def step_seconds(n_weights: int, batch_size: int) -> float:
+    """What one step of a network costs: an overhead for the step and for each row, and six operations for each weight
+    and row (two each for z, delta and the gradient)."""
+    return STEP_SECONDS + batch_size * (ROW_SECONDS + 6 * n_weights / FLOPS)
+
+
+def batch_stage(member: Member, watcher: Watcher) -> Stage:
+    """Try a quarter and four times the batch size of `member`, whose rate is found, and go on in a direction as long as
+    it pays.
+
+    Every size gets as much computed time as `SWEEP_STEPS` steps of the first one take. The common loss is where that
+    one has made `LEARNED` of its fall. A size is taken if it is there `GAIN` times as soon, and ends no higher than
+    the common loss.
+
+    Returns
+    -------
+    The stage: "batch_sizes", "learning_rates" and "seconds" of each look (computed; null where the loss was not
+    reached), "loss" (the common one), the "decision", the "learning_rate" that goes with it, and the "reason".
+    """
+    n_weights = sum(np.size(leaf) for leaf in jax.tree.leaves(member.params))
+    size, rate = member.batches.batch_size, float(member.trial.optimizer.rate)
+    span = SWEEP_STEPS * step_seconds(n_weights, size)
+    n_train = len(member.batches.split.train)
+
+    def resized(size: int) -> Member:
+        return member._replace(batches=dataclasses.replace(member.batches, batch_size=size))
+
+    sizes = [other for up in (True, False) if (other := _next(size, up, n_train))]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # compiling is what the stage takes longest for
+        list(pool.map(lambda size: resized(size).prepare(StopRule(1, 1)), sizes))
+    curve = sweep_curves(member, [rate], watcher)[0]
+    end = float(ends(curve[None])[0])
+    loss = float(curve[0] - LEARNED * (curve[0] - end))
+    best = Look(size, rate, seconds_to(curve, loss, span), end)
+    looks = [best]
+    for up in (True, False) if end < curve[0] else ():
+        while (other := _next(best.batch_size, up, n_train)) and not watcher.ended():
+            cost = step_seconds(n_weights, other)
+            n_steps = SWEEP_WINDOWS * max(1, round(span / cost / SWEEP_WINDOWS))
+            look = _look(resized(other), best.learning_rate, up, loss, n_steps, n_steps * cost, watcher)
+            looks.append(look)
+            if look.seconds * GAIN > best.seconds or look.end > loss:
+                break
+            best = look
+        if best is not looks[0]:
+            break
+    return {
+        "batch_sizes": [look.batch_size for look in looks],
+        "learning_rates": [look.learning_rate for look in looks],
+        "seconds": [look.seconds if np.isfinite(look.seconds) else None for look in looks],
+        "loss": loss,
+        "decision": best.batch_size,
+        "learning_rate": best.learning_rate,
+        "reason": _reason(looks, best),
+    }
+
+
+def _next(size: int, up: bool, n_train: int) -> int | None:
+    """The next size to try, None if there is none."""
+    other = size * FACTOR if up else size // FACTOR
+    return other if SMALLEST <= other <= min(LARGEST, n_train // FEWEST_BATCHES) else None
+
+
+def _look(member: Member, rate: float, up: bool, loss: float, n_steps: int, span: float, watcher: Watcher) -> Look:
+    """The size of `member`, at the rate that the sweep's rule takes of three half a decade apart: from `rate` upwards
+    for a larger size, downwards for a smaller one."""
+    steps = range(HALF_DECADES - 1, -1, -1) if up else range(0, -HALF_DECADES, -1)
+    rates = [float(f"{rate * 10 ** (step / 2):.2g}") for step in steps]
+    curves = np.array(sweep_curves(member, rates, watcher, n_steps))
+    choice, _ = choose_rate(rates, curves)
+    curve = curves[choice]
+    return Look(member.batches.batch_size, rates[choice], seconds_to(curve, loss, span), float(ends(curve[None])[0]))
+
+
+def seconds_to(curve: np.ndarray, loss: float, span: float) -> float:
+    """When a curve of windows that take `span` seconds together first reaches a loss, interpolated between the middles
+    of windows; infinite if it never does."""
+    reached = np.flatnonzero(curve <= loss)
+    if len(reached) == 0:
+        return math.inf
+    i = int(reached[0])
+    past = (curve[i - 1] - loss) / (curve[i - 1] - curve[i]) if i else 1.0
+    return (i - 0.5 + float(past)) * span / len(curve)
+
+
+def _reason(looks: Sequence[Look], best: Look) -> str:
+    if len(looks) == 1:
+        return "there is nothing to compare it with"
+    said = []
+    for look in looks:
+        if look is not best:
+            ratio = look.seconds / best.seconds
+            times = f"take {ratio:.2g} times as long" if np.isfinite(ratio) else "do not reach it"
+            said.append(f"batches of {look.batch_size} at {look.learning_rate:g} {times}")
+    return f"to a common training loss {', '.join(said)}"

@@ -1,0 +1,61 @@
+"""Branches: where the long run has gone flat, go on from its best weights with a tenth of the rate.
+
+Every network branches from the weights of its lowest validation loss with a state of the rule that is new, so nothing
+of the velocity at the high rate is left. A network keeps its branch if the branch has a lower validation loss, and the
+branches are followed by others at a hundredth of the rate if they lowered the mean by more than `SAME`. Branches from
+the last weights and from the beginning of the flat stretch were tried as well: docs/decisions/007-branches.md.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from axonic.recipe.journal import Stage
+from axonic.recipe.networks import Member, Runs, Trained
+from axonic.recipe.rate import with_rate
+from axonic.recipe.rule import SAME
+
+TENTH = 0.1
+LEVELS = 2
+
+
+def branch(member: Member, run: Trained, rate: float) -> Member:
+    """The network that goes on at that rate from the best weights of a run of `member`."""
+    params, epoch = run.kept(best=True)
+    return with_rate(member, rate)._replace(
+        params=params, best_loss=run.best_loss, first_epoch=member.first_epoch + epoch
+    )
+
+
+def branch_stage(rate: float, before: Mapping[int, Trained], branches: Runs) -> Stage:
+    """Keep each branch that has lowered the validation loss of its network.
+
+    Parameters
+    ----------
+    rate : of the branches.
+    before, branches : the runs they branch from and what became of them, by network.
+
+    Returns
+    -------
+    The stage: "learning_rate", "from_epoch", validation losses "before" and "after", the "epochs" of each branch, the
+    "decision" (the networks, counted from 0, that keep their branch) and the "reason".
+    """
+    old = {index: run.best_loss for index, run in before.items()}
+    new = {index: old[index] if run is None else run.best_loss for index, run in branches.items()}
+    kept = [index for index in old if new[index] < old[index]]
+    was, now = float(np.mean(list(old.values()))), float(np.mean(list(new.values())))
+    return {
+        "learning_rate": rate,
+        "from_epoch": [run.kept(best=True)[1] for run in before.values()],
+        "before": list(old.values()),
+        "after": list(new.values()),
+        "epochs": [0 if run is None else len(run.history) for run in branches.values()],
+        "decision": kept,
+        "reason": f"{len(kept)} of {len(old)} networks have a lower validation loss at {rate:.2g}; "
+        f"the mean went from {was:.4g} to {now:.4g}",
+    }
+
+
+def helped(stage: Stage) -> bool:
+    """Whether the branches have lowered the mean validation loss enough to go on with others."""
+    return float(np.mean(stage["after"])) < (1 - SAME) * float(np.mean(stage["before"]))

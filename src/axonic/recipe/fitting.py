@@ -1,0 +1,349 @@
+"""The stages of a fit, one after the other; see `axonic.recipe`."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from axonic import optimizers, training
+from axonic.data.batches import Cursor, Rows, Split
+from axonic.engine import use_compilation_cache
+from axonic.layers import Chain
+from axonic.losses import Loss
+from axonic.optimizers import Optimizer
+from axonic.recipe.batch_size import batch_stage
+from axonic.recipe.branches import LEVELS, TENTH, branch, branch_stage, helped
+from axonic.recipe.clock import Clock
+from axonic.recipe.journal import Journal, Notebook, Stage, Watcher
+from axonic.recipe.networks import Member, Runs, Task, Trained, complete, train_side_by_side
+from axonic.recipe.penalty import candidate_penalties, penalty_stage
+from axonic.recipe.rate import rate_stage, with_rate
+from axonic.recipe.rule import candidate_rules, rule_stage
+from axonic.settings import Settings
+from axonic.training import HISTORY, State, StopRule
+from axonic.types import Finding, Params
+
+
+class Fit(NamedTuple):
+    """Trained networks and how they came about.
+
+    Attributes
+    ----------
+    network, loss : as trained.
+    members : the weights kept of each network: those of the best validation loss, or the last ones where nothing was
+        held out.
+    splits : the rows that each network was trained on and validated with.
+    states : where each network ended, for going on.
+    optimizer : the rule with the rate of the long runs.
+    l2 : the penalty.
+    batch_size : rows of a batch.
+    histories : (epochs, columns) of each network, columns as in `axonic.training.HISTORY`: its long run, and after it
+        the branches it has kept.
+    stages : evidence and decision of each stage, ready for JSON.
+    findings : what is worth telling.
+    seconds : time of each stage, compilation apart.
+    """
+
+    network: Chain
+    loss: Loss
+    members: tuple[Params, ...]
+    splits: tuple[Split, ...]
+    states: tuple[State, ...]
+    optimizer: Optimizer
+    l2: float
+    batch_size: int
+    histories: tuple[np.ndarray, ...]
+    stages: list[Stage]
+    findings: list[Finding]
+    seconds: dict[str, float]
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs run, of the first network."""
+        return len(self.histories[0])
+
+    def history_columns(self, network: int = 0) -> dict[str, np.ndarray]:
+        """The history of a network by column, "epoch" counted from 1."""
+        history = self.histories[network]
+        columns = {name: history[:, i].astype(float) for i, name in enumerate(HISTORY)}
+        return {"epoch": np.arange(1, len(history) + 1), **columns}
+
+
+class Plan(NamedTuple):
+    """A rule, the rate and batch size found for it, and when its runs end."""
+
+    rule: Optimizer
+    batch_size: int
+    stop: StopRule
+
+
+def fit(
+    rows: Rows,
+    split: Split,
+    settings: Settings,
+    network: Chain,
+    loss: Loss,
+    *,
+    resplits: bool = True,
+    start: Sequence[Params] | None = None,
+    watcher: Watcher | None = None,
+    journal: Journal | None = None,
+) -> Fit:
+    """Train one network or several.
+
+    Parameters
+    ----------
+    rows : encoded rows, targets and weights.
+    split : validation rows decide when to stop, which weights are kept and which penalty; test rows decide nothing.
+    settings : how.
+    network, loss : what; see `Settings.network` and `axonic.settings.pair`.
+    resplits : whether further networks may hold out other rows than `split.valid`.
+    start : weights to start from, a tree for each network; None draws them.
+    watcher : is told of every stage and every tape, and may end the fit.
+    journal : keeps what would have to be done again, and has what was done before.
+
+    Raises
+    ------
+    InputError : the weights to start from don't fit, or the journal is another run's.
+    """
+    use_compilation_cache()
+    task = Task(rows, split, settings, network, loss, resplits, start)
+    return _Fitting(task, watcher or Watcher(), journal or Journal()).run()
+
+
+class _Fitting:
+    """One fit under way.
+
+    Attributes
+    ----------
+    penalties : candidates of l2.
+    trained : what became of the networks, by the name of the rule and the penalty.
+    """
+
+    def __init__(self, task: Task, watcher: Watcher, journal: Journal) -> None:
+        self.task, self.watcher, self.journal = task, watcher, journal
+        self.notebook, self.clock = Notebook(watcher, journal), Clock()
+        self.count = task.n_networks()
+        self.penalties = candidate_penalties(task, choose=self.count > 1 and task.held_out)
+        self.keeps_best = task.settings.early_stopping and task.held_out
+        self.trained: dict[tuple[str, float], Runs] = {}
+
+    def run(self) -> Fit:
+        plan = self.choose_rule()
+        l2 = self.choose_penalty(plan)
+        self.train(plan, [l2])
+        members = self.members(plan, l2)
+        runs = _worth_keeping(self.trained[optimizers.name(plan.rule), l2])
+        self.notebook.stage("run", lambda: run_stage(list(runs.values()), plan.rule, plan.stop, self.keeps_best))
+        tracks = {index: [run] for index, run in runs.items()}
+        if self.task.settings.branch_stage and self.keeps_best and plan.rule.has_rate:
+            self.branch_off(plan, members, tracks)
+        ended = [track[-1] for track in tracks.values()]
+        return Fit(
+            self.task.network,
+            self.task.loss,
+            tuple(run.kept(self.keeps_best)[0] for run in ended),
+            tuple(members[index].batches.split for index in tracks),
+            tuple(run.state for run in ended),
+            plan.rule,
+            float(l2),
+            plan.batch_size,
+            tuple(np.concatenate([run.history for run in track]) for track in tracks.values()),
+            self.notebook.stages,
+            _findings([run.state for run in runs.values()], plan.rule),
+            self.clock.seconds,
+        )
+
+    def choose_rule(self) -> Plan:
+        """The rule, with its rate and batch size."""
+        plans: list[Plan] = []
+        rules = candidate_rules(self.task)
+        for rule in rules:
+            if plans and self.watcher.ended():
+                break
+            plans.append(self.settle(rule))
+            if len(rules) > 1 and not self.notebook.knows("optimizer"):
+                self.train(plans[-1], self.penalties[:1])
+        if len(rules) == 1:
+            return plans[0]
+        names = [optimizers.name(plan.rule) for plan in plans]
+
+        def decide() -> Stage:
+            runs = {name: self.trained[name, self.penalties[0]] for name in names}
+            able = [name for name in names if complete(runs[name])] or names[:1]
+            return rule_stage(
+                [plan.rule for plan in plans if optimizers.name(plan.rule) in able], [runs[n] for n in able]
+            )
+
+        return plans[names.index(self.notebook.stage("optimizer", decide, names)["decision"])]
+
+    def settle(self, rule: Optimizer) -> Plan:
+        """Find the rate and the batch size of a rule."""
+        self.task.check_rule(rule)
+        settings = self.task.settings
+        member = self.task.member(rule, 0, self.penalties[0])
+        self.clock.time("compile", member.prepare, self.task.stop_rule(rule, member.batches))
+        if rule.has_rate:
+            rate = settings.learning_rate
+            if rate == "auto":
+                rate = self.decide("rate", rate_stage, member)["decision"]
+            member = with_rate(member, float(rate))
+            if settings.batch_stage and not rule.full_batch:
+                stage = self.decide("batch_size", batch_stage, member)
+                rule = with_rate(member, stage["learning_rate"]).trial.optimizer
+                member = self.task.member(rule, 0, self.penalties[0], stage["decision"])
+        return Plan(member.trial.optimizer, member.batches.batch_size, self.task.stop_rule(rule, member.batches))
+
+    def decide(self, name: str, stage: Callable[[Member, Watcher], Stage], member: Member) -> Stage:
+        """A stage that trains for itself."""
+        return self.clock.time(name, self.notebook.stage, name, lambda: stage(member, self.watcher))
+
+    def choose_penalty(self, plan: Plan) -> float:
+        """The penalty."""
+        if len(self.penalties) == 1:
+            return self.penalties[0]
+        if not self.notebook.knows("regularization"):
+            self.train(plan, self.penalties)
+
+        def decide() -> Stage:
+            runs = {l2: self.trained.get((optimizers.name(plan.rule), l2), {}) for l2 in self.penalties}
+            able = [l2 for l2 in self.penalties if runs[l2] and complete(runs[l2])] or self.penalties[:1]
+            return penalty_stage(able, [runs[l2] for l2 in able])
+
+        return self.notebook.stage("regularization", decide, self.penalties)["decision"]
+
+    def members(self, plan: Plan, l2: float) -> list[Member]:
+        """The networks to train by a plan."""
+        return [self.task.member(plan.rule, index, l2, plan.batch_size) for index in range(self.count)]
+
+    def train(self, plan: Plan, l2s: Sequence[float]) -> None:
+        """Train the networks of a plan at these penalties, as far as they have not been trained."""
+        name = optimizers.name(plan.rule)
+        new = [l2 for l2 in l2s if (name, l2) not in self.trained]
+        if not new or (self.trained and self.watcher.ended()):
+            return
+        jobs = {
+            f"{name}-{plan.rule.rate:g}-{plan.batch_size}-{l2:g}-{index}": member
+            for l2 in new
+            for index, member in enumerate(self.members(plan, l2))
+        }
+        runs = list(self.clock.time("train", train_side_by_side, jobs, plan.stop, self.watcher, self.journal).values())
+        for place, l2 in enumerate(new):
+            self.trained[name, l2] = dict(enumerate(runs[place * self.count :][: self.count]))
+
+    def branch_off(self, plan: Plan, members: Sequence[Member], tracks: dict[int, list[Trained]]) -> None:
+        """Go on with a tenth of the rate, and with a hundredth if that has helped; the branches that are kept are added
+        to the tracks."""
+        rate = float(plan.rule.rate)
+        here = dict(enumerate(members))
+        for _ in range(LEVELS):
+            if self.watcher.ended():
+                return
+            rate *= TENTH
+            before = {index: track[-1] for index, track in tracks.items()}
+            here = {index: branch(here[index], run, rate) for index, run in before.items()}
+            jobs = {f"branch-{rate:g}-{index}": member for index, member in here.items()}
+            runs = self.clock.time("branch", train_side_by_side, jobs, plan.stop, self.watcher, self.journal)
+            branches = dict(zip(before, runs.values(), strict=True))
+            stage = self.notebook.stage("branch", lambda: branch_stage(rate, before, branches))  # noqa: B023
+            for index in stage["decision"]:
+                tracks[index].append(branches[index])
+            if not helped(stage):
+                return
+
+
+def _worth_keeping(runs: Runs) -> dict[int, Trained]:
+    """The networks that were trained to their end, or where the fit was ended before, all that have begun."""
+    begun = {index: run for index, run in runs.items() if run is not None}
+    return {index: run for index, run in begun.items() if run.finished} or begun
+
+
+def run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bool) -> Stage:
+    """What became of the networks that are kept; the reason is the first one's."""
+    state, history = runs[0]
+    if state.diverged:
+        reason = "the loss was no longer finite"
+    elif len(history) >= stop.max_epochs:
+        reason = "all epochs were run"
+    elif state.stopped:
+        reason = f"the loss had been flat for {len(history) - int(state.reference_epoch)} of {len(history)} epochs"
+    else:
+        reason = "it was interrupted"
+    epochs = [run.kept(best)[1] for run in runs]
+    more = f"; {len(runs)} networks predict together" if len(runs) > 1 else ""
+    return {
+        "learning_rate": float(rule.rate),
+        "epochs": [len(run.history) for run in runs],
+        "steps": [int(run.state.step) for run in runs],
+        "flat_from": [int(run.state.reference_epoch) for run in runs],
+        "best_loss": [run.best_loss for run in runs],
+        "decision": epochs,
+        "reason": f"stopped because {reason}; the weights of epoch {epochs[0]} are kept{more}",
+    }
+
+
+def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Loss, before: Fit | None) -> Fit:
+    """Train for one pass over the rows, going on from where each network of the pass before stood (None: one network
+    from the start, with the rate found or given as in `fit`). Nothing is held out, and the last weights are kept."""
+    use_compilation_cache()
+    task = Task(rows, split, settings, network, loss, resplits=False)
+    notebook, clock = Notebook(Watcher(), Journal()), Clock()
+    if before is None:
+        l2 = candidate_penalties(task, choose=False)[0]
+        rule = candidate_rules(task)[0]
+        task.check_rule(rule)
+        first = task.member(rule, 0, l2)
+        if rule.has_rate:
+            rate = settings.learning_rate
+            if rate == "auto":
+                rate = notebook.stage("rate", lambda: rate_stage(first, Watcher()))["decision"]
+            first = with_rate(first, float(rate))
+        rule, states = first.trial.optimizer, [first.begin()]
+    else:
+        rule, l2 = before.optimizer, before.l2
+        states = [state._replace(stopped=np.bool_(False)) for state in before.states]
+    size = before.batch_size if before is not None and settings.batch_stage else settings.batch_size
+    histories = []
+    for index, state in enumerate(states):
+        task.check_start(state.params)
+        member = task.member(rule, index, l2, size)
+        epoch = int(state.epoch)
+        stop, cursor = StopRule(epoch + 1, epoch + 2), Cursor(epoch)
+        (states[index],), history = clock.time(
+            "train",
+            lambda: training.train([member.trial], [state], member.batches, stop, cursor=cursor),  # noqa: B023
+        )
+        histories.append(history[:, 0])
+    return Fit(
+        network,
+        loss,
+        tuple(state.params for state in states),
+        (split,) * len(states),
+        tuple(states),
+        rule,
+        l2,
+        size,
+        tuple(histories),
+        notebook.stages,
+        _findings(states, rule),
+        clock.seconds,
+    )
+
+
+def _findings(states: Sequence[State], rule: Optimizer) -> list[Finding]:
+    state = next((state for state in states if state.diverged), None)
+    if state is None:
+        return []
+    evidence = {"epoch": int(state.epoch), "learning_rate": float(rule.rate)}
+    return [
+        Finding(
+            "train.diverged",
+            "error",
+            "",
+            evidence,
+            f"The loss was no longer finite in epoch {evidence['epoch']}: the steps are too long for this network.",
+            f"Use a learning rate of {evidence['learning_rate'] / 10:g} or leave it on 'auto'."
+            if rule.has_rate
+            else "Use another rule, such as momentum.",
+        )
+    ]

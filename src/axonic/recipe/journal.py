@@ -1,0 +1,100 @@
+"""What a fit shows while it runs, and what it keeps so that it need not be done twice.
+
+Everything in a fit is a pure function of the data, the settings and the seed, so a run that was cut short ends as the
+undisturbed one whatever has been kept: what was decided is replayed, a network under way goes on from where it was
+kept, and the rest is done afresh.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from axonic.data.batches import Cursor
+from axonic.errors import InputError
+from axonic.training import State, StopRule
+
+Stage = dict[str, Any]
+"""Evidence and decision of a stage, ready for JSON: "stage" is its name, "decision" what was decided, "reason" why; the
+rest is the evidence. "interrupted" marks what was decided before all the evidence was in."""
+
+
+class Kept(NamedTuple):
+    """A network under way.
+
+    Attributes
+    ----------
+    state : all that the loop carries, NumPy arrays.
+    cursor : where in its batches it stands.
+    history : (epochs, columns) of the epochs closed so far.
+    """
+
+    state: State
+    cursor: Cursor
+    history: np.ndarray
+
+
+class Watcher:
+    """What a caller may want to see of a fit; every method may be overridden."""
+
+    def stage(self, stage: Stage) -> None:
+        """A stage has been decided."""
+
+    def progress(self, network: int, n_networks: int, history: np.ndarray, n_epochs: int, stop: StopRule) -> None:
+        """One of the networks under way has closed epochs: `history` of the latest ones, and how many it has done.
+        Never called by two threads at once."""
+
+    def ended(self) -> bool:
+        """Whether to end the fit now and keep what is best so far. Once True it must stay so."""
+        return False
+
+
+class Journal:
+    """What a fit keeps on the way; this one keeps nothing."""
+
+    stages: Sequence[Stage] = ()
+    """The stages that an earlier part of the run has decided, in their order."""
+
+    def decided(self, stages: Sequence[Stage]) -> None:
+        """All stages so far, after each decision."""
+
+    def resume(self, job: str, like: State) -> Kept | None:
+        """What was kept of a network, with the structure of `like`; None if nothing was."""
+
+    def keep(self, job: str, state: State, cursor: Cursor, history: Sequence[np.ndarray], *, last: bool) -> None:
+        """A network has come so far, and no further if it is the `last` call for it; `state` is on the device, with its
+        axis of lanes, and `history` is in parts. Never called by two threads at once."""
+
+
+class Notebook:
+    """The stages of a fit, decided one after the other; those that the journal has are taken from there."""
+
+    def __init__(self, watcher: Watcher, journal: Journal) -> None:
+        self.stages: list[Stage] = []
+        self._watcher, self._journal = watcher, journal
+        self._replay = list(journal.stages)
+
+    def knows(self, name: str) -> bool:
+        """Whether a stage of that name is still to be replayed."""
+        return any(stage["stage"] == name for stage in self._replay)
+
+    def stage(self, name: str, decide: Callable[[], Stage], among: Sequence[Any] = ()) -> Stage:
+        """The next stage, decided now unless it is in the journal.
+
+        Raises
+        ------
+        InputError : the journal has another stage there, or a decision that is not `among` what there is.
+        """
+        if self._replay:
+            stage = self._replay.pop(0)
+            if stage.get("stage") != name or (among and stage.get("decision") not in among):
+                raise InputError(f"the notebook does not go on with the stage {name!r}", "start the run afresh")
+        else:
+            stage = {"stage": name, **decide()}
+            if self._watcher.ended():
+                stage["interrupted"] = True
+        self.stages.append(stage)
+        if not self._replay:
+            self._journal.decided(self.stages)
+        self._watcher.stage(stage)
+        return stage

@@ -1,0 +1,250 @@
+"""The networks of a fit: each with its own seed, weights, split and batches, trained side by side."""
+
+import math
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from axonic import training
+from axonic.data.batches import Batches, Cursor, Rows, Split, resplit
+from axonic.errors import InputError
+from axonic.layers import Chain
+from axonic.losses import Loss
+from axonic.optimizers import Optimizer
+from axonic.recipe.journal import Journal, Watcher
+from axonic.seeds import generator, key_data
+from axonic.settings import Settings
+from axonic.training import Progress, State, StopRule, Trial
+from axonic.types import Params
+
+WHOLE_BLOCK = 256
+MIN_FLAT_EPOCHS = 10
+MAX_EPOCHS, MAX_STEPS = 1000, 30_000
+NETWORKS = 5
+AVERAGE_WORK = 1_000_000_000
+"""Weights times rows up to which several networks are trained by themselves: about ten seconds of training on two
+processors."""
+
+
+class Task(NamedTuple):
+    """What is to be trained, on what and how.
+
+    Attributes
+    ----------
+    rows, split : the data; validation rows decide, test rows decide nothing.
+    settings : how.
+    network, loss : what.
+    resplits : whether further networks may hold out other rows than `split.valid`.
+    start : weights to start from, a tree for each network; None draws them.
+    """
+
+    rows: Rows
+    split: Split
+    settings: Settings
+    network: Chain
+    loss: Loss
+    resplits: bool = True
+    start: Sequence[Params] | None = None
+
+    @property
+    def n_train(self) -> int:
+        """Training rows."""
+        return len(self.split.train)
+
+    @property
+    def held_out(self) -> bool:
+        """Whether there are validation rows."""
+        return len(self.split.valid) > 0
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights of one network."""
+        shapes = self.network.shapes(self.rows.x.shape[1])
+        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+    @property
+    def work(self) -> int:
+        """Weights times training rows."""
+        return self.n_weights * self.n_train
+
+    def member(self, rule: Optimizer, index: int, l2: float, batch_size: int | None = None) -> "Member":
+        """The network of that index with its own seed, split and weights; the first one has those of the settings."""
+        settings, split = self.settings, self.split
+        seed = settings.seed if index == 0 else int(generator(settings.seed, "network", index).integers(2**31))
+        if index and self.resplits and self.held_out:
+            split = resplit(split, seed, self.rows.y if self.rows.y.dtype.kind == "i" else None)
+        if self.start is None:
+            params = self.network.init(generator(seed, "init"), self.rows.x.shape[1])
+        else:
+            params = self.start[index]
+            self.check_start(params)
+        size = WHOLE_BLOCK if rule.full_batch else batch_size or settings.batch_size
+        batches = Batches(self.rows, split, size, seed, settings.shuffle)
+        trial = Trial(self.network, self.loss, rule, l2, settings.l1, key_data(seed, "dropout"))
+        return Member(trial, params, batches)
+
+    def check_start(self, params: Params) -> None:
+        """Raise `InputError` if these weights are not those of the network."""
+        shapes = jax.tree.map(lambda s: s.shape, self.network.shapes(self.rows.x.shape[1]))
+        if shapes != jax.tree.map(np.shape, params):
+            raise InputError("the weights to start from do not fit the network", "keep its layers, or start afresh")
+
+    def check_rule(self, rule: Optimizer) -> None:
+        """Raise `InputError` if the network is too large for the rule."""
+        if rule.max_weights is not None and self.n_weights > rule.max_weights:
+            raise InputError(
+                f"{type(rule).__name__} takes memory for a matrix of all weights, and the network has {self.n_weights}",
+                f"use {rule.instead}, or a network of at most {rule.max_weights} weights",
+                "optimizer",
+            )
+
+    def n_networks(self) -> int:
+        """How many networks to train: as many as asked for, or have been given to start from; with `ensemble="auto"`
+        five, but one if the number of epochs is given by hand, nothing is held out, or the table and network are large.
+
+        Raises
+        ------
+        InputError : another number is asked for than is given.
+        """
+        asked, given = self.settings.ensemble, 0 if self.start is None else len(self.start)
+        if asked != "auto":
+            if given not in (0, asked):
+                raise InputError(
+                    f"ensemble = {asked} does not fit the {given} networks to start from", "keep their number"
+                )
+            return asked
+        if given:
+            return given
+        return NETWORKS if self.settings.epochs == "auto" and self.held_out and self.work <= AVERAGE_WORK else 1
+
+    def stop_rule(self, rule: Optimizer, batches: Batches) -> StopRule:
+        """When a long run ends; without early stopping a number of epochs given by hand is run to its end."""
+        per_epoch = 1 if rule.full_batch else batches.batches_per_epoch
+        min_flat = max(MIN_FLAT_EPOCHS, math.ceil(rule.patience / per_epoch))
+        epochs = self.settings.epochs
+        if epochs == "auto":
+            return StopRule(max(MAX_EPOCHS, math.ceil(MAX_STEPS / per_epoch)), min_flat)
+        if not self.settings.early_stopping:
+            return StopRule(epochs, epochs + 1)
+        return StopRule(epochs, min_flat)
+
+
+class Member(NamedTuple):
+    """One network to train: what, from which weights, on which batches.
+
+    `best_loss` is the validation loss of those weights where it is known: they are kept unless a lower one is reached.
+    `first_epoch` is where in its shuffles it begins.
+    """
+
+    trial: Trial
+    params: Params
+    batches: Batches
+    best_loss: float = math.inf
+    first_epoch: int = 0
+
+    def changed(self, **values: Any) -> "Member":
+        """The same network to train with other values of its trial."""
+        return self._replace(trial=self.trial._replace(**values))
+
+    def begin(self) -> State:
+        """The state before the first step."""
+        return training.start(self.trial, self.params)._replace(best_loss=np.float32(self.best_loss))
+
+    def prepare(self, stop: StopRule) -> float:
+        """Compile its program; returns the seconds it took."""
+        return training.prepare([self.trial], [self.begin()], self.batches, stop)
+
+
+class Trained(NamedTuple):
+    """Where a network ended.
+
+    Attributes
+    ----------
+    state : all that the loop carried.
+    history : (epochs, columns) as in `axonic.training.HISTORY`.
+    """
+
+    state: State
+    history: np.ndarray
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was trained to its end."""
+        return bool(self.state.stopped)
+
+    @property
+    def best_loss(self) -> float:
+        """The lowest validation loss, or training loss if nothing is held out."""
+        return float(self.state.best_loss)
+
+    def kept(self, best: bool) -> tuple[Params, int]:
+        """The weights to keep, the best or the last ones, and the epochs done when they were had."""
+        if best or self.state.diverged:
+            return self.state.best, int(self.state.best_epoch)
+        return self.state.params, int(self.state.epoch)
+
+
+def train_side_by_side(
+    jobs: Mapping[str, Member], stop: StopRule, watcher: Watcher, journal: Journal
+) -> dict[str, Trained | None]:
+    """Train every network, as many at a time as there are processors.
+
+    Parameters
+    ----------
+    jobs : networks by the name under which the journal keeps them.
+    stop : when each is done.
+    watcher, journal : are told of every tape.
+
+    Returns
+    -------
+    What became of each; None for those that had not begun when the fit was ended. The first one always begins.
+    """
+    lock, failed = threading.Lock(), threading.Event()
+    names = list(jobs)
+
+    def run(index: int) -> Trained | None:
+        name = names[index]
+        member = jobs[name]
+        if failed.is_set() or (index and watcher.ended()):
+            return None
+        first = Cursor(member.first_epoch)
+        kept = journal.resume(name, member.begin())
+        state, cursor, past = kept or (member.begin(), first, np.zeros((0, len(training.HISTORY)), np.float32))
+        closed = [past]
+        if state.stopped:
+            return Trained(state, past)
+
+        def watch(progress: Progress) -> bool:
+            closed.append(progress.history[:, 0])
+            ended = failed.is_set() or watcher.ended()
+            with lock:
+                last = ended or bool(np.asarray(progress.state.stopped).all())
+                journal.keep(name, progress.state, progress.cursor, closed, last=last)
+                watcher.progress(index, len(jobs), closed[-1], sum(map(len, closed)), stop)
+            return ended
+
+        (state,), _ = training.train([member.trial], [state], member.batches, stop, cursor=cursor, watch=watch)
+        return Trained(state, np.concatenate(closed))
+
+    if len(jobs) == 1:
+        return {names[0]: run(0)}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            return dict(zip(names, pool.map(run, range(len(jobs))), strict=True))
+        except BaseException:
+            failed.set()
+            raise
+
+
+Runs = Mapping[int, Trained | None]
+"""What became of networks, by their index; None for one that had not begun when the fit was ended."""
+
+
+def complete(runs: Runs) -> bool:
+    """Whether every network was trained to its end."""
+    return all(run is not None and run.finished for run in runs.values())

@@ -1,0 +1,50 @@
+"""The L2 penalty, with `regularization="auto"`: scaled by the number of rows, and where the cost allows chosen by the
+mean validation loss of the networks.
+
+A penalty of l2/2 sum w^2 on the mean loss is a normal prior of the weights with variance 1 / (n l2), so the same prior
+is l2 = c / n for any number of rows n; `PENALTIES` are the values of c.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from axonic.recipe.journal import Stage
+from axonic.recipe.networks import Runs, Task
+
+PENALTIES = (1.0, 0.25)
+"""Candidates of c; the first is taken where there is no choice."""
+CHOICE_WORK = 20_000_000
+"""Weights times rows up to which there is a choice."""
+
+
+def candidate_penalties(task: Task, *, choose: bool) -> tuple[float, ...]:
+    """L2 penalties to try, the default first; a single one where there is no choice to make."""
+    settings = task.settings
+    if settings.regularization is None or settings.l2 or settings.l1 or settings.dropout:
+        return (settings.l2,)
+    candidates = PENALTIES if choose and task.work <= CHOICE_WORK else PENALTIES[:1]
+    return tuple(c / task.n_train for c in candidates)
+
+
+def penalty_stage(penalties: Sequence[float], runs: Sequence[Runs]) -> Stage:
+    """Choose the penalty whose networks have the lowest mean validation loss.
+
+    Returns
+    -------
+    The stage: "l2" and the validation losses ("valid", one a network) of the candidates, the "decision" and the
+    "reason".
+    """
+    losses = [[run.best_loss for run in each.values() if run is not None] for each in runs]
+    means = [float(np.mean(each)) if each else math.inf for each in losses]
+    choice = int(np.argmin(means))
+    return {
+        "l2": list(penalties),
+        "valid": losses,
+        "decision": penalties[choice],
+        "reason": f"the lowest mean validation loss of {len(losses[choice])} networks: {means[choice]:.4g}, against "
+        + ", ".join(
+            f"{mean:.4g} at {l2:.2g}" for l2, mean in zip(penalties, means, strict=True) if l2 != penalties[choice]
+        ),
+    }

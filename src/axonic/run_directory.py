@@ -1,0 +1,238 @@
+"""A run directory, the journal of a fit:
+
+    run.json            what was asked for: the table, the settings, a fingerprint of the encoded rows
+    notebook.jsonl      the stages, a line each as they are decided
+    checkpoints/        the whole state of networks under way; gone when the run is finished
+    history.csv         losses of every epoch of every network
+    model.safetensors   all that predictions need
+    result.json         scores and decisions; while it is there, the three before it are whole and belong to it
+
+Every file is written whole and renamed (`axonic.storage.write`), so the directory can be resumed whenever the run was
+killed.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import re
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from axonic import recipe
+from axonic.data.batches import Cursor
+from axonic.errors import InputError
+from axonic.recipe import Kept, Stage
+from axonic.storage import MODEL, pack, plain, tree_names, unpack, unwritable, write, write_json
+from axonic.training import State, lane
+
+RUN, HISTORY, NOTEBOOK, RESULT, CHECKPOINTS = "run.json", "history.csv", "notebook.jsonl", "result.json", "checkpoints"
+RUNNING_SECONDS = 15.0
+"""How often the state of a network under way is written."""
+FINISHED_SECONDS = 2.0
+"""How long networks that are finished may wait to be written."""
+
+
+class RunDirectory:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._created = not path.exists()
+
+    def begin(self, run: Mapping[str, Any]) -> None:
+        """Make the folder, or take an earlier run's files out of it, and write down what is asked for.
+
+        Raises
+        ------
+        InputError : the path is no folder or can't be written to.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError("the output folder is a file", "name a folder", str(self.path))
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+            self.clear()
+            write_json(self.path / RUN, run)
+        except OSError as error:
+            self.discard()
+            raise unwritable(self.path, error) from error
+        except InputError:
+            self.discard()
+            raise
+
+    def clear(self) -> None:
+        """Take the files of an earlier run away."""
+        for name in (RESULT, RUN, NOTEBOOK, HISTORY, MODEL):  # the result says that the others are there
+            (self.path / name).unlink(missing_ok=True)
+        self.clear_checkpoints()
+        for left in self.path.rglob(".*.????????"):  # by a run that was killed while it wrote
+            left.unlink()
+
+    def discard(self) -> None:
+        """Take away what `begin` made, unless something of a run is there."""
+        if self._created and not (self.path / NOTEBOOK).exists():
+            with contextlib.suppress(OSError):
+                (self.path / RUN).unlink(missing_ok=True)
+            for folder in (self.path / CHECKPOINTS, self.path):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+    def run(self) -> dict[str, Any]:
+        """What `begin` was given.
+
+        Raises
+        ------
+        InputError : there is no run here, or its file is damaged.
+        """
+        return _object(self.path / RUN, "name the folder of a run that axonic fit has begun")
+
+    def result(self) -> dict[str, Any] | None:
+        """The result, None if the run has not come so far."""
+        return _object(self.path / RESULT, "") if (self.path / RESULT).exists() else None
+
+    def finish(self, histories: Sequence[Mapping[str, np.ndarray]], model: bytes, result: Mapping[str, Any]) -> None:
+        """Write what the run leaves; the result last."""
+        (self.path / RESULT).unlink(missing_ok=True)
+        write(self.path / HISTORY, _history_table(histories).encode())
+        write(self.path / MODEL, model)
+        write_json(self.path / RESULT, result)
+
+    def save_notebook(self, stages: Sequence[Stage]) -> None:
+        """One JSON object a line for each decision."""
+        lines = (json.dumps(plain(stage), ensure_ascii=False) + "\n" for stage in stages)
+        write(self.path / NOTEBOOK, "".join(lines).encode())
+
+    def notebook(self) -> list[Stage]:
+        """The stages that were decided with all the evidence in.
+
+        Raises
+        ------
+        InputError : the file is damaged.
+        """
+        path = self.path / NOTEBOOK
+        if not path.exists():
+            return []
+        stages = []
+        for line in _text(path).splitlines():
+            try:
+                stage = json.loads(line)
+                if not isinstance(stage, dict) or not {"stage", "decision", "reason"} <= set(stage):
+                    raise ValueError("a line is no stage")
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"not a whole notebook: {error}", "start the run afresh", str(path)) from error
+            if stage.get("interrupted"):
+                break
+            stages.append(stage)
+        return stages
+
+    def clear_checkpoints(self) -> None:
+        """Take all checkpoints away."""
+        for checkpoint in (self.path / CHECKPOINTS).glob("*.safetensors"):
+            checkpoint.unlink()
+        with contextlib.suppress(OSError):
+            (self.path / CHECKPOINTS).rmdir()
+
+    def save_checkpoint(self, job: str, kept: Kept) -> None:
+        """The whole state of the training of one network, in place of the one before."""
+        tree = {"state": kept.state, "history": kept.history}
+        write(self._checkpoint(job), pack(tree, {"job": job, "cursor": list(kept.cursor)}))
+
+    def load_checkpoint(self, job: str, like: State) -> Kept | None:
+        """The last checkpoint of a network, with the arrays' structure taken from `like`, or None if there is none.
+
+        Raises
+        ------
+        InputError : the file is damaged, or not of this run.
+        """
+        path = self._checkpoint(job)
+        if not path.exists():
+            return None
+        arrays, info = unpack(path)
+        tree = {"state": like, "history": np.zeros((0, 0), np.float32)}
+        names = tree_names(tree)
+        expected = dict(zip(names, jax.tree.leaves(tree), strict=True))
+        try:
+            epoch, batch = map(int, info["cursor"])
+            history = arrays["history"]
+            if history.ndim != 2 or set(arrays) != set(names) or info["job"] != job:
+                raise ValueError("its arrays are not those of this run")
+            for name, leaf in expected.items():
+                same = arrays[name].shape == np.shape(leaf) and arrays[name].dtype == np.asarray(leaf).dtype
+                if name != "history" and not same:
+                    raise ValueError("its arrays are not those of this run")
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"not a checkpoint of this run: {error}", "start the run afresh", str(path)) from error
+        restored = jax.tree.unflatten(jax.tree.structure(tree), [arrays[name] for name in names])
+        return Kept(restored["state"], Cursor(epoch, batch), history)
+
+    def _checkpoint(self, job: str) -> Path:
+        return self.path / CHECKPOINTS / f"{re.sub(r'[^A-Za-z0-9_.+-]', '_', job)}.safetensors"
+
+
+class RunJournal(recipe.Journal):
+    """Keeps a fit in a run directory. What is lost when the run is killed is the work of some seconds."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+        self.stages = directory.notebook()
+        self._begun = self._flushed = time.monotonic()
+        self._saved: dict[str, float] = {}
+        self._waiting: dict[str, Kept] = {}
+
+    def decided(self, stages: Sequence[Stage]) -> None:
+        self.directory.save_notebook(stages)
+
+    def resume(self, job: str, like: State) -> Kept | None:
+        return self.directory.load_checkpoint(job, like)
+
+    def keep(self, job: str, state: State, cursor: Cursor, history: Sequence[np.ndarray], *, last: bool) -> None:
+        now = time.monotonic()
+        if last or now - self._saved.get(job, self._begun) > RUNNING_SECONDS:
+            self._waiting[job] = Kept(lane(state, 0), cursor, np.concatenate(history))
+            self._saved[job] = now
+        if self._waiting and now - self._flushed > FINISHED_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        for job in list(self._waiting):
+            self.directory.save_checkpoint(job, self._waiting.pop(job))
+        self._flushed = time.monotonic()
+
+
+def _history_table(histories: Sequence[Mapping[str, np.ndarray]]) -> str:
+    """One row an epoch of each network, networks counted from 1; values that do not exist are empty."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["network", *histories[0]])
+    for number, history in enumerate(histories, 1):
+        for row in zip(*history.values(), strict=True):
+            table.writerow([number, *("" if isinstance(v, float | np.floating) and np.isnan(v) else v for v in row)])
+    return text.getvalue()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read: {error}", "check the file", str(path)) from error
+
+
+def _object(path: Path, how: str) -> dict[str, Any]:
+    if not path.exists():
+        raise InputError(f"no {path.name} in this folder", how, str(path.parent))
+    try:
+        value = json.loads(_text(path))
+        if not isinstance(value, dict):
+            raise ValueError("no JSON object")
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not a whole file: {error}", "start the run afresh", str(path)) from error
+    return value
