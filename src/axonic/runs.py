@@ -196,7 +196,7 @@ def resume_run(
     directory = RunDirectory(Path(run))
     request = Request.from_json(directory.run(), Path(run))
     result = directory.result()
-    if result is not None and not result.get("cut_short"):
+    if result is not None and not result.get("interrupted"):
         return result
     if data is not None:
         request = request._replace(data=os.path.abspath(data))
@@ -265,7 +265,7 @@ def _run(
             **metrics,
             "findings": [finding._asdict() for finding in [*findings, *fitted.findings]],
             "stages": fitted.stages,
-            "cut_short": watcher.cut_short,
+            "interrupted": watcher.cut_short,
             "run": str(directory.path),
         }
         seconds = {**clock.seconds, **fitted.seconds}
