@@ -1,4 +1,5 @@
-"""Shared set-up: types of arrays are checked, and 64-bit numbers are had where a test asks for them."""
+"""Shared set-up: types of arrays are checked, 64-bit numbers are had where a test asks for them, and nothing may be
+executed where a test reads files that were forged."""
 
 import jax
 import pytest
@@ -12,3 +13,15 @@ def float64():
     """Compute in float64 inside the test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch):
+    """Reading a file must not execute anything."""
+
+    def execute(*args, **kwargs):  # noqa: ARG001
+        raise AssertionError("something was executed")
+
+    load_nothing = ("pickle.load", "pickle.loads", "pickle.Unpickler", "numpy.load", "os.system", "subprocess.Popen")
+    for name in (*load_nothing, "builtins.eval", "builtins.exec"):
+        monkeypatch.setattr(name, execute)

@@ -43,7 +43,9 @@ def test_fit_predict_evaluate(folder, tmp_path, capsys):
     assert {path.name for path in run.iterdir()} == {
         "run.json", "model.safetensors", "history.csv", "notebook.jsonl", "result.json"
     }  # fmt: skip
-    assert len(pl.read_csv(run / "history.csv")) == result["epochs"]
+    history = pl.read_csv(run / "history.csv")
+    assert history["network"].unique().sort().to_list() == list(range(1, result["networks"] + 1))
+    assert len(history.filter(pl.col("network") == 1)) == result["epochs"]
 
     assert main(["predict", str(run), str(folder / "iris.csv"), "--proba", "--out", str(tmp_path / "p.csv")]) == 0
     predicted = pl.read_csv(tmp_path / "p.csv")

@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
-from axonic import runs
+from axonic import run_directory, runs
 from axonic.cli import main
 from axonic.data.batches import split_rows
 from axonic.errors import InputError
@@ -26,12 +26,18 @@ from axonic.storage import load_model
 
 ROOT = Path(__file__).parents[1]
 N = 90
-PARTS = ("history.csv", "model.safetensors", "notebook.jsonl", "result.json")
+PARTS = ("history.csv", "model.safetensors", "notebook.jsonl", "result.json", "run.json")
 # batches of one row and two networks, so that a run is several tapes and checkpoints long
 OPTIONS = [
     *("--target", "kind", "--hidden", "4", "--batch-size", "1", "--epochs", "60", "--ensemble", "2"),
     *("--learning-rate", "0.003", "--optimizer", "sgd", "--regularization", "none"),
 ]
+
+
+def always(patch):
+    """Write checkpoints after every tape."""
+    patch.setattr(run_directory, "RUNNING_SECONDS", 0.0)
+    patch.setattr(run_directory, "FINISHED_SECONDS", 0.0)
 
 
 def make_table(n=N, seed=0):
@@ -48,7 +54,7 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs")
     make_table().write_csv(path / "t.csv")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)
+        always(patch)
         for seed in ("0", "1"):
             arguments = ["fit", str(path / "t.csv"), "--out", str(path / f"seed-{seed}"), *OPTIONS, "--seed", seed]
             assert main([*arguments, "--quiet", "--json"]) == 0
@@ -68,7 +74,7 @@ def without_times(result):
 def read_history(content):
     """The rows of a history file, every field a number or empty."""
     header, *rows = csv.reader(io.StringIO(content.decode(), newline=""))
-    assert header[0] == "epoch"
+    assert header[:2] == ["network", "epoch"]
     assert all(len(row) == len(header) for row in rows)
     return [[float(field) if field else None for field in row] for row in rows]
 
@@ -84,6 +90,9 @@ def checked(run, references):
         if name == "result.json":
             result = json.loads(content)
             same = {r for r in references if without_times(result) == without_times(load_json(references[r] / name))}
+        elif name == "notebook.jsonl" and "result.json" not in names:  # appended as it is decided
+            assert content.endswith(b"\n")
+            same = {r for r in references if (references[r] / name).read_bytes().startswith(content)}
         else:
             same = {r for r in references if content == (references[r] / name).read_bytes()}
         assert same, f"{name} is that of no finished run"
@@ -100,7 +109,9 @@ def checked(run, references):
     for name in checkpoints:
         arrays = load_file(run / name)
         assert arrays
-        assert all(np.isfinite(a).all() for key, a in arrays.items() if key.startswith("params"))
+        weights = [array for key, array in arrays.items() if key.startswith("state.params")]
+        assert weights
+        assert all(np.isfinite(array).all() for array in weights)
     return candidates
 
 
@@ -131,9 +142,9 @@ def assert_predicts_rightly_or_refuses(run, table, references, capsys):
 
 DRIVER = """
 import sys
-from axonic import runs
+from axonic import run_directory, runs
 from axonic.cli import main
-runs.CHECKPOINT_SECONDS = 0.0
+run_directory.RUNNING_SECONDS = run_directory.FINISHED_SECONDS = 0.0
 rounds = int(sys.argv.pop(1))
 for _ in range(rounds):
     code = main(sys.argv[1:])
@@ -189,7 +200,7 @@ def test_every_state_of_the_folder_is_whole_and_right(folder, tmp_path, monkeypa
 def every_state(folder, earlier, tmp_path, monkeypatch, capsys):
     """A copy of the folder before and after each change to it, in a run that replaces an earlier one if one is named: a
     kill would leave one of these."""
-    monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)
+    always(monkeypatch)
     references = {"seed-0": folder / "seed-0", "seed-1": folder / "seed-1"}
     run, copies = tmp_path / "run", tmp_path / "copies"
     if earlier is not None:
@@ -230,7 +241,7 @@ def every_state(folder, earlier, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("writes", [0, 1, 2, 5, 9, -8, -6, -4, -2])
 def test_a_disk_that_fills_up_during_a_run_is_told_in_one_line(writes, folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)
+    always(monkeypatch)
     fsync, run = os.fsync, tmp_path / "run"
     arguments = ["fit", str(folder / "t.csv"), "--out", str(run), *OPTIONS, "--quiet", "--json"]
     if writes < 0:
@@ -288,7 +299,7 @@ def test_one_interrupt_ends_a_run_with_code_130_and_keeps_what_is_best(tmp_path,
     result = load_json(run / "result.json")
     assert result["interrupted"] is True
     assert "interrupted" in result["stages"][-1]["reason"]
-    assert len(read_history((run / "history.csv").read_bytes())) == result["epochs"]
+    assert [row[0] for row in read_history((run / "history.csv").read_bytes())] == [1] * result["epochs"]
     assert result["epochs"] < 1_000_000
     assert main(["evaluate", str(run), str(tmp_path / "big.csv"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["accuracy"] > 0.3
@@ -429,7 +440,7 @@ def test_a_run_does_not_depend_on_what_lay_in_its_folder(folder, tmp_path):
     arguments = ["fit", str(folder / "t.csv"), "--out", str(run), *OPTIONS, "--seed", "0", "--quiet", "--json"]
     assert main(arguments) == 0
     assert (run / "notes.txt").read_text() == "mine"
-    for name in PARTS[:3]:
+    for name in (*PARTS[:3], "run.json"):
         assert (run / name).read_bytes() == (folder / "seed-0" / name).read_bytes()
 
 
@@ -453,7 +464,10 @@ def test_the_result_has_what_was_promised(folder):
         assert set(finding) == {"code", "severity", "where", "evidence", "cause", "remedy"}
     notebook = (folder / "seed-0" / "notebook.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in notebook] == result["stages"]
-    assert len(read_history((folder / "seed-0" / "history.csv").read_bytes())) == result["epochs"]
+    (stage,) = result["stages"]
+    assert stage["epochs"][0] == result["epochs"]
+    rows = [row[:2] for row in read_history((folder / "seed-0" / "history.csv").read_bytes())]
+    assert rows == [[i, e] for i, epochs in enumerate(stage["epochs"], 1) for e in range(1, epochs + 1)]
 
 
 def test_scores_of_a_result_are_those_of_evaluate(folder, tmp_path):
@@ -504,7 +518,7 @@ def test_every_state_of_the_folder_is_whole_and_right_while_a_run_replaces_anoth
 
 def test_what_training_has_reached_is_never_lost_again(folder, tmp_path, monkeypatch):
     """From the first checkpoint on there is a checkpoint or a model at every instant."""
-    monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)
+    always(monkeypatch)
     run, lost = tmp_path / "run", []
 
     def watching(function):

@@ -15,12 +15,12 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
-from axonic import layers, losses, optimizers, storage, training
+from axonic import layers, losses, storage, training
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.schema import infer_schema
 from axonic.errors import InputError
 from axonic.model import Model
-from axonic.storage import RunDirectory, load_model, save_model, write
+from axonic.storage import load_model, save_model, write
 from tests import plainly
 
 N_IN = 3
@@ -299,15 +299,6 @@ def test_a_model_is_found_in_its_run_directory(tmp_path):
 # --- damaged and forged files ---
 
 
-@pytest.fixture
-def nothing_runs(monkeypatch):
-    """Reading a file must not execute anything."""
-
-    load_nothing = ("pickle.load", "pickle.loads", "pickle.Unpickler", "numpy.load", "os.system", "subprocess.Popen")
-    for name in (*load_nothing, "builtins.eval", "builtins.exec"):
-        monkeypatch.setattr(name, lambda *args, **kwargs: throw(AssertionError("something was executed")))
-
-
 @pytest.fixture(scope="module")
 def content(tmp_path_factory):
     """The bytes of a good model file, loaded once."""
@@ -539,173 +530,7 @@ def test_every_part_of_the_metadata_is_needed(content, tmp_path):
         assert_refused(path)
 
 
-# --- run directories ---
-
-
-def make_state(units=4, steps=0, rule="adam"):
-    """A state of training, with numbers of its own."""
-    network = layers.chain(layers.dense(units, "tanh"), layers.dense(2))
-    params = network.init(np.random.default_rng(units), N_IN)
-    trial = training.Trial(network, losses.log_likelihood, optimizers.get(rule), 0.0, 0.0, np.zeros(2, np.uint32))
-    state = training.start(trial, params)
-    return jax.tree.map(lambda leaf: (leaf + np.asarray(steps)).astype(leaf.dtype), state)
-
-
-def assert_same_state(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_array_equal(a, b)
-        assert np.asarray(a).dtype == np.asarray(b).dtype
-
-
-def test_checkpoints_come_back_as_they_were(tmp_path):
-    run = RunDirectory(tmp_path / "run")
-    run.begin()
-    assert run.load_checkpoint(0, make_state()) is None
-    for steps, network in ((1, 0), (2, 1), (3, 0)):
-        run.save_checkpoint(network, make_state(steps=steps), (10 + steps, steps))
-    for network, steps in ((0, 3), (1, 2)):
-        state, cursor = run.load_checkpoint(network, make_state())
-        assert_same_state(state, make_state(steps=steps))
-        assert tuple(cursor) == (10 + steps, steps)
-    assert run.load_checkpoint(2, make_state()) is None
-
-
-def test_a_state_on_the_device_is_saved_like_one_in_memory(tmp_path):
-    run = RunDirectory(tmp_path / "run")
-    run.begin()
-    run.save_checkpoint(0, jax.tree.map(jax.numpy.asarray, make_state(steps=5)), (1, 2))
-    state, _ = run.load_checkpoint(0, make_state())
-    assert_same_state(state, make_state(steps=5))
-
-
-@pytest.mark.parametrize("where", ["os.fsync", "os.replace"])
-def test_a_checkpoint_that_fails_leaves_the_one_before(where, tmp_path, monkeypatch):
-    run = RunDirectory(tmp_path / "run")
-    run.begin()
-    run.save_checkpoint(0, make_state(steps=1), (1, 0))
-    files = names(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(where, failing(28))
-        with pytest.raises(InputError, match="no space"):
-            run.save_checkpoint(0, make_state(steps=2), (2, 0))
-    assert names(tmp_path) == files
-    state, cursor = run.load_checkpoint(0, make_state())
-    assert_same_state(state, make_state(steps=1))
-    assert tuple(cursor) == (1, 0)
-
-
-def test_there_is_a_whole_checkpoint_at_every_instant(tmp_path, monkeypatch):
-    """Whenever a name changes, one complete checkpoint is there, and no more than two files."""
-    run = RunDirectory(tmp_path / "run")
-    run.begin()
-    run.save_checkpoint(0, make_state(steps=1), (1, 0))
-    seen = []
-
-    def look():
-        state, _ = RunDirectory(tmp_path / "run").load_checkpoint(0, make_state())
-        seen.append(int(state.step.max()))
-        assert len(names(tmp_path)) <= 2
-
-    def watching(function):
-        def watched(*args, **kwargs):
-            look()
-            result = function(*args, **kwargs)
-            look()
-            return result
-
-        return watched
-
-    for name in ("replace", "unlink", "fsync"):
-        monkeypatch.setattr(os, name, watching(getattr(os, name)))
-    for steps in (2, 3, 4):
-        run.save_checkpoint(0, make_state(steps=steps), (steps, 0))
-    assert set(seen) == {1, 2, 3, 4}
-    assert seen == sorted(seen)
-    assert len(names(tmp_path)) == 1
-
-
-@pytest.mark.usefixtures("nothing_runs")
-def test_damaged_checkpoints_are_refused(tmp_path):
-    run = RunDirectory(tmp_path / "run")
-    run.begin()
-    run.save_checkpoint(0, make_state(), (1, 0))
-    (path,) = (tmp_path / "run").rglob("*.safetensors")
-    content = path.read_bytes()
-    for damaged in (b"", content[: len(content) // 2], content[:-1], PICKLE, content.replace(b"axonic", b"atomic")):
-        path.write_bytes(damaged)
-        with pytest.raises(InputError) as error:
-            run.load_checkpoint(0, make_state())
-        assert "\n" not in str(error.value)
-
-
-def test_beginning_takes_away_the_files_of_an_earlier_run_and_no_others(tmp_path):
-    run = RunDirectory(tmp_path)
-    run.begin()
-    run.save_checkpoint(0, make_state(), (1, 0))
-    run.save_checkpoint(3, make_state(), (1, 0))
-    run.save_history({"epoch": np.array([1]), "train_loss": np.array([0.5])})
-    run.save_notebook([{"stage": "run"}])
-    save_model(make_model(), tmp_path / "model.safetensors")
-    storage.write_json(tmp_path / "result.json", {})
-    (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / "checkpoints" / "mine.txt").write_text("mine")
-    (tmp_path / "other.safetensors").write_bytes(b"mine")
-    assert len(names(tmp_path)) == 9
-    RunDirectory(tmp_path).begin()
-    assert names(tmp_path) == ["checkpoints/mine.txt", "notes.txt", "other.safetensors"]
-
-
-def test_a_run_needs_a_folder_it_can_write_to(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("mine")
-    for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(InputError) as error:
-            RunDirectory(path).begin()
-        assert "\n" not in str(error.value)
-    with monkeypatch.context() as patch:
-        patch.setattr("tempfile.TemporaryFile", failing(30))
-        with pytest.raises(InputError, match="read-only"):
-            RunDirectory(tmp_path / "new" / "run").begin()
-    assert names(tmp_path) == ["file"]
-    assert not (tmp_path / "new" / "run").exists()
-
-
-def test_discarding_takes_away_what_was_made_and_is_empty(tmp_path):
-    run = RunDirectory(tmp_path / "run")
-    run.begin()
-    run.discard()
-    assert not (tmp_path / "run").exists()
-
-    run = RunDirectory(tmp_path / "run")
-    run.begin()
-    run.save_notebook([])
-    run.discard()
-    assert names(tmp_path) == ["run/notebook.jsonl"]
-
-    (tmp_path / "theirs").mkdir()
-    run = RunDirectory(tmp_path / "theirs")
-    run.begin()
-    run.discard()
-    assert (tmp_path / "theirs").is_dir()
-
-
-def test_history_and_notebook_can_be_read_by_others(tmp_path):
-    run = RunDirectory(tmp_path)
-    run.begin()
-    losses_of_epochs = np.array([1.0, np.nan, 1 / 3])
-    run.save_history({"epoch": np.arange(1, 4), "valid_loss": losses_of_epochs})
-    frame = pl.read_csv(tmp_path / "history.csv")
-    assert frame.columns == ["epoch", "valid_loss"]
-    assert frame["epoch"].to_list() == [1, 2, 3]
-    assert frame["valid_loss"].to_list() == [1.0, None, 1 / 3]
-
-    stages = [{"stage": "rate", "rates": np.array([1.0, np.inf])}, {"stage": "run", "reason": "naïve\nlines"}]
-    run.save_notebook(stages)
-    lines = (tmp_path / "notebook.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line) for line in lines] == [
-        {"stage": "rate", "rates": [1.0, None]},
-        {"stage": "run", "reason": "naïve\nlines"},
-    ]
+# --- the format ---
 
 
 def test_model_files_are_plain_safetensors(tmp_path):
@@ -789,62 +614,3 @@ def complaints():
 
 def test_wrong_values_anywhere_in_the_metadata_are_refused_in_one_line_or_harmless():
     assert plainly.call(complaints) == {}
-
-
-def test_numbers_of_a_checkpoint_keep_their_shape(tmp_path):
-    """Scalars come back as arrays of one, with which no run can go on."""
-    run = RunDirectory(tmp_path)
-    run.begin()
-    run.save_checkpoint(0, make_state(steps=1), (1, 0))
-    state, _ = run.load_checkpoint(0, make_state())
-    assert np.shape(state.step) == np.shape(make_state().step) == ()
-
-
-def test_a_checkpoint_of_another_network_is_refused(tmp_path):
-    run = RunDirectory(tmp_path)
-    run.begin()
-    run.save_checkpoint(0, make_state(units=4), (1, 0))
-    with pytest.raises(InputError):
-        run.load_checkpoint(0, make_state(units=5))
-
-
-def test_a_checkpoint_without_its_place_is_refused(tmp_path):
-    run = RunDirectory(tmp_path)
-    run.begin()
-    run.save_checkpoint(0, make_state(), (1, 0))
-    (path,) = tmp_path.rglob("*.safetensors")
-    path.write_bytes(path.read_bytes().replace(b"cursor", b"cursed"))
-    with pytest.raises(InputError):
-        run.load_checkpoint(0, make_state())
-
-
-def test_a_checkpoint_of_another_rule_is_refused(tmp_path):
-    run = RunDirectory(tmp_path)
-    run.begin()
-    run.save_checkpoint(0, make_state(rule="adam"), (1, 0))
-    with pytest.raises(InputError):
-        run.load_checkpoint(0, make_state(rule="momentum"))
-
-
-def test_the_result_is_the_first_to_go(tmp_path, monkeypatch):
-    """A result.json says that everything else is there: at no instant of `begin` is it alone."""
-    everything = ["history.csv", "model.safetensors", "notebook.jsonl", "result.json"]
-    for name in everything:
-        (tmp_path / name).write_bytes(b"old")
-    unlink = os.unlink
-
-    def watching(path, *args, **kwargs):
-        unlink(path, *args, **kwargs)
-        assert "result.json" not in names(tmp_path) or names(tmp_path) == everything
-
-    monkeypatch.setattr(os, "unlink", watching)
-    RunDirectory(tmp_path).begin()
-    assert names(tmp_path) == []
-
-
-def test_beginning_takes_away_what_a_kill_left_under_a_temporary_name(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    for name in (".model.safetensors.x1y2z3_a", "checkpoints/.network-000.safetensors.abcdefgh"):
-        (tmp_path / name).write_bytes(b"half a file")
-    RunDirectory(tmp_path).begin()
-    assert names(tmp_path) == []

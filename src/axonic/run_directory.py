@@ -30,6 +30,7 @@ from axonic.data.batches import Cursor
 from axonic.errors import InputError
 from axonic.recipe import Kept, Stage
 from axonic.storage import MODEL, pack, plain, tree_names, unpack, unwritable, write, write_json
+from axonic.training import HISTORY as COLUMNS
 from axonic.training import State, lane
 
 RUN, HISTORY, NOTEBOOK, RESULT, CHECKPOINTS = "run.json", "history.csv", "notebook.jsonl", "result.json", "checkpoints"
@@ -73,12 +74,10 @@ class RunDirectory:
         for name in (RESULT, RUN, NOTEBOOK, HISTORY, MODEL):  # the result says that the others are there
             (self.path / name).unlink(missing_ok=True)
         self.clear_checkpoints()
-        for left in self.path.rglob(".*.????????"):  # by a run that was killed while it wrote
-            left.unlink()
 
     def discard(self) -> None:
         """Take away what `begin` made, unless something of a run is there."""
-        if self._created and not (self.path / NOTEBOOK).exists():
+        if self._created and not (self.path / NOTEBOOK).exists() and not self._checkpoints():
             with contextlib.suppress(OSError):
                 (self.path / RUN).unlink(missing_ok=True)
             for folder in (self.path / CHECKPOINTS, self.path):
@@ -120,8 +119,8 @@ class RunDirectory:
         path = self.path / NOTEBOOK
         if not path.exists():
             return []
-        stages = []
-        for line in _text(path).splitlines():
+        stages, text = [], _text(path)
+        for line in text.removesuffix("\n").split("\n") if text else ():
             try:
                 stage = json.loads(line)
                 if not isinstance(stage, dict) or not {"stage", "decision", "reason"} <= set(stage):
@@ -134,8 +133,12 @@ class RunDirectory:
         return stages
 
     def clear_checkpoints(self) -> None:
-        """Take all checkpoints away."""
-        for checkpoint in (self.path / CHECKPOINTS).glob("*.safetensors"):
+        """Take all checkpoints away, and what runs that were killed have left under a temporary name."""
+        written = [self.path / name for name in (RUN, NOTEBOOK, HISTORY, MODEL, RESULT)]
+        for path in (*written, self.path / CHECKPOINTS / "*.safetensors"):
+            for left in path.parent.glob(f".{path.name}.????????"):
+                left.unlink()
+        for checkpoint in self._checkpoints():
             checkpoint.unlink()
         with contextlib.suppress(OSError):
             (self.path / CHECKPOINTS).rmdir()
@@ -160,18 +163,25 @@ class RunDirectory:
         names = tree_names(tree)
         expected = dict(zip(names, jax.tree.leaves(tree), strict=True))
         try:
-            epoch, batch = map(int, info["cursor"])
-            history = arrays["history"]
-            if history.ndim != 2 or set(arrays) != set(names) or info["job"] != job:
-                raise ValueError("its arrays are not those of this run")
+            epoch, batch = info["cursor"]
+            if set(arrays) != set(names) or info["job"] != job:
+                raise ValueError("its arrays are those of another network")
             for name, leaf in expected.items():
-                same = arrays[name].shape == np.shape(leaf) and arrays[name].dtype == np.asarray(leaf).dtype
-                if name != "history" and not same:
-                    raise ValueError("its arrays are not those of this run")
+                shape = (len(arrays[name]), len(COLUMNS)) if name == "history" else np.shape(leaf)
+                if arrays[name].shape != shape or arrays[name].dtype != np.asarray(leaf).dtype:
+                    raise ValueError(f"{name} has another shape or type")
+            restored = jax.tree.unflatten(jax.tree.structure(tree), [arrays[name] for name in names])
+            kept = Kept(restored["state"], Cursor(epoch, batch), restored["history"])
+            if not all(type(place) is int and 0 <= place < 1 << 31 for place in kept.cursor):
+                raise ValueError(f"its place is {info['cursor']!r}")
+            if len(kept.history) != kept.state.epoch:
+                raise ValueError("its history has another number of epochs")
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a checkpoint of this run: {error}", "start the run afresh", str(path)) from error
-        restored = jax.tree.unflatten(jax.tree.structure(tree), [arrays[name] for name in names])
-        return Kept(restored["state"], Cursor(epoch, batch), history)
+        return kept
+
+    def _checkpoints(self) -> list[Path]:
+        return list((self.path / CHECKPOINTS).glob("*.safetensors"))
 
     def _checkpoint(self, job: str) -> Path:
         return self.path / CHECKPOINTS / f"{re.sub(r'[^A-Za-z0-9_.+-]', '_', job)}.safetensors"
