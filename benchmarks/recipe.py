@@ -14,8 +14,8 @@ Contenders, fitted in turn on the same splits (80 % for training):
     RealMLP-TD          pytabkit's, with its tuned defaults
 
 Loss: log-loss, or root mean squared error. Ranks are taken in each split and averaged. The ratio is of the means over
-the splits, against "full", geometric over the tables. With `--save` every fit is kept and done once, so a run that was cut
-short goes on.
+the splits, against "full", geometric over the tables. With `--save` every fit is kept and done once, so a run that was
+cut short goes on.
 """
 
 import argparse

@@ -6,6 +6,7 @@ branches are followed by others at a hundredth of the rate if they lowered the m
 the last weights and from the beginning of the flat stretch were tried as well: docs/decisions/007-branches.md.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -57,5 +58,7 @@ def branch_stage(rate: float, before: Mapping[int, Trained], branches: Runs) -> 
 
 
 def helped(stage: Stage) -> bool:
-    """Whether the branches have lowered the mean validation loss enough to go on with others."""
-    return float(np.mean(stage["after"])) < (1 - SAME) * float(np.mean(stage["before"]))
+    """Whether the branches have lowered the mean validation loss enough to go on with others; in a stage that was read
+    from a file, a loss that was not finite is None."""
+    was, now = ([math.inf if loss is None else loss for loss in stage[part]] for part in ("before", "after"))
+    return float(np.mean(now)) < (1 - SAME) * float(np.mean(was))

@@ -1,7 +1,8 @@
 """The stages of a fit, one after the other; see `axonic.recipe`."""
 
+import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from axonic.engine import use_compilation_cache
 from axonic.layers import Chain
 from axonic.losses import Loss
 from axonic.optimizers import Optimizer
+from axonic.recipe.baseline import no_worse
 from axonic.recipe.batch_size import batch_stage
 from axonic.recipe.branches import LEVELS, TENTH, branch, branch_stage, helped
 from axonic.recipe.clock import Clock
@@ -134,11 +136,17 @@ class _Fitting:
         self.train(plan, [l2])
         members = self.members(plan, l2)
         runs = _worth_keeping(self.trained[optimizers.name(plan.rule), l2])
+        constant: list[int] = []
+        if self.keeps_best:
+            checked = {index: no_worse(members[index], run) for index, run in runs.items()}
+            runs = {index: run for index, (run, _) in checked.items()}
+            constant = [index for index, (_, replaced) in checked.items() if replaced]
         self.notebook.stage("run", lambda: run_stage(list(runs.values()), plan.rule, plan.stop, self.keeps_best))
         tracks = {index: [run] for index, run in runs.items()}
         if self.task.settings.branch_stage and self.keeps_best and plan.rule.has_rate:
-            self.branch_off(plan, members, tracks)
+            self.branch_off(plan, members, tracks, constant)
         ended = [track[-1] for track in tracks.values()]
+        self.notebook.end()
         return Fit(
             self.task.network,
             self.task.loss,
@@ -150,7 +158,7 @@ class _Fitting:
             plan.batch_size,
             tuple(np.concatenate([run.history for run in track]) for track in tracks.values()),
             self.notebook.stages,
-            _findings([run.state for run in runs.values()], plan.rule),
+            [*_findings([run.state for run in runs.values()], plan.rule), *_no_signal(constant, len(runs))],
             self.clock.seconds,
         )
 
@@ -159,23 +167,25 @@ class _Fitting:
         plans: list[Plan] = []
         rules = candidate_rules(self.task)
         for rule in rules:
-            if plans and self.watcher.ended():
+            if plans and self.watcher.ended() and not self.notebook.replays:
                 break
             plans.append(self.settle(rule))
-            if len(rules) > 1 and not self.notebook.knows("optimizer"):
-                self.train(plans[-1], self.penalties[:1])
+            if len(rules) > 1 and not self.notebook.replays:
+                for plan in plans:
+                    self.train(plan, self.penalties[:1])
         if len(rules) == 1:
             return plans[0]
         names = [optimizers.name(plan.rule) for plan in plans]
 
         def decide() -> Stage:
-            runs = {name: self.trained[name, self.penalties[0]] for name in names}
-            able = [name for name in names if complete(runs[name])] or names[:1]
+            runs = {name: self.trained.get((name, self.penalties[0]), {}) for name in names}
+            able = [name for name in names if runs[name] and complete(runs[name])] or names[:1]
             return rule_stage(
                 [plan.rule for plan in plans if optimizers.name(plan.rule) in able], [runs[n] for n in able]
             )
 
-        return plans[names.index(self.notebook.stage("optimizer", decide, names)["decision"])]
+        stage = self.notebook.stage("optimizer", decide, lambda stage: stage["decision"] in names)
+        return plans[names.index(stage["decision"])]
 
     def settle(self, rule: Optimizer) -> Plan:
         """Find the rate and the batch size of a rule."""
@@ -186,23 +196,35 @@ class _Fitting:
         if rule.has_rate:
             rate = settings.learning_rate
             if rate == "auto":
-                rate = self.decide("rate", rate_stage, member)["decision"]
+                rate = self.decide("rate", rate_stage, member, lambda stage: _is_rate(stage["decision"]))["decision"]
             member = with_rate(member, float(rate))
-            if settings.batch_stage and not rule.full_batch:
-                stage = self.decide("batch_size", batch_stage, member)
+            if settings.batch_stage and not rule.full_batch and (self.notebook.replays or not self.watcher.ended()):
+                most = max(settings.batch_size, self.task.n_train)
+                stage = self.decide(
+                    "batch_size",
+                    batch_stage,
+                    member,
+                    lambda stage: stage["decision"] in range(1, most + 1) and _is_rate(stage["learning_rate"]),
+                )
                 rule = with_rate(member, stage["learning_rate"]).trial.optimizer
                 member = self.task.member(rule, 0, self.penalties[0], stage["decision"])
         return Plan(member.trial.optimizer, member.batches.batch_size, self.task.stop_rule(rule, member.batches))
 
-    def decide(self, name: str, stage: Callable[[Member, Watcher], Stage], member: Member) -> Stage:
+    def decide(
+        self,
+        name: str,
+        stage: Callable[[Member, Watcher], Stage],
+        member: Member,
+        possible: Callable[[Stage], bool],
+    ) -> Stage:
         """A stage that trains for itself."""
-        return self.clock.time(name, self.notebook.stage, name, lambda: stage(member, self.watcher))
+        return self.clock.time(name, self.notebook.stage, name, lambda: stage(member, self.watcher), possible)
 
     def choose_penalty(self, plan: Plan) -> float:
         """The penalty."""
         if len(self.penalties) == 1:
             return self.penalties[0]
-        if not self.notebook.knows("regularization"):
+        if not self.notebook.replays:
             self.train(plan, self.penalties)
 
         def decide() -> Stage:
@@ -210,7 +232,8 @@ class _Fitting:
             able = [l2 for l2 in self.penalties if runs[l2] and complete(runs[l2])] or self.penalties[:1]
             return penalty_stage(able, [runs[l2] for l2 in able])
 
-        return self.notebook.stage("regularization", decide, self.penalties)["decision"]
+        stage = self.notebook.stage("regularization", decide, lambda stage: stage["decision"] in self.penalties)
+        return stage["decision"]
 
     def members(self, plan: Plan, l2: float) -> list[Member]:
         """The networks to train by a plan."""
@@ -231,25 +254,39 @@ class _Fitting:
         for place, l2 in enumerate(new):
             self.trained[name, l2] = dict(enumerate(runs[place * self.count :][: self.count]))
 
-    def branch_off(self, plan: Plan, members: Sequence[Member], tracks: dict[int, list[Trained]]) -> None:
+    def branch_off(
+        self, plan: Plan, members: Sequence[Member], tracks: dict[int, list[Trained]], constant: Sequence[int]
+    ) -> None:
         """Go on with a tenth of the rate, and with a hundredth if that has helped; the branches that are kept are added
-        to the tracks."""
+        to the tracks. Networks that give a constant answer have nothing to go on from."""
         rate = float(plan.rule.rate)
         here = dict(enumerate(members))
         for _ in range(LEVELS):
-            if self.watcher.ended():
+            if self.watcher.ended() and not self.notebook.replays:
                 return
             rate *= TENTH
-            before = {index: track[-1] for index, track in tracks.items()}
+            before = {index: track[-1] for index, track in tracks.items() if index not in constant}
+            if not before:
+                return
             here = {index: branch(here[index], run, rate) for index, run in before.items()}
             jobs = {f"branch-{rate:g}-{index}": member for index, member in here.items()}
             runs = self.clock.time("branch", train_side_by_side, jobs, plan.stop, self.watcher, self.journal)
             branches = dict(zip(before, runs.values(), strict=True))
-            stage = self.notebook.stage("branch", lambda: branch_stage(rate, before, branches))  # noqa: B023
+            stage = self.notebook.stage(
+                "branch",
+                lambda: branch_stage(rate, before, branches),  # noqa: B023
+                lambda stage: set(stage["decision"]) <= set(range(self.count)) and helped(stage) in (True, False),
+            )
             for index in stage["decision"]:
-                tracks[index].append(branches[index])
+                if (run := branches.get(index)) is not None:  # not all have begun if the fit is ended once more
+                    tracks[index].append(run)
             if not helped(stage):
                 return
+
+
+def _is_rate(value: Any) -> bool:
+    """Whether a value read from a notebook can be a learning rate."""
+    return type(value) in (int, float) and 0 < value < math.inf
 
 
 def _worth_keeping(runs: Runs) -> dict[int, Trained]:
@@ -345,5 +382,22 @@ def _findings(states: Sequence[State], rule: Optimizer) -> list[Finding]:
             f"Use a learning rate of {evidence['learning_rate'] / 10:g} or leave it on 'auto'."
             if rule.has_rate
             else "Use another rule, such as momentum.",
+        )
+    ]
+
+
+def _no_signal(constant: Sequence[int], n_networks: int) -> list[Finding]:
+    if not constant:
+        return []
+    return [
+        Finding(
+            "data.no_signal",
+            "warning",
+            "",
+            {"constant_networks": len(constant), "networks": n_networks},
+            f"{len(constant)} of {n_networks} networks did no better on their validation rows than always answering "
+            "with the mean of the target or the frequencies of its classes, and now answer so.",
+            "Check that the columns can tell the target; bring inputs to a common scale (standardize=True); or collect "
+            "more rows.",
         )
     ]

@@ -74,27 +74,52 @@ class Notebook:
         self._watcher, self._journal = watcher, journal
         self._replay = list(journal.stages)
 
-    def knows(self, name: str) -> bool:
-        """Whether a stage of that name is still to be replayed."""
-        return any(stage["stage"] == name for stage in self._replay)
+    @property
+    def replays(self) -> bool:
+        """Whether the next stage is in the journal; if so, there is no need to train for it."""
+        return bool(self._replay)
 
-    def stage(self, name: str, decide: Callable[[], Stage], among: Sequence[Any] = ()) -> Stage:
+    def stage(
+        self, name: str, decide: Callable[[], Stage], possible: Callable[[Stage], bool] = lambda stage: True
+    ) -> Stage:
         """The next stage, decided now unless it is in the journal.
+
+        Parameters
+        ----------
+        name : of the stage.
+        decide : gives the stage.
+        possible : whether one that is in the journal can be gone on with; it may raise what wrong types and missing
+            keys raise.
 
         Raises
         ------
-        InputError : the journal has another stage there, or a decision that is not `among` what there is.
+        InputError : the journal has another stage there, or one that is not possible.
         """
         if self._replay:
-            stage = self._replay.pop(0)
-            if stage.get("stage") != name or (among and stage.get("decision") not in among):
-                raise InputError(f"the notebook does not go on with the stage {name!r}", "start the run afresh")
-        else:
-            stage = {"stage": name, **decide()}
-            if self._watcher.ended():
-                stage["interrupted"] = True
+            return self._replayed(name, possible)
+        stage = {"stage": name, **decide()}
+        if self._watcher.ended():
+            stage["interrupted"] = True
         self.stages.append(stage)
-        if not self._replay:
-            self._journal.decided(self.stages)
+        self._journal.decided(self.stages)
         self._watcher.stage(stage)
+        return stage
+
+    def end(self) -> None:
+        """Raise `InputError` if the journal has stages that the fit has not come to."""
+        if self._replay:
+            raise InputError("the notebook goes on where the fit has ended", "start the run afresh")
+
+    def _replayed(self, name: str, possible: Callable[[Stage], bool]) -> Stage:
+        stage = self._replay.pop(0)
+        what = f"the notebook does not go on with a stage {name!r} that is possible here"
+        if stage.get("stage") != name:
+            raise InputError(what, "start the run afresh")
+        try:
+            if not possible(stage):
+                raise ValueError("the decision is impossible")
+            self._watcher.stage(stage)  # which shows its evidence
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise InputError(what, "start the run afresh") from error
+        self.stages.append(stage)
         return stage

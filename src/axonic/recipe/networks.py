@@ -23,6 +23,7 @@ from axonic.training import Progress, State, StopRule, Trial
 from axonic.types import Params
 
 WHOLE_BLOCK = 256
+SCALE_ROWS = 16_384
 MIN_FLAT_EPOCHS = 10
 MAX_EPOCHS, MAX_STEPS = 1000, 30_000
 NETWORKS = 5
@@ -79,7 +80,9 @@ class Task(NamedTuple):
         if index and self.resplits and self.held_out:
             split = resplit(split, seed, self.rows.y if self.rows.y.dtype.kind == "i" else None)
         if self.start is None:
-            params = self.network.init(generator(seed, "init"), self.rows.x.shape[1])
+            params = _to_scale(
+                self.network.init(generator(seed, "init"), self.rows.x.shape[1]), self.rows.x, split.train
+            )
         else:
             params = self.start[index]
             self.check_start(params)
@@ -132,6 +135,19 @@ class Task(NamedTuple):
         if not self.settings.early_stopping:
             return StopRule(epochs, epochs + 1)
         return StopRule(epochs, min_flat)
+
+
+def _to_scale(params: Params, x: np.ndarray, rows: np.ndarray) -> Params:
+    """Initial weights for inputs that are larger than they are meant for: those of a column whose root mean square over
+    the rows is above 1 (which none is that was standardised, but for rounding) are divided by it, so that the first
+    layer begins as it would on standardised inputs."""
+    squares = np.zeros(x.shape[1])
+    for start in range(0, len(rows), SCALE_ROWS):
+        block = x[rows[start : start + SCALE_ROWS]]
+        squares += np.einsum("ij,ij->j", block, block)
+    size = np.maximum(np.sqrt(squares / len(rows)), 1.0)
+    first = params[0]
+    return (first._replace(w=(first.w / size[:, None]).astype(first.w.dtype)), *params[1:])
 
 
 class Member(NamedTuple):
@@ -203,21 +219,25 @@ def train_side_by_side(
     Returns
     -------
     What became of each; None for those that had not begun when the fit was ended. The first one always begins.
+
+    Raises
+    ------
+    InputError : what the journal has kept is damaged; no network has gone on.
     """
     lock, failed = threading.Lock(), threading.Event()
     names = list(jobs)
+    resumed = {name: journal.resume(name, member.begin()) for name, member in jobs.items()}
 
     def run(index: int) -> Trained | None:
         name = names[index]
-        member = jobs[name]
-        if failed.is_set() or (index and watcher.ended()):
-            return None
-        first = Cursor(member.first_epoch)
-        kept = journal.resume(name, member.begin())
-        state, cursor, past = kept or (member.begin(), first, np.zeros((0, len(training.HISTORY)), np.float32))
-        closed = [past]
+        member, kept = jobs[name], resumed[name]
+        nothing = np.zeros((0, len(training.HISTORY)), np.float32)
+        state, cursor, past = kept or (member.begin(), Cursor(member.first_epoch), nothing)
         if state.stopped:
             return Trained(state, past)
+        if failed.is_set() or (index and watcher.ended()):
+            return Trained(state, past) if kept else None
+        closed = [past]
 
         def watch(progress: Progress) -> bool:
             closed.append(progress.history[:, 0])

@@ -18,7 +18,7 @@ from axonic.recipe.networks import Member, Trained, train_side_by_side
 from axonic.training import StopRule
 
 RATES = tuple(10.0**power for power in range(1, -5, -1))
-LIMITS = (1e4, 1e-8)
+LIMITS = (1e4, 1e-12)
 """How far the sweep is widened where the rate taken stands at its edge."""
 SWEEP_STEPS, SWEEP_WINDOWS = 300, 20
 LEARNED = 0.9
