@@ -1,6 +1,7 @@
 """From a table on disk to a run directory and back: what the commands do, without the command line."""
 
 import dataclasses
+import json
 import math
 import os
 import time
@@ -100,7 +101,7 @@ class Request(NamedTuple):
     settings: Settings
 
     def to_json(self, fingerprint: int) -> dict[str, Any]:
-        """With a number that stands for the encoded rows, and the versions."""
+        """With a number that stands for the table, and the versions."""
         fields = dataclasses.fields(Settings)
         settings = {field.name: parameter_to_json(getattr(self.settings, field.name)) for field in fields}
         versions = {name: version(name) for name in ("axonic", "jax", "numpy", "polars")}
@@ -123,7 +124,7 @@ class Request(NamedTuple):
                 raise ValueError(f"task = {values['task']!r}")
             settings = {name: parameter_from_json(item) for name, item in values["settings"].items()}
             return cls(**{**values, "settings": Settings(**settings)})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"not the request of a run: {error}", "start the run afresh", str(path)) from error
 
 
@@ -187,7 +188,7 @@ def resume_run(
 
     Returns
     -------
-    The result. A run that is finished already is left as it is.
+    The result. A run that is finished already is left as it is, but for what a kill has left in its folder.
 
     Raises
     ------
@@ -197,9 +198,12 @@ def resume_run(
     request = Request.from_json(directory.run(), Path(run))
     result = directory.result()
     if result is not None and not result.get("interrupted"):
+        directory.clear_checkpoints()
         return result
     if data is not None:
         request = request._replace(data=os.path.abspath(data))
+    elif not os.path.exists(request.data):
+        raise InputError("the table is no longer there", "say with --data where it is now", request.data)
     return _run(request, directory, budget, reporter, resumes=True)
 
 
@@ -224,7 +228,7 @@ def _run(
     del frame
     loss, n_out = pair(settings, schema.task, encoded_target.n_out)
     network = settings.network(n_out)
-    fingerprint = zlib.crc32(rows.y, zlib.crc32(rows.x))
+    fingerprint = _fingerprint(rows, encoder, encoded_target)
     if not resumes:
         directory.begin(request.to_json(fingerprint))
     elif directory.run().get("rows") != fingerprint:
@@ -329,6 +333,14 @@ def compare_rules(
         write_json(folder / COMPARISON, result)
         write(folder / COMPARISON.replace(".json", ".svg"), race_svg(result).encode())
     return result
+
+
+def _fingerprint(rows: Rows, encoder: TableEncoder, target: TargetEncoder) -> int:
+    """A number that changes with the rows that are trained on, and with what a model says of them."""
+    number = zlib.crc32(json.dumps(plain([encoder.to_json(), target.to_json()])).encode())
+    for array in (rows.x, rows.y):
+        number = zlib.crc32(np.ascontiguousarray(array).data, number)
+    return number
 
 
 def _metrics(model: Model, rows: Rows, splits: Sequence[Split]) -> dict[str, dict[str, float]]:

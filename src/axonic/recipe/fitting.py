@@ -158,7 +158,7 @@ class _Fitting:
             plan.batch_size,
             tuple(np.concatenate([run.history for run in track]) for track in tracks.values()),
             self.notebook.stages,
-            [*_findings([run.state for run in runs.values()], plan.rule), *_no_signal(constant, len(runs))],
+            _findings([run.state for run in runs.values()], plan.rule) or _no_signal(constant, len(runs)),
             self.clock.seconds,
         )
 
@@ -204,7 +204,7 @@ class _Fitting:
                     "batch_size",
                     batch_stage,
                     member,
-                    lambda stage: stage["decision"] in range(1, most + 1) and _is_rate(stage["learning_rate"]),
+                    lambda stage: _is_size(stage["decision"], most) and _is_rate(stage["learning_rate"]),
                 )
                 rule = with_rate(member, stage["learning_rate"]).trial.optimizer
                 member = self.task.member(rule, 0, self.penalties[0], stage["decision"])
@@ -287,6 +287,11 @@ class _Fitting:
 def _is_rate(value: Any) -> bool:
     """Whether a value read from a notebook can be a learning rate."""
     return type(value) in (int, float) and 0 < value < math.inf
+
+
+def _is_size(value: Any, most: int) -> bool:
+    """Whether a value read from a notebook can be a batch size."""
+    return type(value) is int and 1 <= value <= most
 
 
 def _worth_keeping(runs: Runs) -> dict[int, Trained]:
