@@ -1,13 +1,28 @@
 """The stages decide as they say, and nothing of one stage leaks into the next."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
 
-from axonic import recipe
+from axonic import optimizers, recipe
 from axonic.data.batches import Rows, Split, resplit, split_rows
 from axonic.errors import InputError
-from axonic.recipe import RATES, Task, candidate_penalties, choose_rate, networks, oscillation
+from axonic.recipe import (
+    RATES,
+    Task,
+    Trained,
+    batch_stage,
+    candidate_penalties,
+    choose_rate,
+    networks,
+    oscillation,
+    rate_stage,
+    with_rate,
+)
+from axonic.recipe.baseline import constant, no_worse
+from axonic.recipe.batch_size import seconds_to, step_seconds
 from axonic.settings import Settings, pair
 
 FALLING = np.linspace(1.0, 0.1, 20)
@@ -22,13 +37,13 @@ def rows(n=80, seed=0):
     return Rows(x, y, np.ones(n, np.float32))
 
 
-def fitted(data=None, watcher=None, **settings):
+def fitted(data=None, watcher=None, journal=None, **settings):
     """A small fit; few epochs, and the same rate, unless said otherwise."""
     data = data or rows()
     settings = Settings(hidden_layer_sizes=(4,), **{"learning_rate": 0.3, "epochs": 5, **settings})
     split = split_rows(len(data.y), settings.seed, valid=0.2, test=0.1, classes=data.y)
     loss, n_out = pair(settings, "classification", 2)
-    return recipe.fit(data, split, settings, settings.network(n_out), loss, watcher=watcher)
+    return recipe.fit(data, split, settings, settings.network(n_out), loss, watcher=watcher, journal=journal)
 
 
 def task(work, held_out=True, n_train=100, given=0, **settings):
@@ -140,7 +155,11 @@ def test_the_penalty_with_the_lowest_mean_validation_loss_is_kept():
     stage = next(stage for stage in fit.stages if stage["stage"] == "regularization")
     means = [np.mean(losses) for losses in stage["valid"]]
     assert stage["decision"] == fit.l2 == stage["l2"][int(np.argmin(means))]
-    assert stage["valid"][stage["l2"].index(fit.l2)] == [float(state.best_loss) for state in fit.states]
+    run = next(stage for stage in fit.stages if stage["stage"] == "run")
+    for loss, kept, params in zip(
+        stage["valid"][stage["l2"].index(fit.l2)], run["best_loss"], fit.members, strict=True
+    ):
+        assert loss == kept or (kept < loss and np.all(params[0].w == 0))  # or the constant answer was better
 
 
 def test_a_run_that_diverges_says_so_and_keeps_finite_weights():
@@ -168,3 +187,217 @@ def test_a_new_split_holds_out_other_rows_of_each_class_and_leaves_the_test_rows
     assert len(other.valid) == len(split.valid)
     assert set(other.valid) != set(split.valid)
     np.testing.assert_allclose(np.bincount(classes[other.valid]), np.bincount(classes[split.valid]), atol=1)
+
+
+# --- the sweep ---
+
+
+@pytest.mark.parametrize(
+    ("curve", "index"),
+    [
+        ([4.0, 3.0, 2.0, 1.0], 0.0),  # only falls
+        ([1.0, 2.0, 3.0], 1.0),  # only rises
+        ([1.0, 2.0, 1.0, 2.0, 1.0], 0.5),  # goes nowhere
+        ([3.0, 1.0, 2.0, 0.0], 0.2),  # up 1 of 5
+        ([1.0, 1.0, 1.0], 0.0),
+        ([1.0, np.nan], 1.0),
+    ],
+)
+def test_the_oscillation_index_is_the_share_of_the_way_that_goes_up(curve, index):
+    curve = np.array(curve)
+    assert oscillation(curve) == pytest.approx(index)
+    assert oscillation(1e6 * curve - 5e5) == pytest.approx(index)
+
+
+def test_noise_that_goes_nowhere_oscillates_and_a_fall_far_above_the_noise_does_not():
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((200, 20))
+    indices = np.array([oscillation(curve) for curve in noise])
+    assert indices.mean() == pytest.approx(0.5, abs=0.02)
+    falling = np.linspace(200, 0, 20) + noise
+    assert max(oscillation(curve) for curve in falling) < 0.05
+
+
+def member(data=None, rate=0.1, **settings):
+    """The first network of a task."""
+    data = data or rows()
+    settings = Settings(**{"hidden_layer_sizes": (4,), "batch_size": 8, **settings})
+    split = split_rows(len(data.y), 0, valid=0.2, test=0.0, classes=data.y)
+    loss, n_out = pair(settings, "classification", 2)
+    task = Task(data, split, settings, settings.network(n_out), loss)
+    return with_rate(task.member(optimizers.get("momentum"), 0, 0.0), rate)
+
+
+def sharp(scale):
+    """Rows whose inputs are so large that high rates diverge."""
+    data = rows()
+    return data._replace(x=data.x * np.float32(scale))
+
+
+def test_a_grid_that_is_too_narrow_is_widened_and_the_rate_half_a_decade_below_is_tried():
+    stage = rate_stage(member(), recipe.Watcher(), rates=(1e-3, 1e-4))
+    assert max(stage["rates"]) >= 0.1
+    assert stage["rates"] == sorted(stage["rates"], reverse=True)
+    assert len(stage["train"]) == len(stage["oscillation"]) == len(stage["verdict"]) == len(stage["rates"])
+    below = stage["rates"][stage["rates"].index(stage["decision"]) + 1]
+    assert stage["decision"] / below < 4
+    assert [verdict for verdict in stage["verdict"] if "taken" in verdict] == [
+        stage["verdict"][stage["rates"].index(stage["decision"])]
+    ]
+
+    stage = rate_stage(member(sharp(3e3)), recipe.Watcher(), rates=(10.0, 1.0))
+    assert stage["decision"] < 1
+    assert stage["verdict"][0] == "diverged" or stage["oscillation"][0] > 0.25
+
+
+def test_a_rate_that_diverges_is_stopped_and_called_so():
+    stage = rate_stage(member(sharp(1e6)), recipe.Watcher(), rates=(1e4, 1e-9))
+    assert stage["verdict"][0] == "diverged"
+    assert stage["oscillation"][0] == 1.0
+    assert not np.isfinite(stage["train"][0][-1])
+
+
+def test_the_sweep_and_the_look_at_batch_sizes_are_pure():
+    one = member()
+    before = jax.tree.map(np.copy, (one.params, one.batches.split))
+    stages = [(rate_stage(one, recipe.Watcher()), batch_stage(one, recipe.Watcher())) for _ in range(2)]
+    assert stages[0] == stages[1]
+    assert_same_weights(before, (one.params, one.batches.split))
+
+
+def test_a_sweep_that_is_ended_still_gives_a_rate():
+    class Impatient(recipe.Watcher):
+        def ended(self):
+            return True
+
+    stage = rate_stage(member(), Impatient())
+    assert stage["decision"] in stage["rates"]
+
+
+# --- batch size ---
+
+
+def test_the_time_of_a_step_grows_with_rows_and_weights_from_an_overhead():
+    assert step_seconds(100, 8) < step_seconds(100, 32) < step_seconds(10_000, 32)
+    assert step_seconds(100, 32) < 4 * step_seconds(100, 8)
+
+
+@pytest.mark.parametrize(
+    ("curve", "loss", "seconds"),
+    [
+        ([4.0, 3.0, 2.0, 1.0], 2.5, 2.0),  # half way between the middles of the second and the third window
+        ([4.0, 2.0, 0.0], 1.0, 2.0),
+        ([1.0, 1.0], 2.0, 0.5),  # in the first window
+        ([4.0, 3.0], 2.0, np.inf),
+    ],
+)
+def test_the_time_to_a_loss_is_interpolated_between_windows_of_a_second(curve, loss, seconds):
+    assert seconds_to(np.array(curve), loss, float(len(curve))) == pytest.approx(seconds)
+
+
+def test_a_rate_that_is_too_low_makes_smaller_batches_pay():
+    """With the rate far below what would do, more steps are all that helps."""
+    stage = batch_stage(member(rows(600), rate=3e-4, batch_size=32), recipe.Watcher())
+    assert stage["batch_sizes"][0] == 32
+    assert 128 not in stage["batch_sizes"] or stage["decision"] != 32
+    assert set(stage["batch_sizes"]) <= {8, 32, 64, 128}
+    assert stage["decision"] in stage["batch_sizes"]
+    position = stage["batch_sizes"].index(stage["decision"])
+    assert stage["learning_rate"] == stage["learning_rates"][position]
+    if stage["decision"] != 32:
+        assert stage["seconds"][position] * 1.2 <= stage["seconds"][0]
+
+
+def test_sizes_are_only_tried_where_an_epoch_has_eight_batches():
+    assert set(batch_stage(member(rows(80), batch_size=8), recipe.Watcher())["batch_sizes"]) == {8}
+    assert max(batch_stage(member(rows(400), batch_size=32), recipe.Watcher())["batch_sizes"]) == 32
+
+
+def test_a_batch_size_that_is_chosen_is_what_trains():
+    fit = fitted(rows(600), learning_rate=3e-4, batch_size=32, batch_stage=True, ensemble=1)
+    stage = next(stage for stage in fit.stages if stage["stage"] == "batch_size")
+    given = fitted(rows(600), learning_rate=stage["learning_rate"], batch_size=stage["decision"], ensemble=1)
+    assert fit.batch_size == stage["decision"]
+    assert_same_weights(fit.members, given.members)
+
+
+# --- the constant answer ---
+
+
+@pytest.mark.parametrize("loss", ["auto", "mse", "log_likelihood"])
+def test_the_constant_answer_is_the_frequencies_of_the_training_rows(loss):
+    one = member()
+    settings = Settings(hidden_layer_sizes=(4,), loss=loss)
+    made, n_out = pair(settings, "classification", 2)
+    data, split = one.batches.rows, one.batches.split
+    one = Task(data, split, settings, settings.network(n_out), made).member(optimizers.get("momentum"), 0, 0.0)
+    params, value = constant(one)
+    z, _ = one.trial.network.forward(params, jax.numpy.asarray(data.x))
+    a = np.asarray(made.activation.value(z))
+    share = data.y[split.train].mean()
+    np.testing.assert_allclose(a[:, -1], share, rtol=1e-5)
+    np.testing.assert_allclose(np.mean(made.value(z, jax.numpy.asarray(data.y))[split.valid]), value, rtol=1e-5)
+
+
+def test_a_network_that_learned_nothing_gives_way_to_the_constant_answer_and_one_that_did_stays():
+    one = member()
+    begun = one.begin()
+    for loss in (0.0, np.inf):
+        run, replaced = no_worse(one, Trained(begun._replace(best_loss=np.float32(loss)), np.zeros((3, 4), np.float32)))
+        assert replaced == (loss > 0)
+        assert (run.state.best is begun.best) == (loss == 0)
+    assert run.best_loss == pytest.approx(constant(one)[1])
+    assert all(np.all(layer.w == 0) for layer in run.kept(best=True)[0])
+
+
+# --- branches ---
+
+
+def test_branches_go_on_from_the_best_weights_with_a_tenth_and_are_kept_if_they_are_better():
+    plain = fitted(rows(300), learning_rate=3.0, epochs="auto", ensemble=3, regularization=None)
+    full = fitted(rows(300), learning_rate=3.0, epochs="auto", ensemble=3, regularization=None, branch_stage=True)
+    stage = next(stage for stage in full.stages if stage["stage"] == "branch")
+    assert stage["learning_rate"] == pytest.approx(0.3)
+    assert stage["from_epoch"] == next(s for s in full.stages if s["stage"] == "run")["decision"]
+    for index in range(3):
+        was, now = stage["before"][index], stage["after"][index]
+        assert now <= was
+        assert (index in stage["decision"]) == (now < was)
+        if index not in stage["decision"]:
+            assert_same_weights(plain.members[index], full.members[index])
+    assert stage["decision"], "none of three networks at far too high a rate gained from a tenth of it"
+    first = stage["decision"][0]
+    length = len(plain.histories[first])
+    np.testing.assert_array_equal(full.histories[first][:length], plain.histories[first])
+    np.testing.assert_allclose(full.histories[first][length:][:, 3].max(), 0.3, rtol=1e-6)
+
+
+def test_without_validation_rows_or_a_rate_there_are_no_branches():
+    for settings in ({"early_stopping": False}, {"optimizer": "lbfgs", "learning_rate": "auto"}):
+        stages = [stage["stage"] for stage in fitted(branch_stage=True, **settings).stages]
+        assert "branch" not in stages
+
+
+# --- the notebook ---
+
+
+def test_the_same_seed_gives_the_same_notebook_and_another_one_another():
+    settings = {"learning_rate": "auto", "epochs": "auto", "ensemble": 2, "batch_stage": True, "branch_stage": True}
+    one, same = (fitted(rows(200), **settings).stages for _ in range(2))
+    assert json.dumps(one) == json.dumps(same)
+    assert json.dumps(fitted(rows(200), seed=1, **settings).stages) != json.dumps(one)
+
+
+def test_stages_are_replayed_and_not_decided_again():
+    class Remembering(recipe.Journal):
+        stages = ({"stage": "rate", "decision": 0.125, "reason": "it was said"},)
+
+    fit = fitted(learning_rate="auto", journal=Remembering())
+    assert float(fit.optimizer.learning_rate) == 0.125
+    assert_same_weights(fit.members, fitted(learning_rate=0.125).members)
+
+    class Wrong(recipe.Journal):
+        stages = ({"stage": "branch", "decision": [], "reason": ""},)
+
+    with pytest.raises(InputError, match="does not go on"):
+        fitted(learning_rate="auto", journal=Wrong())
