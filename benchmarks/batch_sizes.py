@@ -20,7 +20,7 @@ from scipy.optimize import least_squares
 from axonic import optimizers
 from axonic.data.batches import Rows, split_rows
 from axonic.recipe import Task
-from axonic.recipe.batch_size import FLOPS, ROW_SECONDS, STEP_SECONDS, step_seconds
+from axonic.recipe.batch_size import FLOPS, ROW_SECONDS, STEP_SECONDS, WEIGHT_SECONDS, step_seconds
 from axonic.settings import Settings, pair
 from axonic.training import StopRule, train
 
@@ -35,6 +35,7 @@ NETWORKS = (
 )
 SIZES = (8, 32, 128, 512)
 N_ROWS = 8192
+CONSTANTS = (STEP_SECONDS, ROW_SECONDS, WEIGHT_SECONDS, FLOPS)
 SECONDS = 0.15
 
 
@@ -69,9 +70,9 @@ def work(sizes: tuple[int, ...]) -> int:
     return sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes))
 
 
-def model(sizes: tuple[int, ...], batch: int, step: float, row: float, flops: float) -> float:
+def model(sizes: tuple[int, ...], batch: int, step: float, row: float, weight: float, flops: float) -> float:
     """`axonic.recipe.batch_size.step_seconds` with other constants."""
-    return step + batch * (row + 6 * work(sizes) / flops)
+    return step + batch * row + work(sizes) * weight + 6 * work(sizes) * batch / flops
 
 
 def main() -> None:
@@ -84,9 +85,9 @@ def main() -> None:
     def misfit(log_constants: np.ndarray) -> np.ndarray:
         return np.array([np.log(model(n, b, *np.exp(log_constants)) / t) for (n, b), t in measured.items()])
 
-    fitted = np.exp(least_squares(misfit, np.log([STEP_SECONDS, ROW_SECONDS, FLOPS]), loss="soft_l1").x)
-    print("fitted: step {:.2g} s, row {:.2g} s, {:.2g} operations a second".format(*fitted))
-    print(f"in use: step {STEP_SECONDS:.2g} s, row {ROW_SECONDS:.2g} s, {FLOPS:.2g} operations a second\n")
+    fitted = np.exp(least_squares(misfit, np.log(CONSTANTS), loss="soft_l1").x)
+    text = "step {:.2g} s, row {:.2g} s, weight {:.2g} s, {:.2g} operations a second"
+    print(f"fitted: {text.format(*fitted)}\nin use: {text.format(*CONSTANTS)}\n")
     rows, ratios = [], []
     for n in NETWORKS:
         name = "-".join(map(str, n))

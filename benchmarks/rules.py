@@ -33,7 +33,8 @@ def fit(x, y, task: str, split: int, rule: str):
     except InputError:
         return np.nan, np.nan, ""
     taken = next((stage["decision"] for stage in model.notebook_ if stage["stage"] == "optimizer"), rule)
-    return float(np.mean(model.notebook_[-1]["best_loss"])), time.perf_counter() - begun, taken
+    run = next(stage for stage in model.notebook_ if stage["stage"] == "run")
+    return float(np.mean(run["best_loss"])), time.perf_counter() - begun, taken
 
 
 def main() -> None:

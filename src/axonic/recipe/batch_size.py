@@ -28,8 +28,8 @@ FEWEST_BATCHES = 8
 GAIN = 1.2
 """How much sooner a size must reach the loss to be taken."""
 HALF_DECADES = 3
-STEP_SECONDS, ROW_SECONDS, FLOPS = 5e-6, 4e-8, 9e10
-"""Cost of a step, of each row in it, and operations a second; see `benchmarks/batch_sizes.py`."""
+STEP_SECONDS, ROW_SECONDS, WEIGHT_SECONDS, FLOPS = 3e-6, 3e-8, 3e-10, 1.8e11
+"""Cost of a step, of each row and each weight in it, and operations a second; see `benchmarks/batch_sizes.py`."""
 
 
 class Look(NamedTuple):
@@ -43,9 +43,10 @@ class Look(NamedTuple):
 
 
 def step_seconds(n_weights: int, batch_size: int) -> float:
-    """What one step of a network costs: an overhead for the step and for each row, and six operations for each weight
-    and row (two each for z, delta and the gradient)."""
-    return STEP_SECONDS + batch_size * (ROW_SECONDS + 6 * n_weights / FLOPS)
+    """What one step of a network costs: an overhead for it, for each row and for each weight (its update), and six
+    operations for each weight and row (two each for z, delta and the gradient)."""
+    overhead = STEP_SECONDS + batch_size * ROW_SECONDS + n_weights * WEIGHT_SECONDS
+    return overhead + 6 * n_weights * batch_size / FLOPS
 
 
 def batch_stage(member: Member, watcher: Watcher) -> Stage:
