@@ -24,6 +24,7 @@ from axonic.recipe import (
 from axonic.recipe.baseline import constant, no_worse
 from axonic.recipe.batch_size import seconds_to, step_seconds
 from axonic.settings import Settings, pair
+from tests.oracles import compilations
 
 FALLING = np.linspace(1.0, 0.1, 20)
 FLAT = np.ones(20)
@@ -401,3 +402,22 @@ def test_stages_are_replayed_and_not_decided_again():
 
     with pytest.raises(InputError, match="does not go on"):
         fitted(learning_rate="auto", journal=Wrong())
+
+
+def test_a_fit_compiles_one_training_program_and_one_more_for_each_other_batch_size_it_looks_at():
+    def programs(n_rows):
+        """Training programs that a fit with all stages compiles, and batch sizes it has looked at."""
+        settings = {"hidden_layer_sizes": (5, 3), "learning_rate": "auto", "epochs": "auto", "batch_size": 32}
+        data = rows(n_rows)
+        split = split_rows(n_rows, 0, valid=0.2, test=0.1, classes=data.y)
+        made = Settings(**settings, ensemble=2, batch_stage=True, branch_stage=True)
+        loss, n_out = pair(made, "classification", 2)
+        with compilations() as compiled:
+            fit = recipe.fit(data, split, made, made.network(n_out), loss)
+        assert [stage["stage"] for stage in fit.stages][:3] == ["rate", "batch_size", "regularization"]
+        sizes = next(stage for stage in fit.stages if stage["stage"] == "batch_size")["batch_sizes"]
+        return compiled.count("jit(run)"), len(sizes)
+
+    compiled, sizes = programs(300)
+    assert 1 <= compiled <= sizes <= 3
+    assert programs(350)[0] == 0
