@@ -463,7 +463,7 @@ def _rates(stage: dict[str, Any]) -> Table:
         stage["rates"], stage["train"], stage["oscillation"], stage["verdict"], strict=True
     ):
         last = [loss for loss in curve if loss is not None and np.isfinite(loss)][-1:]
-        table.add_row(f"{rate:g}", _figure(last[0] if last else None), f"{index:.2f}", verdict)
+        table.add_row(f"{rate:g}", _figure(last[0] if last else None), f"{index:.2f}", Text(str(verdict)))
     return table
 
 

@@ -25,7 +25,7 @@ from axonic.model import Model
 from axonic.race import Spectator, race
 from axonic.recipe import Clock
 from axonic.report.charts import race_svg
-from axonic.run_directory import RunDirectory, RunJournal
+from axonic.run_directory import RUN, RunDirectory, RunJournal
 from axonic.settings import Settings, pair
 from axonic.storage import (
     load_model,
@@ -195,7 +195,7 @@ def resume_run(
     InputError : there is no run, its table is no longer the same, or a file is damaged.
     """
     directory = RunDirectory(Path(run))
-    request = Request.from_json(directory.run(), Path(run))
+    request = Request.from_json(directory.run(), Path(run) / RUN)
     result = directory.result()
     if result is not None and not result.get("interrupted"):
         directory.clear_checkpoints()

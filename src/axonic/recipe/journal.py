@@ -106,9 +106,16 @@ class Notebook:
         return stage
 
     def end(self) -> None:
-        """Raise `InputError` if the journal has stages that the fit has not come to."""
+        """The fit has come to its end.
+
+        Raises
+        ------
+        InputError : the journal has stages that the fit has not come to.
+        """
         if self._replay:
             raise InputError("the notebook goes on where the fit has ended", "start the run afresh")
+        if len(self.stages) == len(self._journal.stages):  # no stage was new: what was decided too early goes
+            self._journal.decided(self.stages)
 
     def _replayed(self, name: str, possible: Callable[[Stage], bool]) -> Stage:
         stage = self._replay.pop(0)
