@@ -63,7 +63,7 @@ REPEATS, SHORT = 5, 0.05
 
 RULES: dict[str, tuple[str, Optimizer]] = {
     "levenberg_marquardt": ("LM", optimizers.get("levenberg_marquardt")),
-    "levenberg_marquardt, gain": ("", LevenbergMarquardt(damping="gain")),
+    "levenberg_marquardt, factors": ("", LevenbergMarquardt(damping="factors")),
     "lbfgs": ("BFG", optimizers.get("lbfgs")),
     "rprop": ("RP", optimizers.get("rprop")),
     "scaled_conjugate_gradient": ("SCG", optimizers.get("scaled_conjugate_gradient")),

@@ -16,8 +16,8 @@ loop of the rule's steps in float64, which is scikit-learn's arithmetic.
 
 Levenberg-Marquardt: `scipy.optimize.least_squares(method="lm")`, default tolerances, at most 100 evaluations, with the
 exact Jacobian written in NumPy or by JAX, jitted (`vmap` of `grad`); the faster one is judged. axonic is the loop of
-the rule's steps in float64, at most 200, judged as it is by default, with `damping="gain"` beside it. Tanh networks: a
-noisy sine (200 points), diabetes (442 rows), a noisy wave in four variables (500 rows); squared error, no penalty.
+the rule's steps in float64, at most 200, judged as it is by default, with `damping="factors"` beside it. Tanh networks:
+a noisy sine (200 points), diabetes (442 rows), a noisy wave in four variables (500 rows); squared error, no penalty.
 
 OpenBLAS has one thread everywhere unless `--threads` says otherwise: it is what scikit-learn multiplies with and where
 the Cholesky factors of axonic's Levenberg-Marquardt come from, and on a shared machine a second one can make either a
@@ -36,7 +36,7 @@ import harness
 import numpy as np
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
-GAIN = {"increase": 2.0, "decrease": 1 / 3, "damping": "gain"}
+FACTORS = {"damping": "factors"}
 Run = Callable[[Layers, int], float]
 """(initial weights and biases of each layer, steps) -> the training loss after so many steps."""
 
@@ -275,7 +275,12 @@ def scipy_lm(job: Job, jacobian: str) -> Run:
 
 CONTENDERS: dict[str, dict[str, tuple]] = {
     "L-BFGS": {"fit": (axonic_fit,), "loop": (axonic_loop,), "scikit-learn": (scikit_learn,)},
-    "LM": {"loop": (axonic_loop,), "gain": (axonic_loop, GAIN), "NumPy": (scipy_lm, "NumPy"), "JAX": (scipy_lm, "JAX")},
+    "LM": {
+        "loop": (axonic_loop,),
+        "factors": (axonic_loop, FACTORS),
+        "NumPy": (scipy_lm, "NumPy"),
+        "JAX": (scipy_lm, "JAX"),
+    },
 }
 
 
@@ -356,7 +361,7 @@ def row(job: Job, outcome: Outcome) -> tuple[list[str], list[str]]:
         others = [str(ratio(outcome, peer, "loop"))]
     else:
         peer, judged = min(("NumPy", "JAX"), key=lambda name: float(np.median(outcome.seconds[name]))), "loop"
-        others = [str(ratio(outcome, peer, "gain")), peer]
+        others = [str(ratio(outcome, peer, "factors")), peer]
     found = ratio(outcome, peer, judged)
     verdict = f"{found}, asked {job.required:g}: {'met' if found.middle >= job.required else 'MISSED'}"
     times = [
@@ -369,7 +374,7 @@ def row(job: Job, outcome: Outcome) -> tuple[list[str], list[str]]:
 
 HEADERS = {
     "L-BFGS": ["L-BFGS: table, network", "scikit-learn over a fit's loop", "over a loop in float64"],
-    "LM": ["LM: table, network", "SciPy over axonic", 'with damping="gain"', "SciPy's faster Jacobian"],
+    "LM": ["LM: table, network", "SciPy over axonic", 'with damping="factors"', "SciPy's faster Jacobian"],
 }
 
 

@@ -119,17 +119,39 @@ def levenberg_marquardt(w, f, s, mu, increase, decrease):
     return w, {"mu": mu}
 
 
-def levenberg_marquardt_gain(w, f, s, mu, increase, decrease):
-    """Nielsen 1999, equation 2.4."""
+def trust_region(w, f, s, mu, radius):
+    """More 1978: lmder's updates and lmpar's Newton step, by eigenvalues; mu is at least n eps."""
     g, jj = f(w), f.gauss_newton(w)
-    mu, nu = s.get("mu", mu), increase
-    while mu <= 1e10:
-        d = np.linalg.solve(jj + mu * np.eye(len(w)), -g)
-        rho = (f.value(w) - f.value(w + d)) / (0.5 * d @ (mu * d - g))
-        if rho > 0:
-            return w + d, {"mu": max(mu * max(decrease, 1 - (2 * rho - 1) ** 3), 1e-20)}
-        mu, nu = mu * nu, 2 * nu
-    return w, {"mu": mu}
+    scale = np.maximum(s.get("scale", 0), np.sqrt(np.diag(jj)))
+    scale[scale == 0] = 1
+    values, q = np.linalg.eigh(jj / np.outer(scale, scale))
+    b, size = q.T @ (g / scale), np.linalg.norm(scale * w)
+    mu, delta, least = s.get("mu", mu), s.get("delta", radius * (size or 1)), len(w) * np.finfo(float).eps
+    first = not s
+    while delta > np.finfo(float).eps * size:
+        low, high, following = least, max(np.linalg.norm(b) / delta, 2 * least), mu
+        for _ in range(10):
+            mu = min(max(following, low), high)
+            e = -b / (values + mu)
+            length = np.linalg.norm(e)
+            whole = mu <= least and length < 1.1 * delta
+            if whole or abs(length - delta) <= 0.1 * delta:
+                break
+            low, high = (mu, high) if length > delta else (low, mu)
+            following = mu + (length / delta - 1) * length**2 / np.sum(e**2 / (values + mu))
+        delta = min(delta, length) if first else delta
+        first, new = False, w + q @ e / scale
+        fall = f.value(w) - f.value(new)
+        rho = fall / (0.5 * np.sum(values * e**2) + mu * length**2)
+        if rho >= 0.75 or (whole and rho > 0.25):
+            delta, mu = 2 * length, mu / 2
+        elif not rho > 0.25:
+            share = 0.5 if fall >= 0 else min(max(0.5 * (b @ e) / (b @ e + fall), 0.1), 0.5)
+            delta, mu = share * min(delta, 10 * length), mu / share
+        if rho >= 1e-4:
+            w = new
+            break
+    return w, {"mu": mu, "delta": delta, "scale": scale}
 
 
 C1 = ("c1", (1e-4, 1e-3, 1e-2))
@@ -145,17 +167,28 @@ CASES = {
         {"form": "pseudo_inverse"},
         ("rcond", (1e-10, 1e-8, 1e-4)),
     ),
-    "levenberg_marquardt": (LevenbergMarquardt(), levenberg_marquardt, LM, ("mu", (1e-3, 1e-2, 1.0))),
-    "levenberg_marquardt-slow": (
-        LevenbergMarquardt(1.0, 5.0, 0.5),
+    "levenberg_marquardt": (
+        LevenbergMarquardt(),
+        trust_region,
+        {"mu": 1e-3, "radius": 100.0},
+        ("radius", (0.1, 1.0, 100.0)),
+    ),
+    "levenberg_marquardt-short": (
+        LevenbergMarquardt(radius=0.1),
+        trust_region,
+        {"mu": 1e-3, "radius": 0.1},
+        ("radius", (0.1, 1.0, 100.0)),
+    ),
+    "levenberg_marquardt-factors": (
+        LevenbergMarquardt(damping="factors"),
         levenberg_marquardt,
-        {"mu": 1.0, "increase": 5.0, "decrease": 0.5},
+        LM,
         ("mu", (1e-3, 1e-2, 1.0)),
     ),
-    "levenberg_marquardt-gain": (
-        LevenbergMarquardt(1e-3, 2.0, 1 / 3, damping="gain"),
-        levenberg_marquardt_gain,
-        {"mu": 1e-3, "increase": 2.0, "decrease": 1 / 3},
+    "levenberg_marquardt-slow": (
+        LevenbergMarquardt(1.0, 5.0, 0.5, damping="factors"),
+        levenberg_marquardt,
+        {"mu": 1.0, "increase": 5.0, "decrease": 0.5},
         ("mu", (1e-3, 1e-2, 1.0)),
     ),
     "conjugate_gradient": (ConjugateGradient(), conjugate_gradient, CG | {"formula": "polak_ribiere"}, C1),

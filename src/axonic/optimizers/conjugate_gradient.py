@@ -35,7 +35,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from axonic.errors import InputError
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, n_weights, scalar
@@ -109,12 +109,12 @@ class ConjugateGradient(Optimizer):
     ) -> tuple[Params, ConjugateGradientState, StepInfo]:
         w, function = flat(objective, params)
 
-        def begin() -> ConjugateGradientState:
+        def begin(w: Float[Array, " n"]) -> ConjugateGradientState:
             value, g = function.value_and_grad(w)
             before = value.total + jnp.linalg.norm(g) / 2  # the first step tried is about 1 long
             return ConjugateGradientState(jnp.asarray(True), value, g, -g, before, jnp.asarray(True))
 
-        _, value, g, p, before, steepest = unless(state.known, begin, state)
+        _, value, g, p, before, steepest = unless(state.known, begin, w, state)
 
         guess = 1.01 * 2 * (value.total - before) / (g @ p)
         first = jnp.where(guess > 0, jnp.minimum(1, guess), 1)

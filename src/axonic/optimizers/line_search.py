@@ -207,12 +207,13 @@ def backtracking(
     return Search(*best, evaluations=n, failed=best.t == 0)
 
 
-def unless(known: Any, f: Callable[[], T], otherwise: T) -> T:
-    """`otherwise` if `known`, else f(). Under `jax.vmap` f is not run if every lane knows (`lax.cond` would run it)."""
+def unless(known: Any, f: Callable[[Array], T], w: Array, otherwise: T) -> T:
+    """`otherwise` if `known`, else f(w). Under `jax.vmap` f is not run if every lane knows; `lax.cond` would run it."""
 
     def body(carry: tuple[Any, T]) -> tuple[Any, T]:
-        _, old = carry
-        return jnp.asarray(True), jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), f(), old)
+        known, old = carry
+        here, _ = jax.lax.optimization_barrier((w, known))  # or XLA takes f(w), the same in every turn, out of the loop
+        return jnp.asarray(True), jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), f(here), old)
 
     otherwise = jax.tree.map(jnp.asarray, otherwise)
     return jax.lax.while_loop(lambda carry: ~carry[0], body, (jnp.asarray(known), otherwise))[1]

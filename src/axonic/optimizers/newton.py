@@ -91,7 +91,7 @@ class Newton(Optimizer):
         self, objective: ObjectiveLike, params: Params, state: NewtonState
     ) -> tuple[Params, NewtonState, StepInfo]:
         w, function = flat(objective, params)
-        value, g = unless(state.known, lambda: function.value_and_grad(w), (state.value, state.g))
+        value, g = unless(state.known, function.value_and_grad, w, (state.value, state.g))
 
         e, q = jnp.linalg.eigh(function.hessian(w))
         rcond = jnp.maximum(scalar(self.rcond, w), len(w) * jnp.finfo(w.dtype).eps)

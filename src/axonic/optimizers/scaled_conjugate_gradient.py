@@ -32,7 +32,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, n_weights, scalar
 from axonic.optimizers.line_search import no_value, unless
@@ -91,15 +91,15 @@ class ScaledConjugateGradient(Optimizer):
     ) -> tuple[Params, ScaledConjugateGradientState, StepInfo]:
         w, function = flat(objective, params)
 
-        def begin() -> tuple[Any, ...]:  # 1
+        def begin(w: Float[Array, " n"]) -> tuple[Any, ...]:  # 1
             value, g = function.value_and_grad(w)
             return value, g, -g, scalar(self.lambda_, w)
 
-        value, g, p, lambda_ = unless(state.known, begin, (state.value, state.g, state.p, state.lambda_))
+        value, g, p, lambda_ = unless(state.known, begin, w, (state.value, state.g, state.p, state.lambda_))
         raised, k = state.raised, state.k + 1
         r, pp = -g, p @ p
 
-        delta = unless(state.curved, lambda: p @ function.hvp(w, p), state.delta)  # 2
+        delta = unless(state.curved, lambda w: p @ function.hvp(w, p), w, state.delta)  # 2
         delta = delta + (lambda_ - raised) * pp  # 3
 
         negative = delta <= 0  # 4

@@ -22,7 +22,7 @@ from axonic.settings import Settings
 from axonic.training import Progress, State, StopRule, Trial
 from axonic.types import Params
 
-WHOLE_BLOCK = 256
+WHOLE_BLOCK = 128
 SCALE_ROWS = 16_384
 MIN_FLAT_EPOCHS = 10
 MAX_EPOCHS, MAX_STEPS = 1000, 30_000
