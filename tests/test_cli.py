@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 
+from axonic import losses
 from axonic.cli import main
+from axonic.storage import load_model
 
 SPECIES = np.array(["setosa", "versicolor", "virginica"])
 FAST = ["--epochs", "3", "--learning-rate", "0.1", "--hidden", "4", "--quiet"]
@@ -68,6 +70,33 @@ def test_regression_from_parquet(folder, tmp_path, capsys):
     assert result["test"]["r2"] > 0.3
 
 
+@pytest.mark.parametrize("loss", ["quantile:0.9", "huber", "poisson"])
+def test_loss(loss, folder, tmp_path, capsys):
+    out = tmp_path / "run"
+    code = main(["fit", str(folder / "diab.parquet"), "--target", "y", "--loss", loss, "--out", str(out), *FAST])
+    assert code == 0, capsys.readouterr().err
+    capsys.readouterr()
+    made = load_model(out).loss
+    assert made == {"quantile:0.9": losses.quantile(0.9), "huber": losses.huber(), "poisson": losses.poisson}[loss]
+    assert main(["predict", str(out), str(folder / "diab.parquet")]) == 0
+    predictions = np.array(capsys.readouterr().out.split()[1:], float)
+    truth = pl.read_parquet(folder / "diab.parquet")["y"].to_numpy()
+    if loss == "poisson":
+        assert np.all(predictions > 0)
+    if loss == "quantile:0.9":
+        assert np.mean(truth < predictions) > 0.7
+    assert main(["resume", str(out), "--json"]) == 0
+    assert main(["evaluate", str(out), str(folder / "diab.parquet"), "--json"]) == 0
+
+
+def test_negative_counts(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("a,t\n" + "".join(f"{i},{i % 7 - 3}\n" for i in range(60)))
+    out = tmp_path / "run"
+    arguments = ["--target", "t", "--task", "regression", "--loss", "poisson", "--out", str(out), "--quiet"]
+    assert_refused(main(["fit", str(tmp_path / "t.csv"), *arguments]), capsys.readouterr(), "at least 0")
+    assert not out.exists()
+
+
 def test_the_same_seed_gives_the_same_file(folder, tmp_path):
     for name in ("a", "b"):
         main(["fit", str(folder / "iris.csv"), "--target", "species", "--out", str(tmp_path / name), *FAST])
@@ -125,6 +154,12 @@ BAD_OPTIONS = {
     "activation": (["--activation", "rleu"], "unknown activation"),
     "activation count": (["--activation", "relu,tanh,relu"], "activation"),
     "optimizer": (["--optimizer", "adm"], "unknown optimizer"),
+    "loss": (["--loss", "hinge"], "cross_entropy"),
+    "loss of numbers": (["--loss", "huber"], "cross_entropy"),
+    "tau": (["--loss", "quantile:1.5"], "tau = 1.5"),
+    "tau text": (["--loss", "quantile:high"], "--loss 'quantile:high'"),
+    "threshold": (["--loss", "huber:-1"], "threshold"),
+    "number of a loss without": (["--loss", "absolute:2"], "takes no number"),
     "rate text": (["--learning-rate", "fast"], "--learning-rate"),
     "rate negative": (["--learning-rate", "-1"], "learning_rate"),
     "rate nan": (["--learning-rate", "nan"], "learning_rate"),

@@ -6,6 +6,7 @@ import pickle
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pandas as pd
@@ -15,7 +16,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.impute import SimpleImputer
-from sklearn.metrics import log_loss
+from sklearn.metrics import log_loss, mean_poisson_deviance
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -24,7 +25,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from axonic import FeedForwardClassifier, FeedForwardRegressor, load, losses, optimizers
 from axonic.cli import main
+from axonic.layers import activations
+from axonic.specs import spec
 from tests import plainly
+from tests.oracles import compilations
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*did no better on their validation rows")
+"""A few epochs, as `fast` trains, need not learn anything."""
 
 
 @parametrize_with_checks([FeedForwardClassifier(), FeedForwardRegressor()])
@@ -947,8 +955,12 @@ def test_no_validation_row_is_not_called_one():
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"class_weight": {"ant": 2.0, "bee": 1.0, "cat": 1.0}}, {"optimizer": optimizers.Momentum(momentum=0.5)}],
-    ids=["class_weight", "optimizer"],
+    [
+        {"class_weight": {"ant": 2.0, "bee": 1.0, "cat": 1.0}},
+        {"optimizer": optimizers.Momentum(momentum=0.5)},
+        {"loss": losses.matching("softmax")},
+    ],
+    ids=["class_weight", "optimizer", "loss"],
 )
 def test_parameters_survive_a_file(parameters, tmp_path):
     """Or `save` says which ones can't be held: a model that is loaded and trained on must not be another."""
@@ -963,3 +975,138 @@ def test_partial_fit_after_a_fit_of_several_networks_is_one_pass_for_each():
     model.partial_fit(X, LABELS)
     steps = [int(state.step) - n for state, n in zip(model._fitted.states, before, strict=True)]
     assert len(set(steps)) == 1
+
+
+# --- losses for numbers ---
+
+FITS = {"hidden_layer_sizes": (16,), "ensemble": 1}
+
+
+def signal(n=900, seed=3):
+    """(inputs, a smooth function of them)."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, 3))
+    return x, np.sin(2 * x[:, 0]) + x[:, 1] * x[:, 2] / 2, rng
+
+
+@pytest.mark.parametrize("tau", [0.1, 0.9])
+def test_a_quantile_has_its_share_of_new_rows_below_it(tau):
+    x, f, rng = signal()
+    y = f + (1 + (x[:, 0] > 0)) * rng.standard_normal(len(x))
+    model = FeedForwardRegressor(loss=losses.quantile(tau), **FITS).fit(x[:600], y[:600])
+    assert np.mean(y[600:] < model.predict(x[600:])) == pytest.approx(tau, abs=0.06)
+
+
+def test_a_quantile_of_the_diabetes_data():
+    x, y = load_diabetes(return_X_y=True)
+    part = np.random.default_rng(0).permutation(len(y))
+    model = FeedForwardRegressor(loss=losses.quantile(0.9)).fit(x[part[:300]], y[part[:300]])
+    assert 0.8 <= np.mean(y[part[300:]] < model.predict(x[part[300:]])) <= 0.97
+
+
+def test_outliers_do_not_move_huber_nor_the_median():
+    x, f, rng = signal()
+    y = f + 0.1 * rng.standard_normal(len(x))
+    out = rng.random(len(x)) < 0.05
+    y[out] += rng.choice([-1, 1], out.sum()) * rng.exponential(30, out.sum())
+    y[0] = 1e6
+    error = {
+        loss: np.sqrt(
+            np.mean((FeedForwardRegressor(loss=loss, **FITS).fit(x[:600], y[:600]).predict(x[600:]) - f[600:]) ** 2)
+        )
+        for loss in ("squared_error", "huber", "absolute")
+    }
+    assert error["huber"] < 0.5 < error["squared_error"]
+    assert error["absolute"] < 0.5
+
+
+def test_counts():
+    """Positive predictions, nearer than those of the squared error as counts go."""
+    x, f, rng = signal()
+    y = rng.poisson(np.exp(1 + f))
+    deviance = {}
+    for loss in ("squared_error", "poisson"):
+        predicted = FeedForwardRegressor(loss=loss, **FITS).fit(x[:600], y[:600]).predict(x[600:])
+        assert loss == "squared_error" or predicted.min() > 0
+        deviance[loss] = mean_poisson_deviance(y[600:], np.maximum(predicted, 0.05))
+    assert deviance["poisson"] < deviance["squared_error"]
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_the_loss_of_counts_does_not_mind_their_unit(scale):
+    counts = np.round(NUMBERS)
+    one, other = (fast(FeedForwardRegressor, loss="poisson").fit(X, y) for y in (counts, scale * counts))
+    np.testing.assert_allclose(other.predict(X), scale * one.predict(X), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "loss", ["huber", "absolute", "quantile", "poisson", losses.quantile(0.9), losses.matching("softplus")], ids=str
+)
+def test_losses_survive_a_file_a_pickle_and_a_clone(loss, tmp_path):
+    for y in (NUMBERS, np.abs(PAIRS)):
+        model = fast(FeedForwardRegressor, loss=loss).fit(X, y)
+        model.save(tmp_path / "m.safetensors")
+        read, copy = load(tmp_path / "m.safetensors"), pickle.loads(pickle.dumps(model))
+        for other in (read, copy):
+            assert other.get_params()["loss"] == loss
+            assert other.model_.loss == model.model_.loss
+            np.testing.assert_array_equal(other.predict(X), model.predict(X))
+        np.testing.assert_array_equal(clone(model).fit(X, y).predict(X), model.predict(X))
+
+
+def test_names_stand_for_losses():
+    for name, loss in {"huber": losses.huber(), "quantile": losses.quantile(0.5), "poisson": losses.poisson}.items():
+        one, other = (fast(FeedForwardRegressor, loss=given).fit(X, NUMBERS) for given in (name, loss))
+        np.testing.assert_array_equal(one.predict(X), other.predict(X))
+
+
+def test_another_tau_compiles_nothing():
+    fast(FeedForwardRegressor, loss=losses.quantile(0.3)).fit(X, NUMBERS).predict(X)
+    with compilations() as compiled:
+        fast(FeedForwardRegressor, loss=losses.quantile(0.7)).fit(X, NUMBERS).predict(X)
+    assert compiled == []
+
+
+def test_shares_are_predicted_by_the_matching_loss_of_a_sigmoid():
+    share = 1 / (1 + np.exp(-NUMBERS + 100))
+    model = fast(FeedForwardRegressor, loss=losses.matching("sigmoid"), epochs=50).fit(X, share)
+    predicted = model.predict(X)
+    assert 0 < predicted.min() < predicted.max() < 1
+    assert model.score(X, share) > 0.3
+
+
+@spec
+class FourthPower(losses.Loss):
+    """A loss that a user wrote."""
+
+    activation = activations.identity
+
+    def value(self, z, y):
+        return jnp.sum((z - y) ** 4, axis=-1) / 4
+
+    def delta(self, z, y):
+        return (z - y) ** 3
+
+
+def test_a_loss_of_ones_own():
+    model = fast(FeedForwardRegressor, loss=FourthPower(), epochs=20, learning_rate=0.01).fit(X, NUMBERS)
+    assert model.history_["train_loss"][-1] < model.history_["train_loss"][0]
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_targets_that_a_loss_cannot_take_are_refused():
+    for loss, y in (("poisson", NUMBERS - 101), (losses.matching("sigmoid"), NUMBERS), (losses.cross_entropy, NUMBERS)):
+        with pytest.raises(ValueError, match="which this loss cannot take") as error:
+            fast(FeedForwardRegressor, loss=loss).fit(X, y)
+        assert_one_line(error)
+    model = fast(FeedForwardRegressor, loss="poisson")
+    with pytest.raises(ValueError, match="at least 0"):
+        model.fit(X, NUMBERS, validation_data=(X, -NUMBERS))
+
+
+def test_a_warm_start_keeps_the_scale_of_the_target():
+    model = fast(FeedForwardRegressor, warm_start=True).fit(X, NUMBERS)
+    with pytest.raises(ValueError, match="another scale"):
+        model.set_params(loss="poisson").fit(X, NUMBERS)
+    quantile = fast(FeedForwardRegressor, warm_start=True, loss=losses.quantile(0.2)).fit(X, NUMBERS)
+    quantile.set_params(loss=losses.quantile(0.8)).fit(X, NUMBERS)

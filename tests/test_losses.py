@@ -4,17 +4,40 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import integrate
 
 from axonic import losses
-from axonic.layers import ACTIVATIONS
+from axonic.errors import InputError
+from axonic.layers import ACTIVATIONS, activations
+from axonic.layers.activations import Activation
+from axonic.losses.matched import FORMS, integral, inverse
+from axonic.settings import Settings, pair
 from tests.oracles import assert_close
 
+OWN = {
+    "arctan": Activation("arctan", jnp.arctan, lambda z, a: 1 / (1 + z * z)),
+    "stairs": Activation("stairs", lambda z: z + jnp.sin(2 * z) / 3, lambda z, a: 1 + 2 / 3 * jnp.cos(2 * z)),
+    "bent": Activation("bent", lambda z: jnp.where(z > 0, 2 * z, z / 3), lambda z, a: jnp.where(z > 0, 2.0, 1 / 3)),
+    "sigmoid": Activation("sigmoid", lambda z: 1 / (1 + jnp.exp(-z)), lambda z, a: a * (1 - a)),
+}
+MATCHING = {
+    **{name: losses.matching(name) for name in (*FORMS, "softplus", "softmax")},
+    **{f"own {name}": losses.matching(activation) for name, activation in OWN.items()},
+}
 CASES = {
     "squared_error": losses.squared_error,
     "cross_entropy": losses.cross_entropy,
     "log_likelihood": losses.log_likelihood,
     **{f"mse-{name}": losses.mse(name) for name in ACTIVATIONS},
+    **{f"matching-{name}": loss for name, loss in MATCHING.items()},
+    "huber": losses.huber(),
+    "huber-0.3": losses.huber(0.3),
+    "absolute": losses.absolute,
+    "quantile-0.1": losses.quantile(0.1),
+    "quantile": losses.quantile(),
+    "poisson": losses.poisson,
 }
+CONVEX = [name for name in CASES if not name.startswith("mse")] + ["mse-identity"]
 
 
 def test_the_table_holds_every_loss():
@@ -37,7 +60,9 @@ def test_delta_equals_grad(name):
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("name", ["squared_error", "cross_entropy", "log_likelihood"])
+@pytest.mark.parametrize(
+    "name", ["squared_error", "cross_entropy", "log_likelihood", "poisson", *(f"matching-{name}" for name in MATCHING)]
+)
 def test_matching_pairs_have_delta_a_minus_y(name):
     loss = CASES[name]
     z, y = example()
@@ -85,3 +110,199 @@ def test_a_saturated_sigmoid_learns_from_cross_entropy_and_not_from_squared_erro
     z, y = jnp.array([[20.0]]), jnp.array([[0.0]])
     np.testing.assert_allclose(losses.cross_entropy.delta(z, y), 1.0, rtol=1e-6)
     assert abs(float(losses.mse("sigmoid").delta(z, y)[0, 0])) < 1e-6
+
+
+# --- convexity, kinks and ends ---
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", CONVEX)
+def test_convex_and_never_negative_in_z(name):
+    loss = CASES[name]
+    rng = np.random.default_rng(1)
+    y = example(400)[1]
+    one, other = (jnp.asarray(rng.normal(0, 6, (400, 3))) for _ in range(2))
+    t = rng.random(400)
+    chord = t * loss.value(one, y) + (1 - t) * loss.value(other, y)
+    assert np.all(loss.value(t[:, None] * one + (1 - t[:, None]) * other, y) <= chord + 1e-9)
+    assert np.all(loss.value(one, y) >= 0)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_single_precision_is_kept_and_extremes_are_finite_in_it(name):
+    loss = CASES[name]
+    z, y = jnp.array([[1e4, -1e4, 0.0], [-1e4, 30.0, -30.0]]), jnp.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    for out in (loss.value(z, y), loss.delta(z, y)):
+        assert out.dtype == jnp.float32
+        assert np.all(np.isfinite(out))
+
+
+@pytest.mark.usefixtures("float64")
+def test_delta_at_a_kink_is_zero():
+    y = jnp.array([[0.25, -3.0]])
+    for loss in (losses.absolute, losses.quantile(0.9), losses.huber()):
+        np.testing.assert_array_equal(loss.delta(y, y), jnp.zeros((1, 2)))
+        np.testing.assert_array_equal(loss.value(y, y), [0.0])
+
+
+# --- the matching loss ---
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", FORMS)
+def test_closed_forms_are_the_integral(name):
+    """By our quadrature, and for some by SciPy's."""
+    rng = np.random.default_rng(2)
+    phi = ACTIVATIONS[name].value
+    z, start = (jnp.asarray(rng.normal(0, 4, (60, 3))) for _ in range(2))
+    y = phi(start)
+    values = FORMS[name](z, y)
+    np.testing.assert_allclose(values, integral(phi, z, y), rtol=1e-10, atol=1e-10)
+    for i in range(4):
+        a, b, c = float(start[i, 0]), float(z[i, 0]), float(y[i, 0])
+        assert values[i, 0] == pytest.approx(
+            integrate.quad(lambda u, c=c: float(phi(jnp.asarray(u))) - c, a, b)[0], rel=1e-7
+        )
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", OWN)
+def test_of_an_activation_of_ones_own_it_is_the_integral(name):
+    phi = OWN[name].value
+    z, start = np.array([-40.0, -2.0, 0.3, 7.0]), np.array([1.5, -3.0, 0.3, 2.0])
+    y = np.asarray(phi(start))
+    expected = [
+        integrate.quad(lambda u, c=c: float(phi(u)) - c, a, b, limit=500, points=[0.0] if a * b < 0 else None)[0]
+        for a, b, c in zip(start, z, y, strict=True)
+    ]
+    values = losses.matching(OWN[name]).value(jnp.asarray(z[:, None]), jnp.asarray(y[:, None]))
+    np.testing.assert_allclose(values, expected, rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.usefixtures("float64")
+def test_softplus_is_the_dilogarithm():
+    """Phi(z) = -Li2(-e^z), and spence(x) = Li2(1 - x)."""
+    from scipy.special import spence
+
+    z, start = np.array([-8.0, -1.0, 0.0, 2.5, 9.0]), np.array([1.0, -4.0, 0.5, 2.5, -1.0])
+    y = np.log1p(np.exp(start))
+    expected = -spence(1 + np.exp(z)) + spence(1 + np.exp(start)) - y * (z - start)
+    values = losses.matching("softplus").value(jnp.asarray(z[:, None]), jnp.asarray(y[:, None]))
+    np.testing.assert_allclose(values, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(
+    ("name", "pair"), [("identity", "squared_error"), ("sigmoid", "cross_entropy"), ("softmax", "log_likelihood")]
+)
+def test_the_pairs_of_the_notes_are_matching_losses(name, pair):
+    """With one-hot targets they are equal; in between they differ by what does not depend on z."""
+    z, y = example()
+    matching, classic = losses.matching(name), CASES[pair]
+    one_hot = jnp.eye(3)[:2]
+    np.testing.assert_allclose(matching.value(z[:2], one_hot), classic.value(z[:2], one_hot), rtol=1e-12)
+    difference = [matching.value(shift * z, y) - classic.value(shift * z, y) for shift in (1.0, -2.0)]
+    np.testing.assert_allclose(difference[0], difference[1], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(matching.delta(z, y), classic.delta(z, y), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.usefixtures("float64")
+def test_the_ends_of_the_range_are_finite():
+    z = jnp.array([[-1e4], [-3.0], [0.0], [3.0], [1e4]])
+    for name, ends in {
+        "sigmoid": (0, 1),
+        "tanh": (-1, 1),
+        "own sigmoid": (0, 1),
+        "elu": (-1,),
+        "softplus": (0,),
+    }.items():
+        for end in ends:
+            loss, y = MATCHING[name], jnp.full((5, 1), float(end))
+            values = np.asarray(loss.value(z, y))
+            assert np.all(np.isfinite(values))
+            assert np.all(np.diff(values if end in loss.limits()[:1] else -values) >= 0)
+            assert min(values) == pytest.approx(0.0, abs=1e-12)
+    np.testing.assert_allclose(MATCHING["tanh"].value(z, jnp.ones((5, 1)))[2], np.log(2), rtol=1e-12)
+    at_end = losses.matching(OWN["arctan"]).value(z, jnp.full((5, 1), np.pi / 2))
+    assert np.all(np.isfinite(at_end))
+
+
+@pytest.mark.usefixtures("float64")
+def test_inverse():
+    z = jnp.asarray(np.r_[np.linspace(-3, 3, 13), 1e4, -1e4])
+    for phi in (activations.softplus.value, OWN["stairs"].value, OWN["arctan"].value):
+        near = z if phi is OWN["stairs"].value else z[:13]
+        np.testing.assert_allclose(inverse(phi, phi(near)), near, rtol=1e-9, atol=1e-12)
+
+
+def test_limits_and_scaling():
+    inf = np.inf
+    expected = {
+        "identity": (-inf, inf), "leaky_relu": (-inf, inf), "sigmoid": (0, 1), "tanh": (-1, 1), "elu": (-1, inf),
+        "softplus": (0, inf), "softmax": (0, 1), "own arctan": (-np.pi / 2, np.pi / 2), "own bent": (-inf, inf),
+    }  # fmt: skip
+    for name, limits in expected.items():
+        np.testing.assert_allclose(MATCHING[name].limits(), limits, rtol=1e-6)
+        assert MATCHING[name].scaling() == ("none" if np.isfinite(limits).any() else "deviation")
+    assert losses.poisson.limits() == (0, inf)
+    assert losses.Loss().scaling() == "deviation"
+
+
+@pytest.mark.parametrize(
+    ("activation", "says"),
+    [
+        ("relu", "flat"),
+        ("gelu", "falls"),
+        ("silu", "falls"),
+        (Activation("clip", lambda z: jnp.clip(z, -1, 1), lambda z, a: z), "flat"),
+        (Activation("square", lambda z: z * z, lambda z, a: 2 * z), "falls"),
+        (Activation("log", jnp.log, lambda z, a: 1 / z), "not a finite number"),
+        ("rleu", "unknown activation"),
+    ],
+)
+def test_what_has_no_matching_loss_is_refused_with_the_reason(activation, says):
+    with pytest.raises(InputError, match=says) as error:
+        losses.matching(activation)
+    assert "\n" not in str(error.value)
+
+
+# --- losses for numbers, by hand ---
+
+
+def test_values_of_the_robust_losses_by_hand():
+    """Errors of 3 and -1/2: Huber at 1 gives 3 - 1/2 and 1/8, the absolute error their sum, quantile 0.9 a tenth of
+    what is too high and nine tenths of what is too low."""
+    z, y = jnp.array([[3.0, -0.5]]), jnp.zeros((1, 2))
+    np.testing.assert_allclose(losses.huber(1.0).value(z, y), 2.625)
+    np.testing.assert_allclose(losses.huber(1.0).delta(z, y), [[1.0, -0.5]])
+    np.testing.assert_allclose(losses.absolute.value(z, y), 3.5)
+    np.testing.assert_allclose(losses.quantile(0.9).value(z, y), 0.3 + 0.45, rtol=1e-6)
+    np.testing.assert_allclose(losses.quantile(0.9).delta(z, y), [[0.1, -0.9]], rtol=1e-6)
+
+
+@pytest.mark.usefixtures("float64")
+def test_poisson_is_half_the_deviance():
+    from scipy.stats import poisson
+
+    mean, y = np.array([0.1, 1.0, 7.0, 4.0]), np.array([0.0, 3.0, 7.0, 1.0])
+    values = losses.poisson.value(jnp.log(mean)[:, None], jnp.asarray(y)[:, None])
+    np.testing.assert_allclose(values, poisson.logpmf(y, np.maximum(y, 1e-300)) - poisson.logpmf(y, mean), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [losses.Quantile(tau) for tau in (0.0, 1.0, -0.1, 1.5, np.nan, "0.5", None, True)]
+    + [losses.Huber(threshold) for threshold in (0.0, -1.0, np.nan, np.inf, "1", None, True)]
+    + [losses.Matching(activations.relu)],
+    ids=repr,
+)
+def test_impossible_parameters_are_refused(loss):
+    with pytest.raises(InputError) as error:
+        pair(Settings(loss=loss), "regression", 1)
+    assert "\n" not in str(error.value)
+
+
+def test_constructors_check():
+    for make in (lambda: losses.quantile(1.0), lambda: losses.huber(0.0)):
+        with pytest.raises(InputError, match="impossible"):
+            make()

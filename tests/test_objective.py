@@ -25,6 +25,8 @@ LOSSES = {
     "cross_entropy": losses.cross_entropy,
     "log_likelihood": losses.log_likelihood,
     "mse-softmax": losses.mse("softmax"),
+    "matching-softplus": losses.matching("softplus"),
+    "poisson": losses.poisson,
 }
 
 

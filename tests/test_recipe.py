@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from axonic import optimizers, recipe
+from axonic import losses, optimizers, recipe
 from axonic.data.batches import Rows, Split, resplit, split_rows
 from axonic.errors import InputError
+from axonic.layers.activations import Activation
 from axonic.recipe import (
     RATES,
     Task,
@@ -21,7 +22,7 @@ from axonic.recipe import (
     rate_stage,
     with_rate,
 )
-from axonic.recipe.baseline import constant, no_worse
+from axonic.recipe.baseline import bias, constant, no_worse
 from axonic.recipe.batch_size import seconds_to, step_seconds
 from axonic.settings import Settings, pair
 from tests.oracles import compilations
@@ -338,6 +339,50 @@ def test_the_constant_answer_is_the_frequencies_of_the_training_rows(loss):
     share = data.y[split.train].mean()
     np.testing.assert_allclose(a[:, -1], share, rtol=1e-5)
     np.testing.assert_allclose(np.mean(made.value(z, jax.numpy.asarray(data.y))[split.valid]), value, rtol=1e-5)
+
+
+ARCTAN = Activation("arctan", jax.numpy.arctan, lambda z, a: 1 / (1 + z * z))
+CONSTANTS = {
+    "squared error": losses.squared_error,
+    "cross-entropy": losses.cross_entropy,
+    "softmax": losses.log_likelihood,
+    "huber": losses.huber(),
+    "huber 0.1": losses.huber(0.1),
+    "absolute": losses.absolute,
+    "quantile 0.9": losses.quantile(0.9),
+    "poisson": losses.poisson,
+    **{f"matching {name}": losses.matching(name) for name in ("sigmoid", "tanh", "softplus", "elu", "softmax")},
+    "matching arctan": losses.matching(ARCTAN),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_the_constant_answer_is_the_lowest_there_is(name):
+    """No other constant has a lower weighted loss."""
+    loss = CONSTANTS[name]
+    rng = np.random.default_rng(3)
+    y = rng.random((41, 2)) ** 2 * 0.9 + 0.01
+    if "softmax" in name:
+        y = y / y.sum(axis=1, keepdims=True)
+    weight = rng.uniform(0.2, 3.0, 41)
+    b = bias(loss, y, weight)
+
+    def total(z):
+        values = loss.value(jax.numpy.broadcast_to(jax.numpy.asarray(z, "float32"), y.shape), jax.numpy.asarray(y))
+        return np.average(values, weights=weight)
+
+    least = total(b)
+    for step in (0.3, 0.05, 0.01):
+        for direction in ([1, 0], [0, 1], [-1, 0], [0, -1]):
+            assert least <= total(b + step * np.array(direction)) + 1e-6
+
+
+def test_no_constant_answer_for_a_loss_of_ones_own():
+    class Own(losses.SquaredError):
+        pass
+
+    assert bias(Own(), np.zeros((3, 1)), np.ones(3)) is None
+    assert bias(losses.mse("tanh"), np.zeros((3, 1)), np.ones(3)) is None
 
 
 def test_a_network_that_learned_nothing_gives_way_to_the_constant_answer_and_one_that_did_stays():

@@ -19,6 +19,7 @@ from axonic import layers, losses, storage, training
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.schema import infer_schema
 from axonic.errors import InputError
+from axonic.layers.activations import Activation
 from axonic.model import Model
 from axonic.storage import load_model, save_model, write
 from tests import plainly
@@ -33,6 +34,11 @@ TARGETS = {
     "squared error of softmax": ([1, 2, 3, 4] * 5, "classification", losses.mse("softmax"), 4),
     "numbers": (np.linspace(90, 110, 20), "regression", losses.squared_error, 1),
     "two numbers": (X[:, :2] * [1e-6, 1e6], "regression", losses.squared_error, 2),
+    "huber": (np.linspace(90, 110, 20), "regression", losses.huber(2.5), 1),
+    "absolute": (np.linspace(90, 110, 20), "regression", losses.absolute, 1),
+    "quantile": (np.linspace(90, 110, 20), "regression", losses.quantile(0.9), 1),
+    "counts": (np.arange(20) % 7, "regression", losses.poisson, 1),
+    "shares": (np.linspace(0, 1, 20), "regression", losses.matching("sigmoid"), 1),
 }
 
 
@@ -42,7 +48,10 @@ def make_model(target="three classes", activation="relu", n_networks=2, units=4,
     network = layers.chain(layers.dense(units, activation), layers.dropout(rate), layers.dense(n_out))
     rng = np.random.default_rng(1)
     members = tuple(network.init(rng, N_IN) for _ in range(n_networks))
-    encoder, encoded = TableEncoder.from_array(X), TargetEncoder.fit(np.asarray(y), task)
+    encoder, encoded = (
+        TableEncoder.from_array(X),
+        TargetEncoder.fit(np.asarray(y), task, scaling=loss.scaling(), limits=loss.limits()),
+    )
     return Model(network, loss, members, encoder, encoded, info)
 
 
@@ -276,13 +285,20 @@ class OwnLoss(losses.SquaredError):
     """A loss that a user wrote."""
 
 
+OWN_PHI = losses.matching(Activation("arctan", jax.numpy.arctan, lambda z, a: 1 / (1 + z * z)))
+
+
 class OwnLayer(layers.Layer):
     """A layer that a user wrote."""
 
 
 def test_what_a_file_cannot_hold_is_refused_before_it_is_written(tmp_path):
     model = make_model()
-    for change in ({"loss": OwnLoss()}, {"network": layers.chain(OwnLayer(), *model.network.layers)}):
+    for change in (
+        {"loss": OwnLoss()},
+        {"loss": OWN_PHI},
+        {"network": layers.chain(OwnLayer(), *model.network.layers)},
+    ):
         with pytest.raises(InputError):
             save_model(dataclasses.replace(model, **change), tmp_path / "m.safetensors")
     assert names(tmp_path) == []
@@ -486,7 +502,13 @@ FORGERIES = {
     "no network": changed(lambda m: m.update(network=[])),
     "unknown layer": changed(lambda m: m["network"][0].update(layer="attention")),
     "layer of python": changed(lambda m: m["network"][0].update(layer="__import__('os').system('touch EXECUTED')")),
-    "unknown loss": changed(lambda m: m["loss"].update(loss="huber")),
+    "unknown loss": changed(lambda m: m["loss"].update(loss="hinge")),
+    "another loss": changed(lambda m: m["loss"].update(loss="huber")),
+    "impossible tau": changed(lambda m: m.update(loss={"loss": "quantile", "tau": 2.0})),
+    "tau is a list": changed(lambda m: m.update(loss={"loss": "quantile", "tau": [0.5]})),
+    "no matching loss": changed(lambda m: m.update(loss={"loss": "matching", "activation": "relu"})),
+    "one limit of the target": changed(lambda m: m["target"].update(limits=[0.0])),
+    "unknown scaling": changed(lambda m: m["target"].update(scaling="some")),
     "more units": changed(lambda m: m["network"][0].update(n_units=5)),
     "negative units": changed(lambda m: m["network"][0].update(n_units=-4)),
     "very many units": changed(lambda m: m["network"][0].update(n_units=10**12)),

@@ -46,6 +46,7 @@ def fit(
     test_size: float = 0.2,
     hidden: str = "64,64",
     activation: str = "relu",
+    loss: str = "auto",
     optimizer: str = "momentum",
     learning_rate: str = "auto",
     batch_size: str = "auto",
@@ -82,6 +83,9 @@ def fit(
         Units of the hidden layers, separated by commas; "none" for a linear model.
     activation
         One name, or one for each hidden layer: relu, tanh, sigmoid, gelu, elu, ...
+    loss
+        For numbers squared_error, huber, absolute, quantile or poisson; a tau or threshold of your own after a colon:
+        quantile:0.9 predicts what 90 % lie below. For classes cross_entropy (two), log_likelihood or mse.
     optimizer
         The learning rule: gd, sgd, momentum, physical_momentum, nesterov, adam, amsgrad, swats, adaptive_gain, rmsprop,
         rprop, newton, levenberg_marquardt, conjugate_gradient, scaled_conjugate_gradient, lbfgs, vsgd; or auto to
@@ -113,6 +117,7 @@ def fit(
     settings = Settings(
         hidden_layer_sizes=_sizes(hidden),
         activation=_activation(activation),
+        loss=_loss(loss),
         optimizer=optimizer,
         learning_rate=_number("--learning-rate", learning_rate, float),
         **({} if batch_size == "auto" else {"batch_size": _number("--batch-size", batch_size, int)}),
@@ -578,6 +583,24 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 def _activation(text: str) -> str | tuple[str, ...]:
     return tuple(text.split(",")) if "," in text else text
+
+
+def _loss(text: str) -> Any:
+    """A name, or the loss that a name and a number, "quantile:0.9", stand for."""
+    name, colon, number = text.partition(":")
+    if not colon:
+        return text
+    from axonic import losses
+
+    made = {"huber": losses.huber, "quantile": losses.quantile}
+    if name not in made:
+        raise InputError(f"--loss {text!r} takes no number", f"give one to {' or '.join(made)}, such as quantile:0.9")
+    try:
+        return made[name](float(number))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"--loss {text!r} has no number after the colon", "give one such as quantile:0.9") from None
 
 
 def _number(option: str, text: str, kind: type) -> Any:

@@ -36,8 +36,9 @@ from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.schema import Schema, Task, canonical, infer_columns
 from axonic.errors import InputError
+from axonic.losses import Loss
 from axonic.model import Model
-from axonic.settings import Settings, pair
+from axonic.settings import Settings, fit_target, pair
 from axonic.types import Finding
 
 MIN_ROWS_TO_HOLD_OUT = 10
@@ -121,7 +122,7 @@ class _FeedForward(BaseEstimator):
         goes_on = bool(self.warm_start) and hasattr(self, "model_")
         X, y, weight = self._merged(*self._validated(X, y, sample_weight, reset=not goes_on))
         if not goes_on:
-            self._encode_target(y)
+            self._encode_target(y, settings)
         y = self._target_codes(y)
         parts = self._split(y, settings.seed, held_out=validation_data is None)
         if not goes_on:
@@ -130,7 +131,7 @@ class _FeedForward(BaseEstimator):
         if validation_data is not None:
             rows, parts = self._with_validation(rows, validation_data)
 
-        loss, n_out = pair(settings, self._task, self._target.n_out)
+        loss, n_out = self._pair(settings)
         network = settings.network(n_out)
         fitted = recipes.fit(
             rows,
@@ -170,13 +171,13 @@ class _FeedForward(BaseEstimator):
             raise InputError("a loaded model can't go on with partial_fit", "use fit with warm_start=True")
         X, y, weight = self._merged(*self._validated(X, y, sample_weight, reset=first))
         if first:
-            self._encode_target(y if classes is None else np.unique(classes))
+            self._encode_target(y if classes is None else np.unique(classes), settings)
         y = self._target_codes(y)
         parts = Split(np.arange(len(y)), np.empty(0, np.int64), np.empty(0, np.int64))
         if first:
             self._encode_inputs(X, y, parts.train)
         rows = self._rows(X, y, weight, parts.train)
-        loss, n_out = pair(settings, self._task, self._target.n_out)
+        loss, n_out = self._pair(settings)
         network = settings.network(n_out)
         fitted = recipes.go_on(rows, parts, settings, network, loss, None if first else self._fitted)
         before = None if first else (self.history_, self.notebook_)
@@ -257,6 +258,16 @@ class _FeedForward(BaseEstimator):
             early_stopping=self.early_stopping,
             seed=_seed(self.random_state),
         )
+
+    def _pair(self, settings: Settings) -> tuple[Loss, int]:
+        """The loss and the number of output units, for the target as it was encoded when training began."""
+        loss, n_out = pair(settings, self._task, self._target.n_out)
+        if self._task == "regression" and loss.scaling() != self._target.scaling:
+            raise InputError(
+                f"loss = {self.loss!r} needs the target on another scale than the loss before",
+                "start afresh to change it",
+            )
+        return loss, n_out
 
     def _validated(self, X, y, sample_weight, *, reset):
         """Inputs as a frame (mixed columns) or an array of floats, targets as an array, weights that are not 0."""
@@ -372,7 +383,7 @@ class _FeedForward(BaseEstimator):
         """Numbers that are equal where the target is."""
         raise NotImplementedError
 
-    def _encode_target(self, y) -> None:
+    def _encode_target(self, y, settings: Settings) -> None:
         raise NotImplementedError
 
     def _target_codes(self, y) -> np.ndarray:
@@ -520,14 +531,14 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
     def _target_keys(self, y):
         return np.unique(y, return_inverse=True)[1]
 
-    def _encode_target(self, y):
+    def _encode_target(self, y, settings):
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise InputError(
                 f"only one class, {self.classes_[0]!r}, has rows (of a sample_weight above 0)",
                 "give rows of at least two classes",
             )
-        self._target = TargetEncoder.fit(self.classes_, "classification")
+        self._target = fit_target(settings, self.classes_, "classification")
 
     def _rows(self, X, y, weight, train):
         if self.class_weight is not None:
@@ -550,7 +561,7 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
 
 class FeedForwardRegressor(RegressorMixin, _FeedForward):
     """A feed-forward network for numbers, one or several targets, trained by its own backpropagation in one compiled
-    loop on the squared error of the standardised target.
+    loop: on the squared error of the standardised target, or on another loss.
 
     >>> from sklearn.datasets import load_diabetes
     >>> from axonic import FeedForwardRegressor
@@ -575,8 +586,8 @@ class FeedForwardRegressor(RegressorMixin, _FeedForward):
     def _target_keys(self, y):
         return y
 
-    def _encode_target(self, y):
-        self._target = TargetEncoder.fit(y, "regression")
+    def _encode_target(self, y, settings):
+        self._target = fit_target(settings, y, "regression")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -593,7 +604,9 @@ _document(
 )
 _document(
     FeedForwardRegressor,
-    losses='"auto" or "squared_error" (half the squared error); or a loss of `axonic.losses`. Default "auto".',
+    losses='"auto" or "squared_error" (half the squared error; predicts the mean), "huber" (outliers held back),\n'
+    '        "absolute" (the median), "quantile" (tau = 0.5), "poisson" (counts, predicted by exp); or a loss of\n'
+    '        `axonic.losses`, such as `losses.quantile(0.9)` or `losses.huber(2.0)`, or of your own. Default "auto".',
     specific="",
     attributes="",
 )

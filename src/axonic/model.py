@@ -98,13 +98,13 @@ class Model:
         """Scores on encoded rows.
 
         Classification: `loss` is the mean negative logarithm of the probability of the true class (natural), and
-        `accuracy`. Regression: `loss` is half the mean squared error of the standardised target, `rmse` and `mae` in
+        `accuracy`. Regression: `loss` is half the mean squared error of the encoded target, `rmse` and `mae` in
         the target's units, and `r2` (NaN for a single row); of several targets the mean, as in scikit-learn.
 
         Parameters
         ----------
         x : encoded rows.
-        y : encoded targets (class indices, or standardised numbers).
+        y : encoded targets (class indices, or numbers).
         weight : weights of the rows; None weighs them alike.
         """
         if len(x) == 0:

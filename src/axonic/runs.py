@@ -26,7 +26,7 @@ from axonic.race import Spectator, race
 from axonic.recipe import Clock
 from axonic.report.charts import race_svg
 from axonic.run_directory import RUN, RunDirectory, RunJournal
-from axonic.settings import Settings, pair
+from axonic.settings import Settings, fit_target, pair
 from axonic.storage import (
     load_model,
     model_file,
@@ -222,7 +222,7 @@ def _run(
     reporter.data(frame, schema, findings)
 
     rows, split, encoder, encoded_target = clock.time(
-        "encoding", _encode, frame, schema, request.test, request.test_size, settings.seed
+        "encoding", _encode, frame, schema, request.test, request.test_size, settings
     )
     n_rows, width = frame.shape
     del frame
@@ -319,7 +319,7 @@ def compare_rules(
     frame = read_table(data)
     schema = infer_schema(frame, target, task)
     reporter.data(frame, schema, check_table(frame, schema))
-    rows, split, _, encoded_target = _encode(frame, schema, None, 0.0, settings.seed)
+    rows, split, _, encoded_target = _encode(frame, schema, None, 0.0, settings)
     loss, n_out = pair(settings, schema.task, encoded_target.n_out)
     network = settings.network(n_out)
     folder = None if out is None else Path(out)
@@ -358,16 +358,20 @@ def _metrics(model: Model, rows: Rows, splits: Sequence[Split]) -> dict[str, dic
 
 
 def _encode(
-    frame: pl.DataFrame, schema: Schema, test: str | os.PathLike[str] | None, test_size: float, seed: int
+    frame: pl.DataFrame, schema: Schema, test: str | os.PathLike[str] | None, test_size: float, settings: Settings
 ) -> tuple[Rows, Split, TableEncoder, TargetEncoder]:
     """Split the rows that have a target, fit the encoders on the training rows and encode all rows."""
     usable = usable_rows(frame, schema)
     y = target_values(frame, schema)[usable]
     classes = y.to_physical().rank("dense").to_numpy() if schema.task == "classification" else None
     split = split_rows(
-        len(usable), seed, valid=VALIDATION_FRACTION, test=0.0 if test is not None else test_size, classes=classes
+        len(usable),
+        settings.seed,
+        valid=VALIDATION_FRACTION,
+        test=0.0 if test is not None else test_size,
+        classes=classes,
     )
-    target = TargetEncoder.fit(y, schema.task, rows=split.train)
+    target = fit_target(settings, y, schema.task, split.train)
     codes = target.transform(y)
     encoder = TableEncoder.fit(frame, schema, rows=usable[split.train], target=codes[split.train])
     x = encoder.transform(frame, usable)

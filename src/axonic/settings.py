@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from axonic import layers, losses, optimizers
+from axonic.data.encoding import Rows, TargetEncoder
+from axonic.data.schema import Task
 from axonic.errors import InputError
 from axonic.layers import Chain, activations, initializers
 from axonic.losses import Loss
@@ -108,11 +110,18 @@ def pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
     InputError : the loss does not go with the task.
     """
     if isinstance(settings.loss, Loss):
+        settings.loss.check()
         binary = task == "classification" and n == 2 and settings.loss.activation.name == "sigmoid"
         return settings.loss, 1 if binary else n
     if task == "regression":
-        known: dict[str, tuple[Loss, int]] = {"auto": (losses.squared_error, n)}
-        known["squared_error"] = known["auto"]
+        known: dict[str, tuple[Loss, int]] = {
+            "auto": (losses.squared_error, n),
+            "squared_error": (losses.squared_error, n),
+            "huber": (losses.huber(), n),
+            "absolute": (losses.absolute, n),
+            "quantile": (losses.quantile(), n),
+            "poisson": (losses.poisson, n),
+        }
     elif n == 2:
         known = {
             "auto": (losses.cross_entropy, 1),
@@ -130,6 +139,19 @@ def pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
         what = "regression" if task == "regression" else f"{n} classes"
         _refuse("loss", settings.loss, f"for {what} use one of {', '.join(known)}")
     return known[settings.loss]
+
+
+def fit_target(settings: Settings, y: Any, task: Task, rows: Rows | None = None) -> TargetEncoder:
+    """The encoder of the targets, with numbers on the scale that the loss asks for; see `TargetEncoder.fit`.
+
+    Raises
+    ------
+    InputError : the loss does not go with the task or a target.
+    """
+    if task == "classification":
+        return TargetEncoder.fit(y, task, rows)
+    loss, _ = pair(settings, task, 1)
+    return TargetEncoder.fit(y, task, rows, loss.scaling(), loss.limits())
 
 
 def _is_whole(value: Any) -> bool:

@@ -252,9 +252,21 @@ def _check_outputs(network: Chain, loss: Loss, target: TargetEncoder) -> None:
         raise ValueError("the network's outputs do not fit the target")
 
 
-def loss_to_json(loss: Loss) -> dict[str, str]:
-    """The loss as a JSON object."""
-    return {"loss": _loss_name(loss), "activation": loss.activation.name}
+def loss_to_json(loss: Loss) -> dict[str, Any]:
+    """The loss as a JSON object: its name and its parameters.
+
+    Raises
+    ------
+    InputError : the loss or its activation is not one of the package's.
+    """
+    name = _loss_name(loss)
+    values = {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}  # pyright: ignore
+    activation = values.get("activation")
+    if activation is not None:
+        if activations.ACTIVATIONS.get(activation.name) is not activation:
+            raise InputError(f"the activation {activation.name!r} can't be stored", "use the package's activations")
+        values["activation"] = activation.name
+    return {"loss": name, **plain(values)}
 
 
 def _loss_name(loss: Loss) -> str:
@@ -264,9 +276,19 @@ def _loss_name(loss: Loss) -> str:
     raise InputError(f"a {type(loss).__name__} loss can't be stored", "use the package's losses")
 
 
-def loss_from_json(value: Mapping[str, str]) -> Loss:
-    """The loss that `loss_to_json` described."""
-    return losses.LOSSES[value["loss"]](activations.get(value["activation"]))
+def loss_from_json(value: Mapping[str, Any]) -> Loss:
+    """The loss that `loss_to_json` described.
+
+    Raises
+    ------
+    KeyError, TypeError or InputError : it describes none.
+    """
+    values = {name: item for name, item in value.items() if name != "loss"}
+    if "activation" in values:
+        values["activation"] = activations.get(values["activation"])
+    loss = losses.LOSSES[value["loss"]](**values)
+    loss.check()
+    return loss
 
 
 def parameter_to_json(value: Any) -> Any:

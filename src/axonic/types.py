@@ -7,6 +7,9 @@ from jaxtyping import Array, Float, Int
 Params = Any
 """A tree (nested tuples) of weight arrays; gradients have the same tree."""
 
+Scaling = Literal["deviation", "quartiles", "mean", "none"]
+"""How numbers to predict are brought to the scale of a network; see `axonic.data.encoding.TargetEncoder`."""
+
 
 class Batch(NamedTuple):
     """Rows that an objective averages over.

@@ -506,3 +506,48 @@ def test_bad_regression_targets_are_refused():
         TargetEncoder.fit(pl.Series(["1", "x"]), "regression")
     with pytest.raises(InputError, match="2 columns"):
         TargetEncoder.fit([1.0, 2.0], "regression").transform(np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("shape", [(50,), (50, 2)])
+def test_targets_on_other_scales_come_back(shape):
+    y = np.abs(100 + 30 * np.random.default_rng(0).normal(size=shape))
+    y[3] = 1e6
+    quarters = np.quantile(y[:40], [0.25, 0.75], axis=0)
+    expected = {
+        "quartiles": (np.median(y[:40], axis=0), (quarters[1] - quarters[0]) / 1.349),
+        "mean": (0.0, y[:40].mean(axis=0)),
+        "none": (0.0, 1.0),
+    }
+    for scaling, (center, scale) in expected.items():
+        encoder = TargetEncoder.fit(y, "regression", np.arange(40), scaling, (0.0, INF))
+        encoder = TargetEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
+        z = encoder.transform(y)
+        np.testing.assert_allclose(z, ((y - center) / scale).reshape(50, -1), rtol=1e-4)
+        np.testing.assert_allclose(encoder.inverse(z), y, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("y", "scaling", "center", "scale"),
+    [
+        ([5.0] * 30 + [6.0], "quartiles", 5 + 1 / 31, np.sqrt(30) / 31),  # no range: mean and deviation
+        ([5.0] * 9, "quartiles", 5.0, 1.0),
+        ([0.0] * 9, "mean", 0.0, 1.0),
+        ([-1.7e308, 1.7e308] * 9, "quartiles", 0.0, 1.7e308),
+    ],
+)
+def test_scales_of_targets_that_hardly_vary_or_are_huge(y, scaling, center, scale):
+    encoder = TargetEncoder.fit(np.array(y), "regression", scaling=scaling)
+    np.testing.assert_allclose((encoder.center[0], encoder.scale[0]), (center, scale), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("limits", "bad", "says"),
+    [((0.0, INF), -2.0, "holds -2.*at least 0,"), ((-1.0, 1.0), 3.0, "holds 3.*at least -1 and at most 1,"),
+     ((-INF, 4.0), 5.0, "numbers of at most 4,")],
+)  # fmt: skip
+def test_targets_beyond_the_limits_are_refused(limits, bad, says):
+    good = np.array([0.0, 0.5, 1.0])
+    encoder = TargetEncoder.fit(good, "regression", scaling="none", limits=limits)
+    for call in (encoder.transform, lambda y: TargetEncoder.fit(y, "regression", limits=limits)):
+        with pytest.raises(InputError, match=says):
+            call(np.append(good, bad))

@@ -18,6 +18,7 @@ Means and centring are done in float64, a block of rows at a time, and only the 
 such as 1e9 plus a small variation keeps its variation, and no temporary is as large as the table.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -30,6 +31,7 @@ from axonic import records
 from axonic.data.schema import MAX_LEVELS, Kind, Schema, Task
 from axonic.data.values import as_booleans, as_dates, as_numbers, as_text, is_text
 from axonic.errors import InputError
+from axonic.types import Scaling
 
 FARTHEST = 1e6
 """Standardised values are cut off here. A training row cannot get there with fewer than 1e12 rows; a value
@@ -39,6 +41,10 @@ BLOCK_ROWS = 65_536
 BLOCK_VALUES = 1 << 20
 MEDIAN_ROWS = 256
 CYCLE_LEVEL = 0.01
+
+NORMAL_QUARTILES = 1.3489795
+"""Between the quartiles of a normal distribution, in standard deviations."""
+LARGEST = sys.float_info.max
 
 Rows = np.ndarray | Sequence[int]
 
@@ -557,7 +563,11 @@ class TargetEncoder:
     task : ``classification`` or ``regression``.
     labels : the classes in sorted order; empty for regression.
     label_type : the type of the labels, as JSON does not keep it for NumPy.
-    center, scale : for regression, one of each for each output.
+    center, scale : for regression, one of each for each output; y becomes (y - center) / scale.
+    scaling : where they come from. ``deviation``: mean and standard deviation. ``quartiles``: median and interquartile
+        range over 1.349, which outliers do not move (mean and deviation if the range is 0). ``mean``: 0 and the mean,
+        for counts. ``none``: 0 and 1.
+    limits : the lowest and the highest number that may be a target.
     is_flat : whether regression targets came as (n,) instead of (n, n_out), and go back so.
     """
 
@@ -566,30 +576,49 @@ class TargetEncoder:
     label_type: LabelType = "str"
     center: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    scaling: Scaling = "deviation"
+    limits: tuple[float, ...] = (-LARGEST, LARGEST)
     is_flat: bool = True
 
     @classmethod
-    def fit(cls, y: Any, task: Task, rows: Rows | None = None) -> "TargetEncoder":
-        """Learn the classes, or the mean and standard deviation of each output.
+    def fit(
+        cls,
+        y: Any,
+        task: Task,
+        rows: Rows | None = None,
+        scaling: Scaling = "deviation",
+        limits: tuple[float, float] = (-LARGEST, LARGEST),
+    ) -> "TargetEncoder":
+        """Learn the classes, or centre and scale of each output.
 
         Parameters
         ----------
         y : (n,) labels (text, whole numbers, floats or booleans), or (n,) or (n, n_out) numbers; a Series or an array.
         task : ``classification`` or ``regression``.
-        rows : indices of the training rows; mean and deviation come from these alone, the classes from all rows, so
+        rows : indices of the training rows; centre and scale come from these alone, the classes from all rows, so
             that a class which the split left out of training has a code all the same.
+        scaling, limits : of numbers, as above.
 
         Raises
         ------
         InputError
-            If a target is missing, infinite or of a type that cannot be learned.
+            If a target is missing, infinite, beyond the limits or of a type that cannot be learned.
         """
         if task == "classification":
             series = _as_labels(y)
             return cls(task, tuple(series.unique().sort().to_list()), _label_type(series))
         values, is_flat = _as_outputs(y)
-        center, scale = moments(values if rows is None else values[rows])
-        return cls(task, center=tuple(center.tolist()), scale=tuple(scale.tolist()), is_flat=is_flat)
+        low, high = np.clip(limits, -LARGEST, LARGEST).tolist()
+        _check_limits(values, low, high)
+        center, scale = _scale(values if rows is None else values[rows], scaling)
+        return cls(
+            task,
+            center=tuple(center.tolist()),
+            scale=tuple(scale.tolist()),
+            scaling=scaling,
+            limits=(low, high),
+            is_flat=is_flat,
+        )
 
     @property
     def classes(self) -> np.ndarray:
@@ -609,7 +638,7 @@ class TargetEncoder:
         Raises
         ------
         InputError
-            If a label was never seen, or a target is missing or infinite; the row is named.
+            If a label was never seen, or a target is missing or infinite (the row is named) or beyond the limits.
         """
         if self.task == "classification":
             return self._codes(y)
@@ -618,6 +647,7 @@ class TargetEncoder:
             raise InputError(
                 f"the target has {values.shape[1]} columns", f"give {self.n_out}, as in training", "target"
             )
+        _check_limits(values, *self.limits)
         limit = np.finfo(np.float32).max
         with np.errstate(over="ignore"):
             return np.clip((values - self.center) / self.scale, -limit, limit).astype(np.float32)
@@ -651,7 +681,7 @@ class TargetEncoder:
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict of strings, numbers and lists."""
-        return asdict(self) | {"labels": list(self.labels), "center": list(self.center), "scale": list(self.scale)}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "TargetEncoder":
@@ -663,7 +693,38 @@ class TargetEncoder:
                 raise ValueError(f"TargetEncoder.labels = {encoder.labels!r:.40}")
         elif not encoder.center or len(encoder.center) != len(encoder.scale) or min(encoder.scale) <= 0:
             raise ValueError(f"TargetEncoder.scale = {encoder.scale!r:.40}")
+        if len(encoder.limits) != 2:
+            raise ValueError(f"TargetEncoder.limits = {encoder.limits!r:.40}")
         return encoder
+
+
+def _scale(values: np.ndarray, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
+    """Centre and scale of each column; see `TargetEncoder`."""
+    none, one = np.zeros(values.shape[1]), np.ones(values.shape[1])
+    if scaling == "none":
+        return none, one
+    mean, deviation = moments(values)
+    if scaling == "mean":
+        return none, np.where(mean > 0, mean, one)
+    if scaling == "deviation":
+        return mean, deviation
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, median, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+        spread = (high - low) / NORMAL_QUARTILES
+        varies = np.isfinite(spread) & (spread > 4 * np.finfo(float).eps * np.abs(median))
+    return np.where(varies, median, mean), np.where(varies, spread, deviation)
+
+
+def _check_limits(values: np.ndarray, low: float, high: float) -> None:
+    beyond = values[(values < low) | (values > high)]
+    if len(beyond):
+        most = "" if high == LARGEST else f" and at most {high:g}"
+        least = "" if low == -LARGEST else f"at least {low:g}"
+        raise InputError(
+            f"the target holds {beyond[0]:g}, which this loss cannot take",
+            f"give numbers of {(least + most).removeprefix(' and ')}, or use another loss",
+            "target",
+        )
 
 
 def _as_labels(y: Any) -> pl.Series:

@@ -1,4 +1,4 @@
-"""Losses, each paired with an output activation, computed from the pre-activation z of the output layer.
+"""The pairs of loss and output activation of the notes, and the squared error behind any activation.
 
     loss                activation   value of one row                            delta = d value / dz
     squared_error       identity     1/2 sum (z - y)^2                           a - y
@@ -11,34 +11,18 @@ saturated output unit still learns. Written in z they are exact for any z: cross
 -y ln a - (1 - y) ln(1 - a) with a = 1/(1 + e^-z), whose two logarithms are -softplus(-z) and -softplus(z), and
 softplus(-z) = softplus(z) - z. `mse` with a sigmoid or softmax output is what the notes warn of; it stays available.
 
-`value` and `delta` are those of single rows. Averaging (the 1/n) is the objective's task.
+Numbers that a cross-entropy or log-likelihood is to predict (shares, probabilities) are taken as they are, from 0 to 1.
 """
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from axonic.layers import activations
 from axonic.layers.activations import Activation
+from axonic.losses.base import Loss, Target, targets
 from axonic.specs import spec, static
-
-Target = Float[Array, "batch n_out"] | Int[Array, " batch"]
-
-
-class Loss:
-    """The protocol. `activation` turns z into the prediction a."""
-
-    activation: Activation
-
-    def value(self, z: Float[Array, "batch n_out"], y: Target) -> Float[Array, " batch"]:
-        """The loss of each row."""
-        raise NotImplementedError
-
-    def delta(self, z: Float[Array, "batch n_out"], y: Target) -> Float[Array, "batch n_out"]:
-        """d value / dz of each row."""
-        raise NotImplementedError
+from axonic.types import Scaling
 
 
 @spec
@@ -66,6 +50,12 @@ class CrossEntropy(Loss):
     def delta(self, z: Float[Array, "batch n_out"], y: Target) -> Float[Array, "batch n_out"]:
         return self.activation.value(z) - targets(y, z)
 
+    def scaling(self) -> Scaling:
+        return "none"
+
+    def limits(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
 
 @spec
 class LogLikelihood(Loss):
@@ -82,6 +72,12 @@ class LogLikelihood(Loss):
         y = targets(y, z)
         return self.activation.value(z) * jnp.sum(y, axis=-1, keepdims=True) - y
 
+    def scaling(self) -> Scaling:
+        return "none"
+
+    def limits(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
 
 @spec
 class MeanSquaredError(Loss):
@@ -97,15 +93,6 @@ class MeanSquaredError(Loss):
         return self.activation.backward(z, a, a - targets(y, z))
 
 
-def targets(y: Any, z: Array) -> Array:
-    """y as a float array shaped like z: class indices become rows with a single 1 (one output: 0 or 1)."""
-    if not jnp.issubdtype(y.dtype, jnp.integer):
-        return y
-    if z.shape[-1] == 1:
-        return y[..., None].astype(z.dtype)
-    return (y[..., None] == jnp.arange(z.shape[-1])).astype(z.dtype)
-
-
 squared_error = SquaredError()
 cross_entropy = CrossEntropy()
 log_likelihood = LogLikelihood()
@@ -119,11 +106,3 @@ def mse(activation: str | Activation = "identity") -> MeanSquaredError:
     InputError : an unknown activation.
     """
     return MeanSquaredError(activations.get(activation))
-
-
-LOSSES: dict[str, type] = {
-    "squared_error": SquaredError,
-    "cross_entropy": CrossEntropy,
-    "log_likelihood": LogLikelihood,
-    "mse": MeanSquaredError,
-}

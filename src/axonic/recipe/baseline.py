@@ -1,44 +1,63 @@
-"""The constant answer: the mean of the target, or the frequencies of its classes, whatever the inputs are.
+"""The constant answer: the best that one number can be, whatever the inputs are.
 
 A network that is no better than that on its validation rows has learned nothing that holds, and takes its place: all
-weights 0, and in the last layer the bias b for which the output is the mean target m of the training rows,
+weights 0, and in the last layer the bias b at which the deltas of the training rows sum to 0. With m their mean target,
 
-    b = m  (identity),   b = ln m / (1 - m)  (sigmoid),   b = ln m  (softmax)
+    squared error, matching losses   b = phi^-1(m):   m (identity),   ln m / (1 - m) (sigmoid),   ln m (softmax)
+    poisson                          b = ln m
+    absolute, quantile               b = the median, the quantile tau
+    huber                            b = the mean with weights min(1, c / |y - b|), again and again from the median
+
+A loss of the user's own has none, nor has `mse` behind other activations than these three.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from axonic.data.batches import Rows
-from axonic.losses import CrossEntropy, LogLikelihood, Loss, MeanSquaredError, SquaredError
+from axonic.losses import (
+    Absolute,
+    CrossEntropy,
+    Huber,
+    LogLikelihood,
+    Loss,
+    Matching,
+    MeanSquaredError,
+    Poisson,
+    Quantile,
+    SquaredError,
+)
+from axonic.losses.matched import inverse
 from axonic.recipe.networks import Member, Trained
 from axonic.types import Params
 
-BIASES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+INVERSES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "identity": lambda m: m,
     "sigmoid": lambda m: np.log(m / (1 - m)),
     "softmax": np.log,
 }
 SMALLEST = 1e-7
-"""The least probability."""
+"""The least probability, and the least count in units of the mean."""
+REWEIGHTINGS = 50
 
 
 def constant(member: Member) -> tuple[Params, float] | None:
-    """(weights, validation loss) of the constant answer in place of a network; None for a loss of the user's own."""
+    """(weights, validation loss) of the constant answer in place of a network; None where it is not known."""
     loss, rows, split = member.trial.loss, member.batches.rows, member.batches.split
-    bias = BIASES.get(loss.activation.name)
-    if bias is None or type(loss) not in (SquaredError, CrossEntropy, LogLikelihood, MeanSquaredError):
-        return None
     last = member.params[-1]
     n_out = len(last.b)
-    mean = np.average(_targets(rows, split.train, n_out), axis=0, weights=rows.weight[split.train])
-    if loss.activation.name != "identity":
-        mean = np.clip(mean, SMALLEST, 1 - SMALLEST)
-    values = _values(loss, mean, _targets(rows, split.valid, n_out))
+    found = bias(loss, _targets(rows, split.train, n_out), rows.weight[split.train].astype(np.float64))
+    if found is None:
+        return None
+    b = found.astype(last.b.dtype)
+    y = _targets(rows, split.valid, n_out).astype(b.dtype)
+    values = np.asarray(_values(loss, np.broadcast_to(b, y.shape), y), np.float64)
     params = jax.tree.map(np.zeros_like, member.params)
-    params = (*params[:-1], last._replace(w=np.zeros_like(last.w), b=bias(mean).astype(last.b.dtype)))
+    params = (*params[:-1], last._replace(w=np.zeros_like(last.w), b=b))
     return params, float(np.average(values, weights=rows.weight[split.valid]))
 
 
@@ -53,6 +72,54 @@ def no_worse(member: Member, run: Trained) -> tuple[Trained, bool]:
     return run._replace(state=run.state._replace(best=params, best_loss=np.float32(loss), best_epoch=none)), True
 
 
+def bias(loss: Loss, y: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
+    """The pre-activation (n_out,) at which the deltas of the targets y (n, n_out) sum to 0, weighted; None where it is
+    not known."""
+    find = BIASES.get(type(loss))
+    return None if find is None else find(loss, y, weight)
+
+
+def _of_mean(loss: Loss, y: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
+    mean, name = np.average(y, axis=0, weights=weight), loss.activation.name
+    if name in INVERSES:
+        return INVERSES[name](mean if name == "identity" else np.clip(mean, SMALLEST, 1 - SMALLEST))
+    return np.asarray(inverse(loss.activation.value, jnp.asarray(mean))) if isinstance(loss, Matching) else None
+
+
+def _of_counts(loss: Poisson, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    del loss
+    return np.log(np.maximum(np.average(y, axis=0, weights=weight), SMALLEST))
+
+
+def _quantile(tau: float, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Of each column the lowest number that a share tau of the weight lies at or below."""
+    order = np.argsort(y, axis=0)
+    below = np.cumsum(weight[order], axis=0)
+    first = np.argmax(below >= tau * below[-1], axis=0)
+    return np.take_along_axis(y, np.take_along_axis(order, first[None], axis=0), axis=0)[0]
+
+
+def _of_huber(loss: Huber, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    b = _quantile(0.5, y, weight)
+    for _ in range(REWEIGHTINGS):
+        held_back = weight[:, None] * loss.threshold / np.maximum(np.abs(y - b), loss.threshold)
+        b = np.average(y, axis=0, weights=held_back)
+    return b
+
+
+BIASES: dict[type, Callable[[Any, np.ndarray, np.ndarray], np.ndarray | None]] = {
+    SquaredError: _of_mean,
+    CrossEntropy: _of_mean,
+    LogLikelihood: _of_mean,
+    MeanSquaredError: _of_mean,
+    Matching: _of_mean,
+    Poisson: _of_counts,
+    Absolute: lambda loss, y, weight: _quantile(0.5, y, weight),
+    Quantile: lambda loss, y, weight: _quantile(loss.tau, y, weight),
+    Huber: _of_huber,
+}
+
+
 def _targets(rows: Rows, part: np.ndarray, n_out: int) -> np.ndarray:
     y = rows.y[part]
     if y.dtype.kind != "i":
@@ -60,10 +127,7 @@ def _targets(rows: Rows, part: np.ndarray, n_out: int) -> np.ndarray:
     return (y[:, None] == np.arange(n_out)) * 1.0 if n_out > 1 else y[:, None].astype(np.float64)
 
 
-def _values(loss: Loss, mean: np.ndarray, targets: np.ndarray) -> np.ndarray:
+@jax.jit
+def _values(loss: Loss, z: Any, y: Any) -> Any:
     """The loss of each row."""
-    if isinstance(loss, CrossEntropy):
-        return -np.sum(targets * np.log(mean) + (1 - targets) * np.log(1 - mean), axis=1)
-    if isinstance(loss, LogLikelihood):
-        return -np.sum(targets * np.log(mean), axis=1)
-    return 0.5 * np.sum((mean - targets) ** 2, axis=1)
+    return loss.value(z, y)
