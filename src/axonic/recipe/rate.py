@@ -100,9 +100,10 @@ def sweep_curves(
     per_window = None if rule.full_batch else max(1, n_steps // SWEEP_WINDOWS)
     batches = dataclasses.replace(batches, split=train_only, epoch_batches=per_window)
     member = member._replace(batches=batches)
-    jobs = {f"{rate:g}": member.changed(optimizer=rule.replace(learning_rate=rate)) for rate in rates}
+    middle_first = sorted(rates, key=lambda rate: abs(sorted(rates).index(rate) - len(rates) // 2))  # if it is ended
+    jobs = {f"{rate:g}": member.changed(optimizer=rule.replace(learning_rate=rate)) for rate in middle_first}
     runs = train_side_by_side(jobs, StopRule(windows, windows + 1), _Unseen(watcher), Journal())
-    return [_curve(run, windows) for run in runs.values()]
+    return [_curve(runs[f"{rate:g}"], windows) for rate in rates]
 
 
 def _curve(run: Trained | None, windows: int) -> np.ndarray:
