@@ -20,7 +20,7 @@ from axonic import optimizers
 from axonic.errors import InputError
 from axonic.objective import Function, from_function, from_residuals
 from axonic.optimizers import LevenbergMarquardt, Optimizer
-from axonic.optimizers.base import n_weights
+from axonic.optimizers.base import n_weights, one_thread
 
 
 class Result(NamedTuple):
@@ -97,7 +97,7 @@ def minimize(
         raise InputError(f"max_steps = {max_steps!r} is impossible", "give a whole number of at least 1")
     if not (isinstance(tol, int | float | np.number) and tol >= 0):
         raise InputError(f"tol = {tol!r} is impossible", "give a number that is not negative")
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), one_thread(rule):
         x0 = _start(x0)
         objective = _objective(fun, x0, rule)
         if rule.max_weights is not None and n_weights(x0) > rule.max_weights:

@@ -30,6 +30,7 @@ from axonic.layers.base import Chain, fold
 from axonic.losses import Loss
 from axonic.objective import Objective
 from axonic.optimizers import Optimizer
+from axonic.optimizers.base import one_thread
 from axonic.types import Batch, Params
 
 HISTORY = ("train_loss", "valid_loss", "test_loss", "learning_rate")
@@ -182,16 +183,17 @@ def train(
     tape, cursor = next(tapes)
     trial, tape, state, limits = _arguments(trials, tape, states, stop)
     closed = []
-    while True:
-        state, history, n_closed = run(trial, tape, state, limits, whole=whole)  # returns before it has run,
-        following = next(tapes)  # so the next tape is made meanwhile
-        closed.append(np.asarray(history)[: int(n_closed)])
-        ended = bool(np.asarray(state.stopped).all())
-        if watch is not None and watch(Progress(state, cursor, closed[-1])):
-            ended = True
-        if ended:
-            break
-        tape, cursor = following
+    with one_thread(trials[0].optimizer):
+        while True:
+            state, history, n_closed = run(trial, tape, state, limits, whole=whole)  # returns before it has run,
+            following = next(tapes)  # so the next tape is made meanwhile
+            closed.append(np.asarray(history)[: int(n_closed)])
+            ended = bool(np.asarray(state.stopped).all())
+            if watch is not None and watch(Progress(state, cursor, closed[-1])):
+                ended = True
+            if ended:
+                break
+            tape, cursor = following
     state = jax.tree.map(np.asarray, state)
     return [lane(state, i) for i in range(len(trials))], np.concatenate(closed)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from threadpoolctl import threadpool_info
 
 from axonic import optimizers
 from axonic.errors import InputError
@@ -28,6 +29,7 @@ from axonic.optimizers import (
     RMSProp,
     Rprop,
 )
+from axonic.optimizers.base import one_thread
 from tests.optimizers import second_order
 from tests.problems import (
     QUADRATIC_MATRIX,
@@ -450,3 +452,15 @@ def test_get_takes_names_rules_and_optax_and_refuses_the_rest():
         optimizers.get("adm")
     with pytest.raises(InputError, match="no optimizer"):
         optimizers.get(3)
+
+
+def test_rules_that_factorise_hold_openblas_to_one_thread():
+    def threads():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before = threads()
+    with one_thread(LevenbergMarquardt()):
+        assert set(threads()) == {1}
+    assert threads() == before
+    with one_thread(Adam()):
+        assert threads() == before
