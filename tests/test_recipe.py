@@ -5,6 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from axonic import losses, optimizers, recipe
 from axonic.data.batches import Rows, Split, resplit, split_rows
@@ -466,3 +467,12 @@ def test_a_fit_compiles_one_training_program_and_one_more_for_each_other_batch_s
     compiled, sizes = programs(300)
     assert 1 <= compiled <= sizes <= 3
     assert programs(350)[0] == 0
+
+
+def test_networks_side_by_side_leave_the_threads_of_linear_algebra_as_they_were():
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before = threads()
+    fitted(ensemble=4, optimizer="levenberg_marquardt", learning_rate="auto", epochs=3)
+    assert threads() == before

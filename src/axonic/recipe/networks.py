@@ -16,6 +16,7 @@ from axonic.errors import InputError
 from axonic.layers import Chain
 from axonic.losses import Loss
 from axonic.optimizers import Optimizer
+from axonic.optimizers.base import one_thread
 from axonic.recipe.journal import Journal, Watcher
 from axonic.seeds import generator, key_data
 from axonic.settings import Settings
@@ -253,7 +254,8 @@ def train_side_by_side(
 
     if len(jobs) == 1:
         return {names[0]: run(0)}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    # the limit is taken here as well: those of several threads would undo each other in the wrong order
+    with one_thread(jobs[names[0]].trial.optimizer), ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             return dict(zip(names, pool.map(run, range(len(jobs))), strict=True))
         except BaseException:
