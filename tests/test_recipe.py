@@ -471,7 +471,7 @@ def test_a_fit_compiles_one_training_program_and_one_more_for_each_other_batch_s
 
 def test_networks_side_by_side_leave_the_threads_of_linear_algebra_as_they_were():
     def threads():
-        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
     before = threads()
     fitted(ensemble=4, optimizer="levenberg_marquardt", learning_rate="auto", epochs=3)
