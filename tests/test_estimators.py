@@ -43,7 +43,7 @@ N = 60
 RNG = np.random.default_rng(0)
 NORMAL = RNG.standard_normal((N, 3))
 X = NORMAL * [1.0, 3.0, 0.1] + [0.0, 5.0, 0.0]
-CODES = np.argmax(2 * NORMAL + RNG.gumbel(size=(N, 3)), axis=1)
+CODES = np.argmax(8 * NORMAL + RNG.gumbel(size=(N, 3)), axis=1)
 LABELS = np.array(["ant", "bee", "cat"])[CODES]
 NUMBERS = 10 * np.sin(X[:, 0]) + X[:, 1] + 100.0
 PAIRS = np.stack([NUMBERS, 1e-3 * X[:, 2]], axis=1)
@@ -290,13 +290,13 @@ FRAMES = {
 
 @pytest.fixture(scope="module")
 def mixed():
-    return fast().fit(FRAMES["polars"], LABELS)
+    return fast(epochs=20).fit(FRAMES["polars"], LABELS)
 
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_frames_of_any_library_are_the_same(name, mixed):
     frame = FRAMES[name]
-    model = fast().fit(frame, LABELS)
+    model = fast(epochs=20).fit(frame, LABELS)
     np.testing.assert_array_equal(model.feature_names_in_, list(MIXED))
     assert model.n_features_in_ == len(MIXED)
     np.testing.assert_array_equal(outputs(model, frame), outputs(mixed, FRAMES["polars"]))
@@ -583,7 +583,7 @@ CHANGES = {
     "random_state": ({}, 1),
     "ensemble": ({}, 2),
     "regularization": ({}, "auto"),
-    "recipe": ({"learning_rate": 0.001, "batch_size": 32}, "full"),
+    "recipe": ({"learning_rate": 0.01, "batch_size": 32, "epochs": 30}, "full"),
 }
 ELSEWHERE = {"warm_start", "verbose"}  # tested above and below
 
@@ -767,12 +767,12 @@ def test_the_whole_recipe_gives_the_same_bits_twice(name):
 
 
 def test_several_networks_are_averaged(tmp_path):
-    model = fast(ensemble=3).fit(X, LABELS)
+    model = fast(ensemble=3, epochs=20).fit(X, LABELS)
     assert len(model.model_.members) == 3
     assert len(np.unique([w.sum() for (w, _), *_ in model.model_.members])) == 3
     alone = [model.model_.alone(i).predict_proba(X) for i in range(3)]
     np.testing.assert_allclose(outputs(model), np.mean(alone, axis=0), rtol=1e-5)
-    np.testing.assert_array_equal(alone[0], outputs(fast(ensemble=1).fit(X, LABELS)))
+    np.testing.assert_array_equal(alone[0], outputs(fast(ensemble=1, epochs=20).fit(X, LABELS)))
 
     copy = pickle.loads(pickle.dumps(model))
     model.save(tmp_path / "m.safetensors")
