@@ -1040,7 +1040,9 @@ def test_the_loss_of_counts_does_not_mind_their_unit(scale):
 
 
 @pytest.mark.parametrize(
-    "loss", ["huber", "absolute", "quantile", "poisson", losses.quantile(0.9), losses.matching("softplus")], ids=str
+    "loss",
+    ["huber", "absolute", "quantile", "poisson", losses.quantile(0.9), losses.matching("softplus")],
+    ids=["huber", "absolute", "quantile", "poisson", "quantile(0.9)", "matching"],
 )
 def test_losses_survive_a_file_a_pickle_and_a_clone(loss, tmp_path):
     for y in (NUMBERS, np.abs(PAIRS)):

@@ -401,7 +401,7 @@ def _no_signal(constant: Sequence[int], n_networks: int) -> list[Finding]:
             "",
             {"constant_networks": len(constant), "networks": n_networks},
             f"{len(constant)} of {n_networks} networks did no better on their validation rows than always answering "
-            "with the mean of the target or the frequencies of its classes, and now answer so.",
+            "with one constant (the mean of the target, the frequencies of its classes), and now answer so.",
             "Check that the columns can tell the target; bring inputs to a common scale (standardize=True); or collect "
             "more rows.",
         )
