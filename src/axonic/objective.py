@@ -117,12 +117,13 @@ class Objective:
         w, unravel = ravel_pytree(params)
         n = len(w)
         batch = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), self.batch) if self._blocked() else self.batch
-        n_out = jax.eval_shape(lambda x: self.network.forward(params, x)[0], batch.x[:1]).shape[-1]
+        first = jax.tree.map(lambda a: a[:1], batch.x)
+        n_out = jax.eval_shape(lambda x: self.network.forward(params, x)[0], first).shape[-1]
         unit = jnp.eye(n_out, dtype=w.dtype)
         count = self._count()
 
-        def row(x: Array) -> tuple[Array, Array]:
-            z, cache = self.network.forward(params, x[None])
+        def row(x: Any) -> tuple[Array, Array]:
+            z, cache = self.network.forward(params, jax.tree.map(lambda a: a[None], x))
             backward = lambda delta: ravel_pytree(self.network.backward(params, cache, delta[None])[0])[0]  # noqa: E731
             return z[0], jax.vmap(backward, out_axes=1)(unit)
 

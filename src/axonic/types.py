@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 Params = Any
 """A tree (nested tuples) of weight arrays; gradients have the same tree."""
@@ -11,17 +11,30 @@ Scaling = Literal["deviation", "quartiles", "mean", "none"]
 """How numbers to predict are brought to the scale of a network; see `axonic.data.encoding.TargetEncoder`."""
 
 
+class Sequence(NamedTuple):
+    """Sequences of mixed lengths, padded to one shape; what recurrent layers take and give.
+
+    Attributes
+    ----------
+    values : (batch, time, n); what stands at a padded step is never read.
+    mask : (batch, time), True at the real steps.
+    """
+
+    values: Float[Array, "batch time n"]
+    mask: Bool[Array, "batch time"]
+
+
 class Batch(NamedTuple):
     """Rows that an objective averages over.
 
     Attributes
     ----------
-    x : (batch, ...) inputs.
+    x : (batch, n_in) inputs, or a `Sequence` of them.
     y : (batch,) class indices, or (batch, n_out) numbers or probabilities.
     weight : (batch,) weight of each row, mean 1 over the training rows; 0 marks padding, which counts for nothing.
     """
 
-    x: Float[Array, "batch ..."]
+    x: Float[Array, "batch ..."] | Sequence
     y: Float[Array, "batch n_out"] | Int[Array, " batch"]
     weight: Float[Array, " batch"]
 

@@ -12,11 +12,12 @@ the error of the last layer.
 from typing import Any, ClassVar, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from axonic.specs import spec
-from axonic.types import Params
+from axonic.types import Params, Sequence
 
 Key = Any
 """A raw threefry key, (2,) uint32."""
@@ -59,18 +60,25 @@ class Layer:
         del rng, n_in
         return ()
 
-    def forward(self, params: Params, x: Array, key: Key | None = None) -> tuple[Array, Any]:
-        """(a, cache): the output for a batch of rows, and what `backward` reads."""
+    def forward(self, params: Params, x: Any, key: Key | None = None) -> tuple[Any, Any]:
+        """(a, cache): the output for a batch of rows, and what `backward` reads. Sequences are a `Sequence` each."""
         raise NotImplementedError
 
     def backward(self, params: Params, cache: Any, error: Array) -> tuple[Params, Array]:
-        """(grads, error_in): dL/dparams, the same tree as params, and dL/dx, from error = dL/da."""
+        """(grads, error_in): dL/dparams, the same tree as params, and dL/dx, from error = dL/da.
+
+        Of a `Sequence` these are dL/dvalues, plain arrays: a mask has no derivative.
+        """
         raise NotImplementedError
 
     def trace(self, params: Params, cache: Any, error: Array) -> Trace | None:
         """(z, a, delta) of this layer, or None if it has no pre-activation."""
         del params, cache, error
         return None
+
+    def decayed(self, params: Params) -> Params:
+        """A tree like params with True where L1 and L2 act."""
+        return type(params)(*(name in self.decays for name in params._fields)) if params else ()
 
 
 @spec
@@ -98,7 +106,7 @@ class Chain(Layer):
             n_in = layer.n_out(n_in)
         return tuple(params)
 
-    def forward(self, params: Params, x: Array, key: Key | None = None) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Any, key: Key | None = None) -> tuple[Any, Any]:
         caches = []
         for index, (layer, layer_params) in enumerate(zip(self.layers, params, strict=True)):
             x, cache = layer.forward(layer_params, x, fold(key, index))
@@ -121,11 +129,7 @@ class Chain(Layer):
         return tuple(reversed(traces))
 
     def decayed(self, params: Params) -> Params:
-        """A tree like params with True where L1 and L2 act."""
-        return tuple(
-            type(layer_params)(*(name in layer.decays for name in layer_params._fields)) if layer_params else ()
-            for layer, layer_params in zip(self.layers, params, strict=True)
-        )
+        return tuple(layer.decayed(layer_params) for layer, layer_params in zip(self.layers, params, strict=True))
 
 
 def fold(key: Key | None, index: Any) -> Key | None:
@@ -133,6 +137,24 @@ def fold(key: Key | None, index: Any) -> Key | None:
     if key is None:
         return None
     return jax.random.fold_in(key, index)
+
+
+def sequence(values: Float[Array, "batch time n"], lengths: Int[Array, " batch"] | None = None) -> Sequence:
+    """A `Sequence` of rows that are real for their first `lengths` steps; all steps are real if none are given.
+
+    >>> import jax.numpy as jnp
+    >>> sequence(jnp.ones((2, 3, 1)), jnp.array([3, 1])).mask.tolist()
+    [[True, True, True], [True, False, False]]
+    """
+    n_batch, n_time, _ = values.shape
+    if lengths is None:
+        lengths = jnp.full(n_batch, n_time)
+    return Sequence(values, jnp.arange(n_time) < lengths[:, None])
+
+
+def masked(mask: Bool[Array, "batch time"], values: Float[Array, "batch time n"]) -> Float[Array, "batch time n"]:
+    """The values with 0 at padded steps, whatever they hold there."""
+    return jnp.where(mask[..., None], values, 0.0)
 
 
 def chain(*layers: Layer) -> Chain:

@@ -48,3 +48,13 @@ def draw(rng: np.random.Generator, init: str, suits: str, n_in: int, n_out: int)
         bound = np.sqrt(3.0) * deviation
         return rng.uniform(-bound, bound, (n_in, n_out)).astype(np.float32)
     return (deviation * rng.standard_normal((n_in, n_out))).astype(np.float32)
+
+
+def orthogonal(rng: np.random.Generator, n: int) -> np.ndarray:
+    """A rotation or reflection of n dimensions, float32, every one as likely as any other (Mezzadri 2007).
+
+    For recurrent weights: a signal that is sent through v again and again neither grows nor fades (Saxe, McClelland and
+    Ganguli 2014).
+    """
+    q, r = np.linalg.qr(rng.standard_normal((n, n)))
+    return (q * np.where(np.diag(r) < 0, -1.0, 1.0)).astype(np.float32)

@@ -1,0 +1,136 @@
+"""The simple recurrent layer (Elman 1990).
+
+    forward     z_t = x_t w + a_{t-1} v + b      x_t (batch, n_in), w (n_in, n_hidden), v (n_hidden, n_hidden)
+                a_t = activation(z_t)            a_0 = 0;  a_t = a_{t-1} at a padded step
+    backward    from the last step to the first, with error_t = dL/da_t of the output at t alone, carry = dL/da_t of
+                the later steps
+                delta_t = (error_t + carry) * activation'(z_t);  carry = delta_t v^T
+                at a padded step delta_t = 0 and carry stays; where truncation cuts, carry = 0
+                dL/db = sum_t sum of delta_t over the batch
+                dL/dv = sum_t a_{t-1}^T delta_t
+                dL/dw = sum_t x_t^T delta_t
+                dL/dx_t = delta_t w^T
+
+a_t acts on the loss as the output of step t (error_t) and through z_{t+1} = ... + a_t v, whose share is
+delta_{t+1} v^T: their sum is dL/da_t. Each use of w, v and b adds its share to the gradient, hence the sums over t.
+
+Source: the notes, "RNNs", a = sigma(W x + V a); Werbos 1990, "Backpropagation through time". The notes have no b; see
+`axonic.layers.recurrence` for padding and truncation. PyTorch has two biases, whose sum is b.
+"""
+
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from axonic.layers import activations, initializers, recurrence
+from axonic.layers.activations import Activation
+from axonic.layers.base import Key, Layer, masked
+from axonic.layers.recurrence import before, by_time, carries, steps
+from axonic.specs import spec, static
+from axonic.types import Sequence
+
+
+class RNNParams(NamedTuple):
+    """w: input weights, v: recurrent weights, b: bias. Arrays of JAX or NumPy, or their shapes."""
+
+    w: Float[Any, "n_in n_hidden"]
+    v: Float[Any, "n_hidden n_hidden"]
+    b: Float[Any, " n_hidden"]
+
+
+class RNNCache(NamedTuple):
+    """x: input, 0 where padded; real: which steps are; z, a: pre-activation and state after each step."""
+
+    x: Float[Array, "time batch n_in"]
+    real: Bool[Array, "time batch 1"]
+    z: Float[Array, "time batch n_hidden"]
+    a: Float[Array, "time batch n_hidden"]
+
+
+@spec
+class RNN(Layer):
+    """See `rnn`."""
+
+    n_hidden: int = static()
+    activation: Activation = static(default=activations.tanh)
+    initializer: str = static(default="glorot_uniform")
+    truncate: int | None = static(default=None)
+
+    decays: ClassVar[tuple[str, ...]] = ("w", "v")
+
+    def n_out(self, n_in: int) -> int:
+        del n_in
+        return self.n_hidden
+
+    def shapes(self, n_in: int) -> RNNParams:
+        shapes = RNNParams((n_in, self.n_hidden), (self.n_hidden, self.n_hidden), (self.n_hidden,))
+        return RNNParams(*(jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes))
+
+    def init(self, rng: np.random.Generator, n_in: int) -> RNNParams:
+        w = recurrence.initial_w(rng, self.initializer, n_in, self.n_hidden, 1)
+        v = recurrence.initial_v(rng, self.n_hidden, 1)
+        return RNNParams(w, v, np.zeros(self.n_hidden, np.float32))
+
+    def forward(self, params: RNNParams, x: Sequence, key: Key | None = None) -> tuple[Sequence, RNNCache]:
+        del key
+        values, real = steps(x)
+        from_x = values @ params.w + params.b
+
+        def step(a: Array, now: tuple) -> tuple[Array, tuple]:
+            from_x, real = now
+            z = from_x + a @ params.v
+            a = jnp.where(real, self.activation.value(z), a)
+            return a, (z, a)
+
+        _, (z, a) = jax.lax.scan(step, jnp.zeros_like(from_x[0]), (from_x, real))
+        return Sequence(masked(x.mask, by_time(a)), x.mask), RNNCache(values, real, z, a)
+
+    def backward(
+        self, params: RNNParams, cache: RNNCache, error: Float[Array, "batch time n_hidden"]
+    ) -> tuple[RNNParams, Float[Array, "batch time n_in"]]:
+        x, real, z, a = cache
+
+        def step(carry: Array, now: tuple) -> tuple[Array, Array]:
+            error, z, a, real, carries = now
+            delta = jnp.where(real, self.activation.backward(z, a, error + carry), 0.0)
+            to_before = jnp.where(carries, jnp.einsum("bo,io->bi", delta, params.v), 0.0)
+            return jnp.where(real, to_before, carry), delta
+
+        now = (by_time(error), z, a, real, carries(real, self.truncate))
+        _, delta = jax.lax.scan(step, jnp.zeros_like(a[0]), now, reverse=True)
+        b = delta.sum(axis=(0, 1))
+        v = jnp.einsum("tbi,tbo->io", before(a), delta)
+        w = jnp.einsum("tbi,tbo->io", x, delta)
+        error_in = jnp.einsum("tbo,io->bti", delta, params.w)
+        return RNNParams(w, v, b), error_in
+
+
+def rnn(
+    n_hidden: int, activation: str | Activation = "tanh", init: str = "glorot_uniform", truncate: int | None = None
+) -> RNN:
+    """A simple recurrent layer: from a `Sequence` to the state after each of its steps, a `Sequence`.
+
+    Parameters
+    ----------
+    n_hidden : number of units, at least 1.
+    activation : a name (see `axonic.layers.ACTIVATIONS`) or an `Activation`.
+    init : initial weights w, one of `axonic.layers.INITS`; v starts orthogonal, b at 0.
+    truncate : window of the backward pass in steps (see `axonic.layers.recurrence`); None goes back to the first step.
+
+    Raises
+    ------
+    InputError : an unknown activation or initialisation, or a window of no step.
+
+    >>> import jax.numpy as jnp, numpy as np
+    >>> from axonic import layers
+    >>> network = layers.chain(layers.rnn(5), layers.last_step(), layers.dense(2))
+    >>> params = network.init(np.random.default_rng(0), 3)
+    >>> x = layers.sequence(jnp.ones((4, 7, 3)), lengths=jnp.array([7, 2, 5, 1]))
+    >>> z, cache = network.forward(params, x)
+    >>> z.shape
+    (4, 2)
+    """
+    return RNN(n_hidden, activations.get(activation), initializers.check(init), recurrence.check(truncate))

@@ -1,0 +1,545 @@
+"""Recurrent layers and their heads: against automatic differentiation of a forward pass written step by step, central
+differences, PyTorch's values, and worked examples; padding, truncation and both directions."""
+
+import functools
+from pathlib import Path
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from axonic import layers, losses, optimizers
+from axonic.errors import InputError
+from axonic.layers import initializers
+from axonic.objective import Objective
+from axonic.types import Batch, Sequence
+from tests.oracles import assert_close, central_gradient, dot, random_like, to64
+
+KEY = np.array([1, 2], np.uint32)
+N_IN = 3
+CELLS = {
+    **{f"rnn-{name}": layers.rnn(4, name) for name in ("tanh", "relu", "softmax")},
+    "rnn-truncated": layers.rnn(4, truncate=2),
+    "lstm": layers.lstm(4),
+    "lstm-truncated": layers.lstm(4, truncate=3),
+    "gru": layers.gru(4),
+    "gru-truncated": layers.gru(4, truncate=2),
+}
+WRAPPED = {
+    "both-rnn": layers.bidirectional(layers.rnn(4)),
+    "both-lstm": layers.bidirectional(layers.lstm(3)),
+    "both-gru-truncated": layers.bidirectional(layers.gru(3, truncate=2)),
+    "each_step": layers.each_step(layers.dense(4, "gelu")),
+    "each_step-softmax": layers.each_step(layers.dense(4, "softmax")),
+    "each_step-dropout": layers.each_step(layers.dropout(0.4)),
+}
+HEADS = {"last_step": layers.last_step(), "mean_over_time": layers.mean_over_time(), "every_step": layers.every_step()}
+CHAINS = {
+    "two-lstm": layers.chain(layers.lstm(4), layers.lstm(3)),
+    "deep": layers.chain(
+        layers.bidirectional(layers.lstm(3)),
+        layers.each_step(layers.dropout(0.3)),
+        layers.gru(4),
+        layers.rnn(3),
+        layers.mean_over_time(),
+        layers.dense(2),
+    ),
+    "last": layers.chain(layers.lstm(4), layers.last_step(), layers.dense(3, "tanh"), layers.dense(2)),
+    "every": layers.chain(layers.gru(4), layers.each_step(layers.dense(2)), layers.every_step()),
+}
+CASES = CELLS | WRAPPED | HEADS | CHAINS
+MASKS = {  # (batch, time): lengths, then gaps, padding in front and a row of padding alone; the smallest batch
+    "rows": np.array([[1] * 4, [1, 1, 0, 0], [1, 0, 0, 0], [1, 0, 1, 1], [0, 1, 1, 1], [0] * 4], bool),
+    "one": np.ones((1, 1), bool),
+}
+
+
+def pieces(layer, mask):
+    """Params, values and the error of the output, float64."""
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda p: p + 0.3 * rng.standard_normal(p.shape), layer.init(rng, N_IN))
+    params, values = to64((params, rng.standard_normal((*mask.shape, N_IN))))
+    a = jax.eval_shape(lambda *args: output(layer, *args), params, values, jnp.asarray(mask))
+    return params, values, to64(rng.standard_normal(a.shape))
+
+
+def values_of(a):
+    return a.values if isinstance(a, Sequence) else a
+
+
+def output(layer, params, values, mask, key=None):
+    """The values of the output."""
+    return values_of(layer.forward(params, Sequence(values, mask), key)[0])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def both(layer, params, values, mask, error, key=None):
+    """(output, (grads, error_in)) by the layer."""
+    a, cache = layer.forward(params, Sequence(values, mask), key)
+    return values_of(a), layer.backward(params, cache, error)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def by_autodiff(forward, layer, params, values, mask, error, *key):
+    """The same by automatic differentiation of forward(layer, params, values, mask)."""
+    a, vjp = jax.vjp(lambda p, x: forward(layer, p, x, mask, *key), params, values)
+    return a, vjp(error)
+
+
+# --- a forward pass of each layer, written step by step and row by row ---
+
+
+def naive(layer, params, values, mask):
+    """The outputs (batch, time, n) of a layer; the gradient is cut by stop_gradient where truncation says."""
+    if isinstance(layer, layers.Chain):
+        for one, one_params in zip(layer.layers, params, strict=True):
+            values = naive(one, one_params, values, mask)
+        return values
+    if isinstance(layer, layers.Bidirectional):
+        back = naive(layer.layer, params.back, values[:, ::-1], mask[:, ::-1])
+        return jnp.concatenate([naive(layer.layer, params.onward, values, mask), back[:, ::-1]], axis=-1)
+    return jax.vmap(functools.partial(naive_row, layer, params))(values, mask)
+
+
+def naive_row(layer, params, x, mask):
+    states = (jnp.zeros(layer.n_hidden),) * 2
+    seen, out = 0, []
+    for x_t, real in zip(x, mask, strict=True):
+        before = states
+        if layer.truncate:
+            cut = seen % layer.truncate == 0
+            before = tuple(jnp.where(cut, jax.lax.stop_gradient(state), state) for state in states)
+        after = STEPS[type(layer)](layer, params, before, x_t)
+        states = tuple(jnp.where(real, new, old) for new, old in zip(after, states, strict=True))
+        seen += real
+        out.append(jnp.where(real, states[0], 0))
+    return jnp.stack(out)
+
+
+def rnn_step(layer, p, state, x):
+    return (layer.activation.value(x @ p.w + state[0] @ p.v + p.b),) * 2
+
+
+def lstm_step(layer, p, state, x):
+    h, a = state
+    n = layer.n_hidden
+    lin = [x @ p.w[:, k : k + n] + h @ p.v[:, k : k + n] + p.b[k : k + n] for k in range(0, 4 * n, n)]
+    i, f, o = (1 / (1 + jnp.exp(-lin[k])) for k in (0, 1, 3))
+    a = f * a + i * jnp.tanh(lin[2])
+    return o * jnp.tanh(a), a
+
+
+def gru_step(layer, p, state, x):
+    h, _ = state
+    n = layer.n_hidden
+    from_x = [x @ p.w[:, k : k + n] + p.b[k : k + n] for k in range(0, 3 * n, n)]
+    from_h = [h @ p.v[:, k : k + n] for k in range(0, 3 * n, n)]
+    r, u = (1 / (1 + jnp.exp(-from_x[k] - from_h[k])) for k in (0, 1))
+    h = (1 - u) * jnp.tanh(from_x[2] + r * (from_h[2] + p.c)) + u * h
+    return h, h
+
+
+STEPS = {layers.RNN: rnn_step, layers.LSTM: lstm_step, layers.GRU: gru_step}
+NAIVE = {**CELLS, **{name: layer for name, layer in WRAPPED.items() if "both" in name}, "two-lstm": CHAINS["two-lstm"]}
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", NAIVE)
+def test_forward_and_backward_equal_those_of_a_naive_forward(name):
+    for mask in map(jnp.asarray, MASKS.values()):
+        params, values, error = pieces(NAIVE[name], mask)
+        args = (NAIVE[name], params, values, mask, error)
+        assert_close(both(*args), by_autodiff(naive, *args))
+
+
+OTHERS = {name: layer for name, layer in CASES.items() if name not in NAIVE}
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", OTHERS)
+def test_backward_equals_vjp(name):
+    key = KEY if "dropout" in repr(OTHERS[name]).lower() else None
+    for mask in map(jnp.asarray, MASKS.values()):
+        params, values, error = pieces(OTHERS[name], mask)
+        args = (OTHERS[name], params, values, mask, error, key)
+        assert_close(both(*args), by_autodiff(output, *args))
+
+
+DIFFERENCES = ["rnn-tanh", "lstm", "gru", "both-lstm", *HEADS, "each_step", "each_step-dropout", "last", "every"]
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_backward_equals_central_differences_and_is_the_adjoint_of_the_forward_derivative(name):
+    layer, mask = CASES[name], jnp.asarray(MASKS["rows"][:3])
+    params, values, error = pieces(layer, mask)
+    f = jax.jit(lambda p, x: jnp.vdot(output(layer, p, x, mask, KEY), error))
+    _, found = both(layer, params, values, mask, error, KEY)
+    assert_close(found[0], central_gradient(lambda p: f(p, values), params), rtol=1e-6, atol=1e-7)
+    assert_close(found[1], central_gradient(lambda x: f(params, x), values), rtol=1e-6, atol=1e-7)
+    v = random_like(np.random.default_rng(1), (params, values))
+    assert_close(dot(found, v), jax.jvp(f, (params, values), v)[1])
+
+
+# --- padding ---
+
+
+PADDED = [name for name in CASES if not name.startswith("rnn-") or name in ("rnn-tanh", "rnn-truncated")]
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", PADDED)
+def test_a_batch_of_mixed_lengths_is_each_sequence_alone(name):
+    """Outputs, gradients and errors; the padding holds NaN and is handed an error."""
+    layer, lengths = CASES[name], [4, 2]
+    mask = jnp.arange(4) < jnp.array(lengths)[:, None]
+    params, values, error = pieces(layer, mask)
+    a, (grads, error_in) = both(layer, params, jnp.where(mask[..., None], values, jnp.nan), mask, error)
+    total = jax.tree.map(jnp.zeros_like, params)
+    by_step = error.ndim == 3
+    for row, n in enumerate(lengths):
+        part = (slice(row, row + 1), slice(0, n))
+        of_output = part if by_step else part[0]
+        alone, (one_grads, one_error_in) = both(layer, params, values[part], mask[part], error[of_output])
+        total = jax.tree.map(jnp.add, total, one_grads)
+        assert_close(a[of_output], alone)
+        assert_close(error_in[part], one_error_in)
+        np.testing.assert_array_equal(error_in[row, n:], 0)
+        if by_step:
+            np.testing.assert_array_equal(a[row, n:], 0)
+    assert_close(grads, total)
+
+
+@pytest.mark.parametrize("name", ["rnn-tanh", "lstm", "gru-truncated", "both-rnn", "each_step", *HEADS])
+def test_a_row_of_padding_alone_gives_zeros(name):
+    layer = CASES[name]
+    params = layer.init(np.random.default_rng(0), N_IN)
+    values, mask = jnp.full((2, 4, N_IN), jnp.nan), jnp.zeros((2, 4), bool)
+    error = jnp.ones(jax.eval_shape(lambda *args: output(layer, *args), params, values, mask).shape)
+    for array in jax.tree.leaves(both(layer, params, values, mask, error)):
+        np.testing.assert_array_equal(array, 0)
+
+
+def test_sequence_of_lengths():
+    values = jnp.ones((3, 4, 2))
+    mask = layers.sequence(values, jnp.array([4, 0, 2])).mask
+    np.testing.assert_array_equal(mask, [[True] * 4, [False] * 4, [True, True, False, False]])
+    assert layers.sequence(values).mask.all()
+
+
+# --- truncation ---
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("make", [layers.rnn, layers.lstm, layers.gru])
+def test_truncation_cuts_between_windows_and_changes_no_output(make):
+    """The error of step 4 reaches back to step 3 in windows of 3 (0 1 2 | 3 4 5) and to step 4 in windows of 2."""
+    values = to64(np.random.default_rng(0).standard_normal((1, 6, N_IN)))
+    params = to64(make(4).init(np.random.default_rng(1), N_IN))
+    error = jnp.zeros((1, 6, 4)).at[0, 4].set(1.0)
+    outputs = []
+    for truncate, first in ((None, 0), (6, 0), (5, 0), (3, 3), (2, 4), (1, 4)):
+        layer = make(4, truncate=truncate)
+        a, (_, error_in) = both(layer, params, values, jnp.ones((1, 6), bool), error)
+        outputs.append(a)
+        reached = np.abs(error_in[0]).max(axis=-1) > 0
+        np.testing.assert_array_equal(reached, (np.arange(6) >= first) & (np.arange(6) <= 4))
+    for a in outputs:
+        np.testing.assert_array_equal(a, outputs[0])
+
+
+# --- by hand ---
+
+
+def test_rnn_by_hand():
+    """w = 2, v = 1/2, b = -1, x = 1, 3: z = (1, 5 + 1/2), a = z. The error is 1 at step 2 alone: delta = (1/2, 1),
+    dL/dw = 1/2 1 + 1 3, dL/dv = 1 1, dL/db = 1/2 + 1, dL/dx = (1, 2)."""
+    layer = layers.rnn(1, "relu")
+    params = layers.RNNParams(jnp.array([[2.0]]), jnp.array([[0.5]]), jnp.array([-1.0]))
+    a, cache = layer.forward(params, layers.sequence(jnp.array([[[1.0], [3.0]]])))
+    np.testing.assert_array_equal(a.values, [[[1.0], [5.5]]])
+    grads, error_in = layer.backward(params, cache, jnp.array([[[0.0], [1.0]]]))
+    assert [float(g.sum()) for g in grads] == [3.5, 1.0, 1.5]
+    np.testing.assert_array_equal(error_in, [[[1.0], [2.0]]])
+
+
+@pytest.mark.usefixtures("float64")
+def test_lstm_by_hand():
+    """One step from the state 0 with z = 0 but z^g = ln 3: every gate is 1/2 and g = (9 - 1) / (9 + 1) = .8, so a = .4
+    and h = tanh(.4) / 2. Of an error 1: delta^o = tanh(.4) / 4, error_a = (1 - tanh(.4)^2) / 2, delta^g =
+    error_a .36 / 2, delta^i = error_a .8 / 4, delta^f = 0."""
+    layer = layers.lstm(1)
+    params = layers.LSTMParams(jnp.array([[0.0, 0.0, np.log(3.0), 0.0]]), jnp.ones((1, 4)), jnp.zeros(4))
+    a, cache = layer.forward(params, layers.sequence(jnp.ones((1, 1, 1))))
+    t = np.tanh(0.4)
+    np.testing.assert_allclose(a.values, [[[t / 2]]], rtol=1e-14)
+    grads, error_in = layer.backward(params, cache, jnp.ones((1, 1, 1)))
+    error_a = (1 - t * t) / 2
+    delta = [error_a * 0.8 / 4, 0.0, error_a * 0.36 / 2, t / 4]
+    np.testing.assert_allclose(grads.b, delta, rtol=1e-14)
+    np.testing.assert_allclose(grads.w, [delta], rtol=1e-14)
+    np.testing.assert_array_equal(grads.v, np.zeros((1, 4)))
+    np.testing.assert_allclose(error_in, [[[delta[2] * np.log(3.0)]]], rtol=1e-14)
+
+
+@pytest.mark.usefixtures("float64")
+def test_gru_by_hand():
+    """One step from the state 0 with r = u = 1/2, c = 2 ln 3 and z^g = 0: g = tanh(r c) = .8 and h = .4. Of an error 1:
+    delta^g = .36 / 2 = .18, delta^u = -.8 / 4 = -.2, delta^m = .09, delta^r = .18 2 ln 3 / 4."""
+    layer = layers.gru(1)
+    c = 2 * np.log(3.0)
+    params = layers.GRUParams(jnp.zeros((1, 3)), jnp.ones((1, 3)), jnp.zeros(3), jnp.array([c]))
+    a, cache = layer.forward(params, layers.sequence(jnp.ones((1, 1, 1))))
+    np.testing.assert_allclose(a.values, [[[0.4]]], rtol=1e-14)
+    grads, _ = layer.backward(params, cache, jnp.ones((1, 1, 1)))
+    np.testing.assert_allclose(grads.b, [0.18 * c / 4, -0.2, 0.18], rtol=1e-14)
+    np.testing.assert_allclose(grads.w, [[0.18 * c / 4, -0.2, 0.18]], rtol=1e-14)
+    np.testing.assert_allclose(grads.c, [0.09], rtol=1e-14)
+
+
+def test_heads_by_hand():
+    x = layers.sequence(jnp.arange(12.0).reshape(2, 3, 2), jnp.array([3, 2]))
+    last, cache = layers.last_step().forward((), x)
+    np.testing.assert_array_equal(last, [[4.0, 5.0], [8.0, 9.0]])
+    _, error_in = layers.last_step().backward((), cache, jnp.ones((2, 2)))
+    np.testing.assert_array_equal(error_in[..., 0], [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    mean, cache = layers.mean_over_time().forward((), x)
+    np.testing.assert_array_equal(mean, [[2.0, 3.0], [7.0, 8.0]])
+    _, error_in = layers.mean_over_time().backward((), cache, jnp.ones((2, 2)))
+    np.testing.assert_allclose(error_in[..., 0], [[1 / 3] * 3, [0.5, 0.5, 0.0]], rtol=1e-6)
+
+
+# --- PyTorch ---
+
+TORCH = np.load(Path(__file__).parents[1] / "fixtures" / "recurrent.npz")
+
+
+def from_torch(kind, name, suffix, grad=""):
+    """The params (or their gradients) of one layer and direction of a PyTorch module."""
+    w, v, b, c = (TORCH[f"{name}/{grad}{part}_{suffix}"] for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    both = b if grad else b + c  # a sum has the gradient of either term
+    if kind is not layers.GRUParams:
+        return kind(w.T, v.T, both)
+    n = v.shape[1]
+    return kind(w.T, v.T, np.concatenate([both[: 2 * n], b[2 * n :]]), c[2 * n :])
+
+
+def all_from_torch(name, grad=""):
+    kind = {"rnn": layers.RNNParams, "lstm": layers.LSTMParams, "gru": layers.GRUParams}[
+        name.split("-")[name[0] in "tb"]
+    ]
+    first = from_torch(kind, name, "l0", grad)
+    if name.startswith("two"):
+        return (first, from_torch(kind, name, "l1", grad))
+    if name.startswith("both"):
+        return layers.BidirectionalParams(first, from_torch(kind, name, "l0_reverse", grad))
+    return first
+
+
+SAME_AS_TORCH = {
+    "rnn-tanh": layers.rnn(5, "tanh"),
+    "rnn-relu": layers.rnn(5, "relu"),
+    "lstm": layers.lstm(5),
+    "gru": layers.gru(5),
+    "two-lstm": layers.chain(layers.lstm(5), layers.lstm(5)),
+    "both-gru": layers.bidirectional(layers.gru(5)),
+}
+
+
+def test_every_module_of_the_fixture_is_compared():
+    assert {name.split("/")[0] for name in TORCH.files} == {"lengths", *SAME_AS_TORCH}
+
+
+@pytest.mark.parametrize("name", SAME_AS_TORCH)
+def test_outputs_and_gradients_are_those_of_pytorch(name):
+    layer, params = SAME_AS_TORCH[name], all_from_torch(name)
+    x, expected, error, error_in = (jnp.asarray(TORCH[f"{name}/{part}"]) for part in ("x", "a", "error", "error_in"))
+    assert x.dtype == jnp.float32
+    assert jax.tree.map(np.shape, params) == jax.tree.map(lambda s: s.shape, layer.shapes(3))
+    params = jax.tree.map(jnp.asarray, params)
+    a, found = both(layer, params, *layers.sequence(x, jnp.asarray(TORCH["lengths"])), error)
+    assert_close(a, expected, rtol=1e-5, atol=1e-5)
+    assert_close(found, (all_from_torch(name, "grad/"), error_in), rtol=1e-5, atol=1e-5)
+
+
+# --- through the objective ---
+
+NETWORKS = {
+    "lstm": layers.chain(layers.lstm(2), layers.last_step(), layers.dense(2)),
+    "gru": layers.chain(layers.bidirectional(layers.gru(2)), layers.mean_over_time(), layers.dense(2)),
+    "rnn": layers.chain(layers.rnn(2), layers.rnn(2), layers.last_step(), layers.dense(2)),
+}
+
+
+def build(network, l2=0.1):
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda p: p + 0.2 * rng.standard_normal(p.shape), network.init(rng, N_IN))
+    mask = MASKS["rows"][:4]
+    params, values, y = to64((params, rng.standard_normal((*mask.shape, N_IN)), rng.random((len(mask), 2))))
+    batch = Batch(Sequence(values, jnp.asarray(mask)), y, to64(np.array([1.0, 0.5, 1.5, 1.0])))
+    return Objective(network, losses.cross_entropy, batch, l2), params
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradient_and_products_with_the_hessian_equal_those_of_autodiff(name):
+    objective, params = build(NETWORKS[name])
+    flat, unflatten = jax.flatten_util.ravel_pytree(params)
+    v = random_like(np.random.default_rng(1), params)
+    along = jax.flatten_util.ravel_pytree(v)[0]
+
+    @jax.jit
+    def expected(w):
+        total = lambda w: objective.value(unflatten(w)).total  # noqa: E731
+        return unflatten(jax.grad(total)(w)), jax.hessian(total)(w)
+
+    @jax.jit
+    def found(p):
+        return objective.value_and_grad(p)[1], objective.hvp(p, v), objective.hessian(p)
+
+    grads, hessian = expected(flat)
+    our_grads, product, our_hessian = found(params)
+    assert_close(our_grads, grads)
+    assert_close(product, unflatten(hessian @ along), rtol=1e-10, atol=1e-11)
+    assert_close(our_hessian, hessian, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gauss_newton_products_are_those_of_the_matrix(name):
+    objective, params = build(NETWORKS[name])
+    v = random_like(np.random.default_rng(1), params)
+
+    @jax.jit
+    def ask(p):
+        return objective.value_grad_and_gauss_newton(p), objective.gnvp(p, v), objective.value_and_grad(p)
+
+    (value, grads, matrix), product, expected = ask(params)
+    along, product = (jax.flatten_util.ravel_pytree(tree)[0] for tree in (v, product))
+    assert_close(product, matrix @ along, rtol=1e-10, atol=1e-11)
+    assert_close((value, grads), expected)
+
+
+@pytest.mark.usefixtures("float64")
+def test_blocks_of_sequences_are_one_batch():
+    objective, params = build(NETWORKS["lstm"])
+    pad = lambda a: jnp.pad(a, [(0, 5), *[(0, 0)] * (a.ndim - 1)]).reshape(3, 3, *a.shape[1:])  # noqa: E731
+    blocks = Objective(objective.network, objective.loss, jax.tree.map(pad, objective.batch), 0.1)
+    ask = jax.jit(Objective.value_and_grad)
+    assert_close(ask(blocks, params), ask(objective, params))
+
+
+@pytest.mark.usefixtures("float64")
+def test_lanes_under_vmap_are_each_alone():
+    objective, params = build(NETWORKS["gru"])
+    ask = lambda p: objective.value_and_grad(p)  # noqa: E731
+    lanes = jax.tree.map(lambda p: jnp.stack([p, 0.5 * p, -p]), params)
+    together, alone = jax.jit(jax.vmap(ask))(lanes), jax.jit(ask)
+    for i in range(3):
+        take = lambda a, i=i: a[i]  # noqa: E731
+        assert_close(jax.tree.map(take, together), alone(jax.tree.map(take, lanes)))
+
+
+def test_types_are_kept():
+    network = CHAINS["deep"]
+    params = jax.tree.map(jnp.asarray, network.init(np.random.default_rng(0), N_IN))
+    x = layers.sequence(jnp.ones((4, 5, N_IN)), jnp.array([5, 1, 0, 2]))
+    batch = Batch(x, jnp.array([0, 1, 1, 0]), jnp.ones(4))
+    objective = Objective(network, losses.log_likelihood, batch, 0.1, 0.1, KEY)
+    value, grads = jax.jit(lambda p: objective.value_and_grad(p))(params)
+    assert {a.dtype for a in jax.tree.leaves((value, grads))} == {jnp.dtype("float32")}
+    assert jax.tree.map(np.shape, grads) == jax.tree.map(lambda s: s.shape, network.shapes(N_IN))
+
+
+@pytest.mark.parametrize("make", [layers.rnn, layers.lstm, layers.gru])
+def test_learns_to_remember_the_first_of_ten_steps(make):
+    """The class is the sign of the first value; what comes after is noise, and lengths are mixed."""
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((128, 10, 1)).astype(np.float32)
+    y = jnp.asarray((values[:, 0, 0] > 0).astype(np.int32))
+    x = layers.sequence(jnp.asarray(values), jnp.asarray(rng.integers(5, 11, 128)))
+    network = layers.chain(make(8), layers.last_step(), layers.dense(2))
+    objective = Objective(network, losses.log_likelihood, Batch(x, y, jnp.ones(128)))
+    rule = optimizers.Adam(0.02)
+
+    @jax.jit
+    def train(params):
+        def step(carry, _):
+            params, state, _ = rule.step(objective, *carry)
+            return (params, state), None
+
+        return jax.lax.scan(step, (params, rule.init(params)), None, length=200)[0][0]
+
+    params = jax.tree.map(jnp.asarray, network.init(rng, 1))
+    assert objective.value(params).loss > 0.5
+    assert objective.value(train(params)).loss < 0.05
+
+
+# --- initial weights and options ---
+
+
+@pytest.mark.parametrize("n", [1, 2, 33])
+def test_orthogonal_weights_are_orthogonal(n):
+    v = initializers.orthogonal(np.random.default_rng(0), n)
+    assert v.dtype == np.float32
+    np.testing.assert_allclose(v.T @ v, np.eye(n), atol=1e-6)
+
+
+def test_orthogonal_weights_favour_no_direction():
+    """The mean over many is 0, and each entry has the variance 1/n."""
+    rng = np.random.default_rng(0)
+    v = np.stack([initializers.orthogonal(rng, 3) for _ in range(4000)])
+    np.testing.assert_allclose(v.mean(axis=0), 0, atol=0.04)
+    np.testing.assert_allclose(v.var(axis=0), 1 / 3, rtol=0.08)
+
+
+@pytest.mark.parametrize(("make", "n_gates"), [(layers.rnn, 1), (layers.lstm, 4), (layers.gru, 3)])
+def test_initial_weights(make, n_gates):
+    params = make(30).init(np.random.default_rng(0), 50)
+    for gate in range(n_gates):
+        part = slice(30 * gate, 30 * (gate + 1))
+        np.testing.assert_allclose(params.v[:, part].T @ params.v[:, part], np.eye(30), atol=1e-5)
+        np.testing.assert_allclose(params.w[:, part].var(), 2 / 80, rtol=0.1)
+        np.testing.assert_array_equal(params.b[part], float(make is layers.lstm and gate == 1))
+    if make is layers.gru:
+        np.testing.assert_array_equal(params.c, np.zeros(30))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_shapes_are_those_of_init(name):
+    drawn = CASES[name].init(np.random.default_rng(0), N_IN)
+    assert jax.tree.map(np.shape, drawn) == jax.tree.map(lambda s: s.shape, CASES[name].shapes(N_IN))
+    assert {leaf.dtype for leaf in jax.tree.leaves(drawn)} <= {np.dtype("float32")}
+
+
+def test_weights_decay_and_biases_do_not():
+    network = layers.chain(
+        layers.bidirectional(layers.lstm(2)),
+        layers.gru(2),
+        layers.each_step(layers.dense(2)),
+        layers.chain(layers.rnn(2), layers.last_step()),
+    )
+    decayed = network.decayed(network.init(np.random.default_rng(0), 3))
+    assert decayed == (
+        layers.BidirectionalParams(*[layers.LSTMParams(True, True, False)] * 2),
+        layers.GRUParams(True, True, False, False),
+        layers.DenseParams(True, False),
+        (layers.RNNParams(True, True, False), ()),
+    )
+
+
+def test_the_two_directions_start_differently():
+    params = layers.bidirectional(layers.gru(4)).init(np.random.default_rng(0), 3)
+    assert not np.array_equal(params.onward.w, params.back.w)
+
+
+@pytest.mark.parametrize("make", [layers.rnn, layers.lstm, layers.gru])
+def test_options_that_are_none_are_refused(make):
+    with pytest.raises(InputError, match="use one of"):
+        make(3, init="best")
+    with pytest.raises(InputError, match="at least one step"):
+        make(3, truncate=0)
+    with pytest.raises(InputError, match="use one of"):
+        layers.rnn(3, "rleu")
