@@ -247,6 +247,41 @@ def test_round_trip_of_every_initialisation(init, tmp_path):
     assert_same_model(model, load_model(tmp_path / "m.safetensors"))
 
 
+RECURRENT = {
+    "rnn": (layers.rnn(3, "relu", truncate=4), layers.last_step()),
+    "lstm": (layers.lstm(3, "he_normal"), layers.mean_over_time()),
+    "gru": (layers.gru(3, truncate=1), layers.each_step(layers.dense(2, "tanh")), layers.every_step()),
+    "both": (layers.bidirectional(layers.lstm(2)), layers.each_step(layers.dropout(0.5)), layers.last_step()),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_round_trip_of_recurrent_networks(name, tmp_path):
+    model = make_model()
+    network = layers.chain(*RECURRENT[name], layers.dense(3))
+    model = Model(network, model.loss, (network.init(np.random.default_rng(0), N_IN),), model.encoder, model.target)
+    save_model(model, tmp_path / "m.safetensors")
+    assert_same_model(model, load_model(tmp_path / "m.safetensors"))
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_wrong_values_in_recurrent_networks_are_refused_or_name_another_network(name):
+    stored = storage.network_to_json(layers.chain(*RECURRENT[name]))
+    for what, forged in mutants({"network": stored}):
+        try:
+            network = storage.network_from_json(forged["network"])
+        except (ValueError, KeyError, TypeError, AttributeError, InputError):
+            continue
+        assert storage.network_to_json(network) == list(forged["network"]), what
+
+
+@pytest.mark.parametrize("inner", [layers.dense(2), layers.last_step(), layers.bidirectional(layers.gru(2))])
+def test_a_stored_bidirectional_layer_holds_a_recurrent_one(inner):
+    stored = storage.network_to_json(layers.chain(layers.bidirectional(inner)))
+    with pytest.raises(ValueError, match="bidirectional of a layer of kind"):
+        storage.network_from_json(stored)
+
+
 def test_every_loss_has_its_round_trip():
     assert {type(loss) for _, _, loss, _ in TARGETS.values()} == set(losses.LOSSES.values())
 

@@ -21,7 +21,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from axonic import losses, optimizers
+from axonic import layers, losses, optimizers
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.errors import InputError
 from axonic.layers import Chain, Dense, Dropout, Layer, activations, chain, dense, dropout
@@ -219,7 +219,31 @@ def _layer_to_json(layer: Layer) -> dict[str, Any]:
         }
     if type(layer) is Dropout:
         return {"layer": "dropout", "rate": float(layer.rate)}
+    if type(layer) is layers.RNN:
+        return {"layer": "rnn", "activation": layer.activation.name, **_cell_to_json(layer)}
+    if type(layer) is layers.LSTM:
+        return {"layer": "lstm", **_cell_to_json(layer)}
+    if type(layer) is layers.GRU:
+        return {"layer": "gru", **_cell_to_json(layer)}
+    if type(layer) is layers.Bidirectional:
+        return {"layer": "bidirectional", "inner": _layer_to_json(layer.layer)}
+    if type(layer) is layers.EachStep:
+        return {"layer": "each_step", "inner": _layer_to_json(layer.layer)}
+    for name, head in _HEADS.items():
+        if type(layer) is type(head):
+            return {"layer": name}
     raise InputError(f"a {type(layer).__name__} layer can't be stored", "use the package's layers")
+
+
+_HEADS = {
+    "last_step": layers.last_step(),
+    "mean_over_time": layers.mean_over_time(),
+    "every_step": layers.every_step(),
+}
+
+
+def _cell_to_json(layer: layers.RNN | layers.LSTM | layers.GRU) -> dict[str, Any]:
+    return {"n_hidden": layer.n_hidden, "init": layer.initializer, "truncate": layer.truncate}
 
 
 def network_from_json(value: Sequence[Mapping[str, Any]]) -> Chain:
@@ -242,7 +266,37 @@ def _layer_from_json(value: Mapping[str, Any]) -> Layer:
             if not 0 <= float(value["rate"]) < 1:
                 raise ValueError(f"a dropout rate of {value['rate']!r}")
             return dropout(float(value["rate"]))
+        case "rnn":
+            n_hidden, init, truncate = _cell_from_json(value)
+            return layers.rnn(n_hidden, str(value["activation"]), init, truncate)
+        case "lstm":
+            return layers.lstm(*_cell_from_json(value))
+        case "gru":
+            return layers.gru(*_cell_from_json(value))
+        case "bidirectional":
+            return layers.bidirectional(_inner_from_json(value, ("rnn", "lstm", "gru")))
+        case "each_step":
+            return layers.each_step(_inner_from_json(value, ("dense", "dropout")))
+        case str(head) if head in _HEADS:
+            return _HEADS[head]
     raise ValueError(f"a layer of kind {value['layer']!r}")
+
+
+def _cell_from_json(value: Mapping[str, Any]) -> tuple[int, str, int | None]:
+    """(n_hidden, init, truncate) of a recurrent layer."""
+    n_hidden, truncate = value["n_hidden"], value["truncate"]
+    if type(n_hidden) is not int or n_hidden < 1:
+        raise ValueError(f"a layer of {n_hidden!r} units")
+    if truncate is not None and (type(truncate) is not int or truncate < 1):
+        raise ValueError(f"a window of {truncate!r} steps")
+    return n_hidden, str(value["init"]), truncate
+
+
+def _inner_from_json(value: Mapping[str, Any], kinds: Sequence[str]) -> Layer:
+    """The layer inside another one, which must be of one of these kinds."""
+    if value["inner"]["layer"] not in kinds:
+        raise ValueError(f"a {value['layer']} of a layer of kind {value['inner']['layer']!r}")
+    return _layer_from_json(value["inner"])
 
 
 def _check_outputs(network: Chain, loss: Loss, target: TargetEncoder) -> None:
