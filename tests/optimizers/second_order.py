@@ -120,18 +120,17 @@ def levenberg_marquardt(w, f, s, mu, increase, decrease):
 
 
 def trust_region(w, f, s, mu, radius):
-    """More 1978: lmder's updates and lmpar's Newton step, by eigenvalues; mu is at least n eps."""
+    """More 1978: lmder's updates and lmpar's Newton step, by eigenvalues; D is at least 1 and mu n eps."""
     g, jj = f(w), f.gauss_newton(w)
-    scale = np.maximum(s.get("scale", 0), np.sqrt(np.diag(jj)))
-    scale[scale == 0] = 1
+    scale = np.maximum(s.get("scale", 1.0), np.sqrt(np.diag(jj)))
     values, q = np.linalg.eigh(jj / np.outer(scale, scale))
     b, size = q.T @ (g / scale), np.linalg.norm(scale * w)
     mu, delta, least = s.get("mu", mu), s.get("delta", radius * (size or 1)), len(w) * np.finfo(float).eps
     first = not s
     while delta > np.finfo(float).eps * size:
-        low, high, following = least, max(np.linalg.norm(b) / delta, 2 * least), mu
+        low, high, following = 0.0, np.linalg.norm(b) / delta, mu
         for _ in range(10):
-            mu = min(max(following, low), high)
+            mu = max(min(max(following, low), high), least)
             e = -b / (values + mu)
             length = np.linalg.norm(e)
             whole = mu <= least and length < 1.1 * delta
