@@ -26,7 +26,8 @@ The length of D d falls as mu grows, and with e = D d, A = D^-1 J^T J D^-1 and A
 
     mu <- mu + (|e| / Delta - 1) |e|^2 / |C^-1 e|^2
 
-It goes on until |e| is within a tenth of Delta, or mu is so small that it is rounding in A. When a step falls short, Delta shrinks to the minimum of the parabola through both losses and the slope.
+It goes on until |e| is within a tenth of Delta, or mu is so small that it is rounding in A. When a step falls short,
+Delta shrinks to the minimum of the parabola through both losses and the slope.
 
 One step goes on until it has found a lower loss. `stuck` says that there is none: Delta, and so any step, has become
 rounding in the weights ("trust_region"), or mu has passed max_mu ("factors"); it then stays so. The system is solved by
@@ -35,7 +36,7 @@ Cholesky factors; where the matrix is not positive definite to rounding, mu is r
 Deviations. MINPACK's D is 1 for columns of 0 alone. In networks the columns of saturated units are nearly 0, and with
 such a D one step may run far out, where all is flat: on two networks of `benchmarks/matlab.py` 6 and 7 of 12 starts
 reached the goal, with at least 1 it is 12 and 11. Where a loss is paired with an output that it does not match, the
-curvature may be negative; the norm of such a column counts as 0. The loss is averaged over the rows, and so is J^T J, so
+curvature may be negative; the norm of such a column counts as 0. The loss is averaged over the rows, and J^T J too, so
 mu means the same for any number of rows. MINPACK factors J, not J^T J, and so gets along with mu = 0 where columns are
 nearly dependent; here mu is at least n eps (A has at most ones on its diagonal), or 1e-20 ("factors", where rounding to
 0 could not be undone).
