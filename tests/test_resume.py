@@ -269,7 +269,7 @@ def states(folder, name, run, monkeypatch, earlier=None):
 def test_after_a_kill_at_each_write_a_run_ends_as_if_undisturbed(name, earlier, folder, tmp_path, monkeypatch):
     resumed, nothing, old = 0, 0, 0
     copies = states(folder, name, tmp_path / "run", monkeypatch, earlier)
-    for copy in copies[:: 4 if name == "rules" else 1]:  # whose states are like those of the recipe, and many
+    for copy in copies[:: 8 if name == "rules" else 1]:  # whose states are like those of the recipe, and many
         requested = (copy / "run.json").exists() and (copy / "run.json").read_bytes()
         if earlier is not None and requested == (folder / earlier / "run.json").read_bytes():
             assert_resumes(copy, folder / earlier)
@@ -325,7 +325,7 @@ def counts(folder, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.45, 0.6, 0.75, 0.9, 0.98])
+@pytest.mark.parametrize("share", [0.05, 0.45, 0.9])
 def test_a_run_that_was_interrupted_ends_as_if_undisturbed(share, name, counts, folder, tmp_path):
     """At any of the places where it can be: also in the sweep, between stages and in branches."""
     run, table = tmp_path / "run", folder / "t.csv"
@@ -337,7 +337,7 @@ def test_a_run_that_was_interrupted_ends_as_if_undisturbed(share, name, counts, 
 
 
 @pytest.mark.parametrize("name", ["recipe", "rules", "by hand"])
-@pytest.mark.parametrize("reports", [1, 2, 3, 8, 13])
+@pytest.mark.parametrize("reports", [1, 3, 13])
 def test_a_run_that_was_interrupted_at_a_report_ends_as_if_undisturbed(reports, name, counts, folder, tmp_path):
     assert counts[name].n_reports > 2
     reporter = Ending(reports=min(reports, counts[name].n_reports - 1))
