@@ -377,13 +377,15 @@ def demo(*, out: Path = Path("axonic-demo"), json: Json = False, quiet: Quiet = 
         The run directory. The table is copied there, so that predict and evaluate can be tried on it.
     """
     from axonic import runs
+    from axonic.settings import Settings
     from axonic.storage import write
 
     with resources.as_file(resources.files("axonic") / "demo" / "penguins.csv") as table:
         content = table.read_bytes()
         reporter = _Progress(quiet)
         with reporter:
-            result = runs.fit_table(table, "species", out, reporter=reporter)
+            settings = Settings(batch_stage=True, branch_stage=True)
+            result = runs.fit_table(table, "species", out, settings=settings, reporter=reporter)
     write(out / "penguins.csv", content)
     _print_result(result, json)
     if not json:
