@@ -43,6 +43,8 @@ INVERSES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 SMALLEST = 1e-7
 """The least probability, and the least count in units of the mean."""
 REWEIGHTINGS = 50
+BLOCK = 1024
+"""Rows evaluated at a time, so that one program serves any number of them."""
 
 
 def constant(member: Member) -> tuple[Params, float] | None:
@@ -55,7 +57,7 @@ def constant(member: Member) -> tuple[Params, float] | None:
         return None
     b = found.astype(last.b.dtype)
     y = _targets(rows, split.valid, n_out).astype(b.dtype)
-    values = np.asarray(_values(loss, np.broadcast_to(b, y.shape), y), np.float64)
+    values = np.concatenate([_block_values(loss, b, y[i : i + BLOCK]) for i in range(0, len(y), BLOCK)])
     params = jax.tree.map(np.zeros_like, member.params)
     params = (*params[:-1], last._replace(w=np.zeros_like(last.w), b=b))
     return params, float(np.average(values, weights=rows.weight[split.valid]))
@@ -127,7 +129,13 @@ def _targets(rows: Rows, part: np.ndarray, n_out: int) -> np.ndarray:
     return (y[:, None] == np.arange(n_out)) * 1.0 if n_out > 1 else y[:, None].astype(np.float64)
 
 
+def _block_values(loss: Loss, b: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The loss of each of at most `BLOCK` rows, float64."""
+    padded = np.zeros((BLOCK, y.shape[1]), y.dtype)
+    padded[: len(y)] = y
+    return np.asarray(_values(loss, np.broadcast_to(b, padded.shape), padded), np.float64)[: len(y)]
+
+
 @jax.jit
 def _values(loss: Loss, z: Any, y: Any) -> Any:
-    """The loss of each row."""
     return loss.value(z, y)

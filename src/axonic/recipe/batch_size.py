@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
+from axonic.optimizers.base import n_weights
 from axonic.recipe.journal import Stage, Watcher
 from axonic.recipe.networks import Member
 from axonic.recipe.rate import LEARNED, SWEEP_STEPS, SWEEP_WINDOWS, choose_rate, ends, sweep_curves
@@ -42,11 +42,11 @@ class Look(NamedTuple):
     end: float
 
 
-def step_seconds(n_weights: int, batch_size: int) -> float:
-    """What one step of a network costs: an overhead for it, for each row and for each weight (its update), and six
-    operations for each weight and row (two each for z, delta and the gradient)."""
-    overhead = STEP_SECONDS + batch_size * ROW_SECONDS + n_weights * WEIGHT_SECONDS
-    return overhead + 6 * n_weights * batch_size / FLOPS
+def step_seconds(weights: int, batch_size: int) -> float:
+    """What one step of so many weights costs: an overhead for it, for each row and for each weight (its update), and
+    six operations for each weight and row (two each for z, delta and the gradient)."""
+    overhead = STEP_SECONDS + batch_size * ROW_SECONDS + weights * WEIGHT_SECONDS
+    return overhead + 6 * weights * batch_size / FLOPS
 
 
 def batch_stage(member: Member, watcher: Watcher) -> Stage:
@@ -62,10 +62,9 @@ def batch_stage(member: Member, watcher: Watcher) -> Stage:
     The stage: "batch_sizes", "learning_rates" and "seconds" of each look (computed; null where the loss was not
     reached), "loss" (the common one), the "decision", the "learning_rate" that goes with it, and the "reason".
     """
-    n_weights = sum(np.size(leaf) for leaf in jax.tree.leaves(member.params))
     size, rate = member.batches.batch_size, float(member.trial.optimizer.rate)
-    span = SWEEP_STEPS * step_seconds(n_weights, size)
-    n_train = len(member.batches.split.train)
+    n_train, weights = len(member.batches.split.train), n_weights(member.params)
+    span = SWEEP_STEPS * step_seconds(weights, size)
 
     def resized(size: int) -> Member:
         return member._replace(batches=dataclasses.replace(member.batches, batch_size=size))
@@ -80,7 +79,7 @@ def batch_stage(member: Member, watcher: Watcher) -> Stage:
     looks = [best]
     for up in (True, False) if end < curve[0] else ():
         while (other := _next(best.batch_size, up, n_train)) and not watcher.ended():
-            cost = step_seconds(n_weights, other)
+            cost = step_seconds(weights, other)
             n_steps = SWEEP_WINDOWS * max(1, round(span / cost / SWEEP_WINDOWS))
             look = _look(resized(other), best.learning_rate, up, loss, n_steps, n_steps * cost, watcher)
             looks.append(look)
