@@ -269,7 +269,10 @@ def states(folder, name, run, monkeypatch, earlier=None):
 def test_after_a_kill_at_each_write_a_run_ends_as_if_undisturbed(name, earlier, folder, tmp_path, monkeypatch):
     resumed, nothing, old = 0, 0, 0
     copies = states(folder, name, tmp_path / "run", monkeypatch, earlier)
-    for copy in copies[:: 8 if name == "rules" else 1]:  # whose states are like those of the recipe, and many
+    assert len(copies) > (10 if name == "by hand" else 20)
+    if name == "rules":  # whose states are like those of the recipe, and many
+        copies = copies[::8]
+    for copy in copies:
         requested = (copy / "run.json").exists() and (copy / "run.json").read_bytes()
         if earlier is not None and requested == (folder / earlier / "run.json").read_bytes():
             assert_resumes(copy, folder / earlier)
@@ -278,7 +281,7 @@ def test_after_a_kill_at_each_write_a_run_ends_as_if_undisturbed(name, earlier, 
             resumed += 1
         else:
             nothing += 1
-    assert resumed > (8 if name == "by hand" else 15)
+    assert resumed > len(copies) // 2
     assert nothing >= 1
     assert (old > 1) == (earlier is not None)
 
