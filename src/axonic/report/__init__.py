@@ -1,1 +1,1 @@
-"""Pictures of what has been measured."""
+"""What is shown: on a terminal, and as pictures."""

@@ -39,14 +39,13 @@ from axonic.errors import InputError
 from axonic.losses import Loss
 from axonic.model import Model
 from axonic.settings import Settings, fit_target, pair
-from axonic.types import Finding
 
 MIN_ROWS_TO_HOLD_OUT = 10
 HASHED_VALUES = 1 << 20
 
 
-class _FeedForward(BaseEstimator):
-    """What the classifier and the regressor share."""
+class Estimator(BaseEstimator):
+    """What all estimators share; the parameters are those of `PARAMETERS`, set by each estimator itself."""
 
     _task: Task
     _target: TargetEncoder
@@ -54,51 +53,27 @@ class _FeedForward(BaseEstimator):
     _columns: tuple[Any, ...]
     classes_: np.ndarray
 
-    def __init__(
-        self,
-        hidden_layer_sizes=(64, 64),
-        activation="relu",
-        optimizer="momentum",
-        learning_rate: Any = "auto",
-        batch_size=32,
-        epochs: Any = "auto",
-        recipe=None,
-        loss="auto",
-        init="auto",
-        l2=0.0,
-        l1=0.0,
-        dropout=0.0,
-        regularization: Any = "auto",
-        ensemble: Any = "auto",
-        standardize=True,
-        shuffle=True,
-        early_stopping=True,
-        validation_fraction=0.15,
-        warm_start=False,
-        random_state=0,
-        verbose=0,
-    ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.recipe = recipe
-        self.loss = loss
-        self.init = init
-        self.l2 = l2
-        self.l1 = l1
-        self.dropout = dropout
-        self.regularization = regularization
-        self.ensemble = ensemble
-        self.standardize = standardize
-        self.shuffle = shuffle
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
+    hidden_layer_sizes: Any
+    activation: Any
+    optimizer: Any
+    learning_rate: Any
+    batch_size: Any
+    epochs: Any
+    recipe: Any
+    loss: Any
+    init: Any
+    l2: Any
+    l1: Any
+    dropout: Any
+    regularization: Any
+    ensemble: Any
+    standardize: Any
+    shuffle: Any
+    early_stopping: Any
+    validation_fraction: Any
+    warm_start: Any
+    random_state: Any
+    verbose: Any
 
     def fit(self, X, y, sample_weight=None, validation_data=None):
         """Train the network.
@@ -390,7 +365,88 @@ class _FeedForward(BaseEstimator):
         return self._target.transform(y)
 
 
-_PARAMETERS = """
+class Classifier(ClassifierMixin, Estimator):
+    """What the estimators for classes share."""
+
+    _task = "classification"
+    class_weight: Any
+
+    def predict(self, X):
+        """The most probable class of each row, shape (n,)."""
+        p = self.predict_proba(X)
+        return self.classes_[p.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Probabilities of the classes in the order of `classes_`, shape (n, n_classes), rows summing to 1."""
+        check_is_fitted(self)
+        return self.model_.predict_proba(self._inputs(X, reset=False))
+
+    def _targets(self, y):
+        y = column_or_1d(y, warn=True)
+        assert_all_finite(y, input_name="y")
+        check_classification_targets(y)
+        return y
+
+    def _target_keys(self, y):
+        return np.unique(y, return_inverse=True)[1]
+
+    def _encode_target(self, y, settings):
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise InputError(
+                f"only one class, {self.classes_[0]!r}, has rows (of a sample_weight above 0)",
+                "give rows of at least two classes",
+            )
+        self._target = fit_target(settings, self.classes_, "classification")
+
+    def _rows(self, X, y, weight, train):
+        if self.class_weight is not None:
+            weight = weight * self._class_factors(y, weight)
+        return super()._rows(X, y, weight, train)
+
+    def _class_factors(self, y, weight):
+        """The factor of each row from `class_weight`, a class's rows counted by their weight."""
+        if isinstance(self.class_weight, str):
+            if self.class_weight != "balanced":
+                raise InputError(f"class_weight = {self.class_weight!r} is impossible", "give 'balanced' or a dict")
+            totals = np.bincount(y, weights=weight, minlength=len(self.classes_))
+            return (weight.sum() / (np.count_nonzero(totals) * np.maximum(totals, 1e-300)))[y]
+        weights = list(self.class_weight.values()) if isinstance(self.class_weight, dict) else [None]
+        if not all(isinstance(w, int | float | np.number) and np.isfinite(w) and w >= 0 for w in weights):
+            how = "give 'balanced' or a dict from class to a number that is not negative"
+            raise InputError(f"class_weight = {self.class_weight!r} is impossible", how)
+        return compute_sample_weight(self.class_weight, self.classes_[y])
+
+
+class Regressor(RegressorMixin, Estimator):
+    """What the estimators for numbers share."""
+
+    _task = "regression"
+
+    def predict(self, X):
+        """Predicted numbers, shape (n,) or (n, n_targets) as the target was."""
+        check_is_fitted(self)
+        return self.model_.predict(self._inputs(X, reset=False))
+
+    def _targets(self, y):
+        y = np.asarray(check_array(y, ensure_2d=False, dtype="numeric", input_name="y"), np.float64)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return y
+
+    def _target_keys(self, y):
+        return y
+
+    def _encode_target(self, y, settings):
+        self._target = fit_target(settings, y, "regression")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+PARAMETERS = """
     Parameters
     ----------
     hidden_layer_sizes : units of each hidden layer, a tuple of whole numbers; () is a linear model. Default (64, 64).
@@ -443,232 +499,10 @@ _PARAMETERS = """
 """
 
 
-def _document(cls, **parts: str):
-    cls.__doc__ = cls.__doc__.rstrip() + "\n" + _PARAMETERS.format(**parts)
+def document(cls, **parts: str):
+    """Append the documentation of the shared parameters, with what is this class's own."""
+    cls.__doc__ = cls.__doc__.rstrip() + "\n" + PARAMETERS.format(**parts)
     return cls
-
-
-class FeedForwardClassifier(ClassifierMixin, _FeedForward):
-    """A feed-forward network for classes, trained by its own backpropagation in one compiled loop.
-
-    Two classes take one sigmoid output with cross-entropy, more take a softmax with the log-likelihood.
-
-    >>> from sklearn.datasets import load_iris
-    >>> from axonic import FeedForwardClassifier
-    >>> X, y = load_iris(return_X_y=True)
-    >>> FeedForwardClassifier().fit(X, y).score(X, y) > 0.9
-    True
-    """
-
-    _task = "classification"
-
-    def __init__(
-        self,
-        hidden_layer_sizes=(64, 64),
-        activation="relu",
-        optimizer="momentum",
-        learning_rate: Any = "auto",
-        batch_size=32,
-        epochs: Any = "auto",
-        recipe=None,
-        loss="auto",
-        init="auto",
-        l2=0.0,
-        l1=0.0,
-        dropout=0.0,
-        regularization: Any = "auto",
-        ensemble: Any = "auto",
-        class_weight=None,
-        standardize=True,
-        shuffle=True,
-        early_stopping=True,
-        validation_fraction=0.15,
-        warm_start=False,
-        random_state=0,
-        verbose=0,
-    ):
-        super().__init__(
-            hidden_layer_sizes,
-            activation,
-            optimizer,
-            learning_rate,
-            batch_size,
-            epochs,
-            recipe,
-            loss,
-            init,
-            l2,
-            l1,
-            dropout,
-            regularization,
-            ensemble,
-            standardize,
-            shuffle,
-            early_stopping,
-            validation_fraction,
-            warm_start,
-            random_state,
-            verbose,
-        )
-        self.class_weight = class_weight
-
-    def predict(self, X):
-        """The most probable class of each row, shape (n,)."""
-        p = self.predict_proba(X)
-        return self.classes_[p.argmax(axis=1)]
-
-    def predict_proba(self, X):
-        """Probabilities of the classes in the order of `classes_`, shape (n, n_classes), rows summing to 1."""
-        check_is_fitted(self)
-        return self.model_.predict_proba(self._inputs(X, reset=False))
-
-    def _targets(self, y):
-        y = column_or_1d(y, warn=True)
-        assert_all_finite(y, input_name="y")
-        check_classification_targets(y)
-        return y
-
-    def _target_keys(self, y):
-        return np.unique(y, return_inverse=True)[1]
-
-    def _encode_target(self, y, settings):
-        self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
-            raise InputError(
-                f"only one class, {self.classes_[0]!r}, has rows (of a sample_weight above 0)",
-                "give rows of at least two classes",
-            )
-        self._target = fit_target(settings, self.classes_, "classification")
-
-    def _rows(self, X, y, weight, train):
-        if self.class_weight is not None:
-            weight = weight * self._class_factors(y, weight)
-        return super()._rows(X, y, weight, train)
-
-    def _class_factors(self, y, weight):
-        """The factor of each row from `class_weight`, a class's rows counted by their weight."""
-        if isinstance(self.class_weight, str):
-            if self.class_weight != "balanced":
-                raise InputError(f"class_weight = {self.class_weight!r} is impossible", "give 'balanced' or a dict")
-            totals = np.bincount(y, weights=weight, minlength=len(self.classes_))
-            return (weight.sum() / (np.count_nonzero(totals) * np.maximum(totals, 1e-300)))[y]
-        weights = list(self.class_weight.values()) if isinstance(self.class_weight, dict) else [None]
-        if not all(isinstance(w, int | float | np.number) and np.isfinite(w) and w >= 0 for w in weights):
-            how = "give 'balanced' or a dict from class to a number that is not negative"
-            raise InputError(f"class_weight = {self.class_weight!r} is impossible", how)
-        return compute_sample_weight(self.class_weight, self.classes_[y])
-
-
-class FeedForwardRegressor(RegressorMixin, _FeedForward):
-    """A feed-forward network for numbers, one or several targets, trained by its own backpropagation in one compiled
-    loop: on the squared error of the standardised target, or on another loss.
-
-    >>> from sklearn.datasets import load_diabetes
-    >>> from axonic import FeedForwardRegressor
-    >>> X, y = load_diabetes(return_X_y=True)
-    >>> FeedForwardRegressor().fit(X, y).score(X, y) > 0.4
-    True
-    """
-
-    _task = "regression"
-
-    def predict(self, X):
-        """Predicted numbers, shape (n,) or (n, n_targets) as the target was."""
-        check_is_fitted(self)
-        return self.model_.predict(self._inputs(X, reset=False))
-
-    def _targets(self, y):
-        y = np.asarray(check_array(y, ensure_2d=False, dtype="numeric", input_name="y"), np.float64)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        return y
-
-    def _target_keys(self, y):
-        return y
-
-    def _encode_target(self, y, settings):
-        self._target = fit_target(settings, y, "regression")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-
-_document(
-    FeedForwardClassifier,
-    losses='"auto"; "cross_entropy" (two classes, sigmoid), "log_likelihood" (softmax), "mse" (squared error behind\n'
-    "        the same output, for comparison: it learns slowly from saturated units); or a loss of `axonic.losses`.",
-    specific='class_weight : None, "balanced", or a dict from class to weight. Default None.\n    ',
-    attributes="classes_ : the classes, sorted.\n    ",
-)
-_document(
-    FeedForwardRegressor,
-    losses='"auto" or "squared_error" (half the squared error; predicts the mean), "huber" (outliers held back),\n'
-    '        "absolute" (the median), "quantile" (tau = 0.5), "poisson" (counts, predicted by exp); or a loss of\n'
-    '        `axonic.losses`, such as `losses.quantile(0.9)` or `losses.huber(2.0)`, or of your own. Default "auto".',
-    specific="",
-    attributes="",
-)
-
-ESTIMATORS = {cls.__name__: cls for cls in (FeedForwardClassifier, FeedForwardRegressor)}
-
-
-def load(path):
-    """A fitted estimator from a file written by `save`, from a model file or from a run directory of the command line.
-
-    What the command line trained predicts from data frames with the columns of its table.
-
-    Parameters
-    ----------
-    path : a model file or a run directory.
-
-    Raises
-    ------
-    InputError : there is none, or the file is damaged.
-    """
-    model = storage.load_model(path)
-    default = "FeedForwardClassifier" if model.task == "classification" else "FeedForwardRegressor"
-    framed = bool(model.info.get("framed", "schema" in model.info))
-    try:
-        params = {n: storage.parameter_from_json(value) for n, value in model.info.get("params", {}).items()}
-        estimator = ESTIMATORS[model.info.get("estimator", default)](**params)
-        fitted = {n: _restored(n, model.info.get("fitted", {}).get(n)) for n in _FITTED}
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise storage.damaged(Path(path), f"{type(error).__name__}: {error}") from error
-    for name, value in fitted.items():
-        if value is not None:
-            setattr(estimator, name, value)
-    estimator.model_, estimator._encoder, estimator._target = model, model.encoder, model.target
-    estimator._framed, estimator._columns = framed, model.encoder.columns if framed else ()
-    if model.task == "classification":
-        estimator.classes_ = np.asarray(model.target.classes)
-    return estimator
-
-
-_FITTED = (
-    "n_features_in_",
-    "feature_names_in_",
-    "learning_rate_",
-    "l2_",
-    "batch_size_",
-    "n_iter_",
-    "history_",
-    "findings_",
-    "notebook_",
-)
-
-
-def _restored(name: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if name == "history_":
-        return {column: np.asarray(values, float if column != "epoch" else int) for column, values in value.items()}
-    if name == "findings_":
-        return [Finding(**finding) for finding in value]
-    if name == "feature_names_in_":
-        return np.asarray(value, object)
-    return value
 
 
 def _as_tuple(sizes: Any) -> tuple:

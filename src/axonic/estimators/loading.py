@@ -1,0 +1,69 @@
+"""Estimators from files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from axonic import storage
+from axonic.estimators.feedforward import FeedForwardClassifier, FeedForwardRegressor
+from axonic.types import Finding
+
+ESTIMATORS = {cls.__name__: cls for cls in (FeedForwardClassifier, FeedForwardRegressor)}
+
+
+def load(path):
+    """A fitted estimator from a file written by `save`, from a model file or from a run directory of the command line.
+
+    What the command line trained predicts from data frames with the columns of its table.
+
+    Parameters
+    ----------
+    path : a model file or a run directory.
+
+    Raises
+    ------
+    InputError : there is none, or the file is damaged.
+    """
+    model = storage.load_model(path)
+    default = "FeedForwardClassifier" if model.task == "classification" else "FeedForwardRegressor"
+    framed = bool(model.info.get("framed", "schema" in model.info))
+    try:
+        params = {n: storage.parameter_from_json(value) for n, value in model.info.get("params", {}).items()}
+        estimator = ESTIMATORS[model.info.get("estimator", default)](**params)
+        fitted = {n: _restored(n, model.info.get("fitted", {}).get(n)) for n in _FITTED}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise storage.damaged(Path(path), f"{type(error).__name__}: {error}") from error
+    for name, value in fitted.items():
+        if value is not None:
+            setattr(estimator, name, value)
+    estimator.model_, estimator._encoder, estimator._target = model, model.encoder, model.target
+    estimator._framed, estimator._columns = framed, model.encoder.columns if framed else ()
+    if model.task == "classification":
+        estimator.classes_ = np.asarray(model.target.classes)
+    return estimator
+
+
+_FITTED = (
+    "n_features_in_",
+    "feature_names_in_",
+    "learning_rate_",
+    "l2_",
+    "batch_size_",
+    "n_iter_",
+    "history_",
+    "findings_",
+    "notebook_",
+)
+
+
+def _restored(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name == "history_":
+        return {column: np.asarray(values, float if column != "epoch" else int) for column, values in value.items()}
+    if name == "findings_":
+        return [Finding(**finding) for finding in value]
+    if name == "feature_names_in_":
+        return np.asarray(value, object)
+    return value

@@ -1,0 +1,197 @@
+"""What the commands show on a terminal."""
+
+import json
+import signal
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import polars as pl
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+WIDE = 200
+"""Columns of what is no terminal."""
+
+
+class Progress:
+    """Progress on standard error: live on a terminal, plain lines elsewhere, nothing with --quiet. Ctrl-C once ends
+    the training and keeps what is best so far; twice ends the program."""
+
+    SECONDS_BETWEEN_LINES = 2.0
+
+    def __init__(self, quiet: bool) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.live = Live(console=self.console, transient=True) if self.console.is_terminal and not quiet else None
+        self.printed = time.monotonic()
+        self.stopped = False
+
+    def __enter__(self) -> "Progress":
+        self.previous = signal.signal(signal.SIGINT, self._interrupt)
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        signal.signal(signal.SIGINT, self.previous)
+        if self.live:
+            self.live.stop()
+
+    def _interrupt(self, *_: Any) -> None:
+        if self.stopped or not self.training:
+            raise KeyboardInterrupt
+        self.stopped = True
+
+    training = False
+
+    def data(self, frame: pl.DataFrame, schema: Any, findings: list[Any]) -> None:
+        print_schema(self.console, frame, schema)
+        print_findings(self.console, [finding for finding in findings if finding.severity != "info"])
+        self.training = True
+
+    def stage(self, stage: dict[str, Any]) -> None:
+        if stage["stage"] == "rate":
+            self.console.print(_rates(stage))
+        self.console.print(_said(stage), markup=False, soft_wrap=True)
+
+    def epochs(self, network: int, n_networks: int, history: np.ndarray, n_epochs: int, stop: Any) -> None:
+        if len(history) == 0:
+            return
+        train, valid = history[-1][:2]
+        losses = f"training loss {train:.4f}" + ("" if np.isnan(valid) else f", validation loss {valid:.4f}")
+        which = f"network {network + 1} of {n_networks}, " if n_networks > 1 else ""
+        self._show(f"{which}epoch {n_epochs} (at most {stop.max_epochs}): {losses}")
+
+    def lap(self, name: str, seed: int, lap: Any) -> None:
+        line = f"{name}, seed {seed + 1}: validation loss {lap.best:.4g} in {len(lap.train)} epochs"
+        self._show(line)
+
+    def refused(self, name: str, reason: str) -> None:
+        self.console.print(f"{name} is left out: {reason}", markup=False)
+
+    def _show(self, line: str) -> None:
+        """A line that the next one replaces, or on what is no terminal one line now and then."""
+        if self.live:
+            self.live.update(Text(line))
+        elif time.monotonic() - self.printed > self.SECONDS_BETWEEN_LINES:
+            self.console.print(line, markup=False)
+            self.printed = time.monotonic()
+
+    def interrupted(self) -> bool:
+        return self.stopped
+
+
+def _rates(stage: dict[str, Any]) -> Table:
+    """What became of each rate."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("rate", "training loss", "oscillation", ""):
+        table.add_column(title, justify="left" if title == "" else "right", no_wrap=True)
+    for rate, curve, index, verdict in zip(
+        stage["rates"], stage["train"], stage["oscillation"], stage["verdict"], strict=True
+    ):
+        last = [loss for loss in curve if loss is not None and np.isfinite(loss)][-1:]
+        table.add_row(f"{rate:g}", figure(last[0] if last else None), f"{index:.2f}", Text(str(verdict)))
+    return table
+
+
+def _said(stage: dict[str, Any]) -> str:
+    """A line on what a stage has decided."""
+    decision, reason = stage["decision"], stage["reason"]
+    match stage["stage"]:
+        case "rate":
+            return f"learning rate {decision:g}: {reason}"
+        case "batch_size":
+            return f"batch size {decision} at rate {stage['learning_rate']:g}: {reason}"
+        case "regularization":
+            return f"l2 {decision:.2g}: {reason}"
+        case "run":
+            return f"{_listed(list(map(str, stage['epochs'])))} epochs: {reason}"
+        case "branch":
+            return f"branches at rate {stage['learning_rate']:g}: {reason}"
+    return f"{stage['stage']} {decision}: {reason}"
+
+
+def print_schema(console: Console, frame: pl.DataFrame, schema: Any) -> None:
+    console.print(f"{len(frame)} rows; {schema.task} of {schema.target}", markup=False)
+    kinds: dict[str, list[str]] = {}
+    for column in schema.columns:
+        kinds.setdefault(column.kind, []).append(column.name)
+    plural = {"number": "numbers", "category": "categories", "boolean": "booleans", "date": "dates"}
+    for kind, names in kinds.items():
+        console.print(f"  {plural[kind]}: {_listed(names)}", markup=False)
+    for column in schema.ignored:
+        console.print(f"  left out: {column.name} ({column.reason})", markup=False)
+
+
+def _listed(names: list[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def print_findings(console: Console, findings: list[Any]) -> None:
+    for finding in findings:
+        where = f" [{finding.where}]" if finding.where else ""
+        console.print(f"{finding.severity}: {finding.code}{where}: {finding.cause} {finding.remedy}", markup=False)
+
+
+def print_result(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+        return
+    console = Console(highlight=False)
+    scores = ("loss", "accuracy") if result["task"] == "classification" else ("loss", "r2", "rmse")
+    table = Table("part", "rows", *scores, box=None, pad_edge=False)
+    for part in ("train", "valid", "test"):
+        if result[part]:
+            figures = [figure(result[part][score]) for score in scores]
+            table.add_row(part, str(result[f"n_{part}"]), *figures)
+    console.print(table)
+    phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in result["seconds_by_phase"].items())
+    console.print(
+        f"{result['optimizer']}{_rate(result)}, {_networks(result)}, {result['seconds']:.1f} s ({phases})",
+        soft_wrap=True,
+    )
+    console.print(f"run: {result['run']}", markup=False, soft_wrap=True)
+
+
+def print_race(result: dict[str, Any]) -> None:
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    table = Table(box=None, pad_edge=False)
+    for title in ("rank", "rule", "rate", "validation loss", "of each seed", "epochs"):
+        table.add_column(title, no_wrap=True)
+    for rule in result["rules"]:
+        rates = sorted({rate for rate in rule["learning_rate"] if rate is not None})
+        table.add_row(
+            str(rule["rank"]),
+            rule["name"],
+            ", ".join(f"{rate:g}" for rate in rates) or "-",
+            figure(rule["mean_valid"]),
+            " ".join(figure(loss) for loss in rule["valid"]),
+            " ".join(map(str, rule["epochs"])),
+        )
+    console.print(table)
+    correlation = result["rank_correlation"]
+    if correlation is not None:
+        console.print(f"rank correlation between seeds {correlation:.2f}")
+    for name, reason in result["refused"].items():
+        console.print(f"{name} did not run: {reason}", markup=False)
+
+
+def _rate(result: dict[str, Any]) -> str:
+    return "" if result["learning_rate"] is None else f" at {result['learning_rate']:g}"
+
+
+def _networks(result: dict[str, Any]) -> str:
+    epochs = f"{result['epochs']} epochs"
+    return epochs if result["networks"] == 1 else f"{result['networks']} networks averaged ({epochs} the first)"
+
+
+def figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False))
