@@ -164,7 +164,7 @@ def axonic_fit(job: Job) -> Run:
         trial = training.Trial(network, loss, rule, l2, 0.0, None)
         params = tuple(DenseParams(w.astype(np.float32), b.astype(np.float32)) for w, b in weights)
         stop = training.StopRule(steps, min_flat=steps + 1)
-        states, _ = training.train([trial], [training.start(trial, params)], batches, stop)
+        states, _, _ = training.train([trial], [training.start(trial, params)], batches, stop)
         return functools.partial(total, states[0].params)
 
     return run

@@ -23,6 +23,7 @@ ORDER = [
     "layers",
     "losses",
     "objective",
+    "health",
     "optimizers",
     "minimization",
     "training",

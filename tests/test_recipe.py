@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_info
 from axonic import losses, optimizers, recipe
 from axonic.data.batches import Rows, Split, resplit, split_rows
 from axonic.errors import InputError
+from axonic.health import nothing
 from axonic.layers.activations import Activation
 from axonic.recipe import (
     RATES,
@@ -390,7 +391,8 @@ def test_a_network_that_learned_nothing_gives_way_to_the_constant_answer_and_one
     one = member()
     begun = one.begin()
     for loss in (0.0, np.inf):
-        run, replaced = no_worse(one, Trained(begun._replace(best_loss=np.float32(loss)), np.zeros((3, 4), np.float32)))
+        history, health = np.zeros((3, 4), np.float32), nothing(one.trial.network)
+        run, replaced = no_worse(one, Trained(begun._replace(best_loss=np.float32(loss)), history, health))
         assert replaced == (loss > 0)
         assert (run.state.best is begun.best) == (loss == 0)
     assert run.best_loss == pytest.approx(constant(one)[1])

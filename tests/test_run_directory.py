@@ -11,6 +11,7 @@ import pytest
 from axonic import layers, losses, optimizers, storage, training
 from axonic.data.batches import Cursor
 from axonic.errors import InputError
+from axonic.health import COLUMNS
 from axonic.recipe import Kept
 from axonic.run_directory import RunDirectory
 from axonic.storage import load_model
@@ -35,7 +36,8 @@ def make_kept(steps=0, cursor=(1, 0), **kwargs):
     """A network under way that has closed that many epochs."""
     state = make_state(steps=steps, **kwargs)
     history = np.random.default_rng(steps).random((int(state.epoch), len(training.HISTORY)), np.float32)
-    return Kept(state, Cursor(*cursor), history)
+    health = np.random.default_rng(steps).random((3, 2, len(COLUMNS)), np.float32)
+    return Kept(state, Cursor(*cursor), history, health)
 
 
 def make_run(path, **kwargs):
@@ -71,7 +73,7 @@ def make_everything(path):
     run = make_run(path)
     run.save_checkpoint("branch-0.001-3", make_kept())
     run.save_notebook([STAGE])
-    run.finish([HISTORY], storage.model_file(make_model()), {})
+    run.finish([HISTORY], [], storage.model_file(make_model()), {})
     (path / "notes.txt").write_text("mine")
     (path / "checkpoints" / "mine.txt").write_text("mine")
     (path / "other.safetensors").write_bytes(b"mine")
@@ -101,7 +103,7 @@ def test_beginning_takes_away_what_a_kill_left_under_a_temporary_name(tmp_path):
 
 def test_the_result_is_the_first_to_go(tmp_path, monkeypatch):
     """A result.json says that everything else is there: at no instant of `begin` is it alone."""
-    everything = ["history.csv", "model.safetensors", "notebook.jsonl", "result.json", "run.json"]
+    everything = ["health.csv", "history.csv", "model.safetensors", "notebook.jsonl", "result.json", "run.json"]
     for name in everything:
         (tmp_path / name).write_bytes(b"old")
     unlink = os.unlink
@@ -184,12 +186,12 @@ def test_discarding_takes_away_what_was_made_and_holds_nothing_of_a_run(tmp_path
 def test_checkpoints_come_back_as_they_were(tmp_path):
     run = RunDirectory(tmp_path / "run")
     run.begin(REQUEST)
-    assert run.load_checkpoint("a", make_state()) is None
+    assert run.load_checkpoint("a", make_kept()) is None
     for steps, job in ((1, "a"), (2, "b"), (3, "a")):
         run.save_checkpoint(job, make_kept(steps, (10 + steps, steps)))
     for job, steps in (("a", 3), ("b", 2)):
-        assert_same_kept(run.load_checkpoint(job, make_state()), make_kept(steps, (10 + steps, steps)))
-    assert run.load_checkpoint("c", make_state()) is None
+        assert_same_kept(run.load_checkpoint(job, make_kept()), make_kept(steps, (10 + steps, steps)))
+    assert run.load_checkpoint("c", make_kept()) is None
 
 
 def test_names_of_jobs_become_names_of_files(tmp_path):
@@ -197,11 +199,11 @@ def test_names_of_jobs_become_names_of_files(tmp_path):
     run.begin(REQUEST)
     for steps, job in enumerate(("../../away", "a b", "branch-1e-05-0", "ü")):
         run.save_checkpoint(job, make_kept(steps))
-        assert_same_kept(run.load_checkpoint(job, make_state()), make_kept(steps))
+        assert_same_kept(run.load_checkpoint(job, make_kept()), make_kept(steps))
     assert all(name.count("/") == 1 for name in names(tmp_path) if name != "run.json")
     run.save_checkpoint("a b", make_kept(1))
     with pytest.raises(InputError, match="not a checkpoint of this run"):
-        run.load_checkpoint("a_b", make_state())
+        run.load_checkpoint("a_b", make_kept())
 
 
 def test_a_state_on_the_device_is_saved_like_one_in_memory(tmp_path):
@@ -209,7 +211,7 @@ def test_a_state_on_the_device_is_saved_like_one_in_memory(tmp_path):
     run.begin(REQUEST)
     kept = make_kept(5)
     run.save_checkpoint(JOB, kept._replace(state=jax.tree.map(jax.numpy.asarray, kept.state)))
-    assert_same_kept(run.load_checkpoint(JOB, make_state()), kept)
+    assert_same_kept(run.load_checkpoint(JOB, make_kept()), kept)
 
 
 @pytest.mark.parametrize("where", ["os.fsync", "os.replace"])
@@ -221,7 +223,7 @@ def test_a_checkpoint_that_fails_leaves_the_one_before(where, tmp_path, monkeypa
         with pytest.raises(InputError, match="no space"):
             run.save_checkpoint(JOB, make_kept(2, (2, 0)))
     assert names(tmp_path) == files
-    assert_same_kept(run.load_checkpoint(JOB, make_state()), make_kept(1))
+    assert_same_kept(run.load_checkpoint(JOB, make_kept()), make_kept(1))
 
 
 def test_there_is_a_whole_checkpoint_at_every_instant(tmp_path, monkeypatch):
@@ -230,7 +232,7 @@ def test_there_is_a_whole_checkpoint_at_every_instant(tmp_path, monkeypatch):
     seen = []
 
     def look():
-        state, _, history = RunDirectory(tmp_path / "run").load_checkpoint(JOB, make_state())
+        state, _, history, _ = RunDirectory(tmp_path / "run").load_checkpoint(JOB, make_kept())
         seen.append(int(state.step.max()))
         assert len(history) == state.epoch
         assert len(names(tmp_path / "run" / "checkpoints")) <= 2
@@ -261,7 +263,7 @@ def test_damaged_checkpoints_are_refused(tmp_path):
     for damaged in (b"", content[: len(content) // 2], content[:-1], PICKLE, content.replace(b"axonic", b"atomic")):
         path.write_bytes(damaged)
         with pytest.raises(InputError) as error:
-            run.load_checkpoint(JOB, make_state())
+            run.load_checkpoint(JOB, make_kept())
         assert "\n" not in str(error.value)
 
 
@@ -272,13 +274,13 @@ CURSORS = [None, [], [1], [1, 2, 3], ["a", 0], [-1, 0], [0, -1], [0.5, 0], [True
 def test_a_checkpoint_that_stands_nowhere_is_refused(cursor, tmp_path):
     run = make_run(tmp_path)
     kept = make_kept()
-    tree = {"state": kept.state, "history": kept.history}
+    tree = {"state": kept.state, "history": kept.history, "health": kept.health}
     (path,) = tmp_path.rglob("*.safetensors")
     path.write_bytes(storage.pack(tree, {"job": JOB, "cursor": [0, 0]}))
-    assert_same_kept(run.load_checkpoint(JOB, make_state()), kept._replace(cursor=Cursor(0, 0)))
+    assert_same_kept(run.load_checkpoint(JOB, make_kept()), kept._replace(cursor=Cursor(0, 0)))
     path.write_bytes(storage.pack(tree, {"job": JOB, "cursor": cursor}))
     with pytest.raises(InputError, match="not a checkpoint of this run"):
-        run.load_checkpoint(JOB, make_state())
+        run.load_checkpoint(JOB, make_kept())
 
 
 HISTORIES = {
@@ -296,20 +298,20 @@ def test_a_checkpoint_with_the_history_of_another_is_refused(name, tmp_path):
     kept = make_kept(3)
     run.save_checkpoint(JOB, kept._replace(history=HISTORIES[name](kept.history)))
     with pytest.raises(InputError, match="not a checkpoint of this run"):
-        run.load_checkpoint(JOB, make_state())
+        run.load_checkpoint(JOB, make_kept())
 
 
 def test_numbers_of_a_checkpoint_keep_their_shape(tmp_path):
     """Scalars come back as arrays of one, with which no run can go on."""
     run = make_run(tmp_path, steps=1)
-    state, _, _ = run.load_checkpoint(JOB, make_state())
+    state, _, _, _ = run.load_checkpoint(JOB, make_kept())
     assert np.shape(state.step) == np.shape(make_state().step) == ()
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     run = make_run(tmp_path, units=4)
     with pytest.raises(InputError):
-        run.load_checkpoint(JOB, make_state(units=5))
+        run.load_checkpoint(JOB, make_kept(units=5))
 
 
 def test_a_checkpoint_without_its_place_is_refused(tmp_path):
@@ -317,13 +319,13 @@ def test_a_checkpoint_without_its_place_is_refused(tmp_path):
     (path,) = tmp_path.rglob("*.safetensors")
     path.write_bytes(path.read_bytes().replace(b"cursor", b"cursed"))
     with pytest.raises(InputError):
-        run.load_checkpoint(JOB, make_state())
+        run.load_checkpoint(JOB, make_kept())
 
 
 def test_a_checkpoint_of_another_rule_is_refused(tmp_path):
     run = make_run(tmp_path, rule="adam")
     with pytest.raises(InputError):
-        run.load_checkpoint(JOB, make_state(rule="momentum"))
+        run.load_checkpoint(JOB, make_kept(rule="momentum"))
 
 
 # --- what others read ---
@@ -340,8 +342,15 @@ def test_history_and_notebook_can_be_read_by_others(tmp_path):
         {"stage": "run", "decision": np.array([3, 2]), "reason": "naïve\nlines"},
     ]
     run.save_notebook(stages)
-    run.finish([first, second], storage.model_file(make_model()), {"test": {"loss": np.nan}})
-    assert names(tmp_path) == ["history.csv", "model.safetensors", "notebook.jsonl", "result.json", "run.json"]
+    run.finish([first, second], [], storage.model_file(make_model()), {"test": {"loss": np.nan}})
+    assert names(tmp_path) == [
+        "health.csv",
+        "history.csv",
+        "model.safetensors",
+        "notebook.jsonl",
+        "result.json",
+        "run.json",
+    ]
     frame = pl.read_csv(tmp_path / "history.csv")
     assert frame.columns == ["network", "epoch", "valid_loss"]
     assert frame["network"].to_list() == [1, 1, 1, 2, 2]

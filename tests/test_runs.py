@@ -26,7 +26,7 @@ from axonic.storage import load_model
 
 ROOT = Path(__file__).parents[1]
 N = 90
-PARTS = ("history.csv", "model.safetensors", "notebook.jsonl", "result.json", "run.json")
+PARTS = ("health.csv", "history.csv", "model.safetensors", "notebook.jsonl", "result.json", "run.json")
 # batches of one row and two networks, so that a run is several tapes and checkpoints long
 OPTIONS = [
     *("--target", "kind", "--hidden", "4", "--batch-size", "1", "--epochs", "60", "--ensemble", "2"),

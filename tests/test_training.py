@@ -75,7 +75,7 @@ def test_the_loop_equals_a_plain_one():
     rows, parts = data(), split(50)
     batches = Batches(rows, parts, 8, seed=3)
     one = trial()
-    (state,), history = training.train([one], [start(one)], batches, StopRule(12, NEVER))
+    (state,), history, _ = training.train([one], [start(one)], batches, StopRule(12, NEVER))
     params, expected = reference(rows, parts, batches, 0.1, 0.9, 12)
     assert history.shape == (12, 1, 4)
     np.testing.assert_allclose(history[:, 0, :3], expected, rtol=2e-5)
@@ -91,7 +91,7 @@ def test_the_loop_equals_a_plain_one():
 def test_gd_takes_one_step_an_epoch_on_all_rows():
     rows, parts = data(), split(50)
     one = trial(optimizers.GD(0.5))
-    (state,), history = training.train([one], [start(one)], Batches(rows, parts, 16), StopRule(70, NEVER))
+    (state,), history, _ = training.train([one], [start(one)], Batches(rows, parts, 16), StopRule(70, NEVER))
     assert int(state.step) == 70 == len(history)
     gentle, expected = reference(rows, parts, Batches(rows, parts, 35, shuffle=False), 0.5, 0.0, 70)
     np.testing.assert_allclose(history[:, 0, :3], expected, rtol=1e-4)
@@ -102,9 +102,11 @@ def test_lanes_equal_runs_of_their_own():
     rows, parts = data(), split(50)
     batches = Batches(rows, parts, 8)
     trials = [trial(optimizers.Adam(rate), l2=l2) for rate, l2 in ((0.1, 0.0), (0.01, 0.1), (0.001, 0.0))]
-    together, history = training.train(trials, [start(t, i) for i, t in enumerate(trials)], batches, StopRule(5, NEVER))
+    together, history, _ = training.train(
+        trials, [start(t, i) for i, t in enumerate(trials)], batches, StopRule(5, NEVER)
+    )
     for i, one in enumerate(trials):
-        (alone,), own = training.train([one], [start(one, i)], batches, StopRule(5, NEVER))
+        (alone,), own, _ = training.train([one], [start(one, i)], batches, StopRule(5, NEVER))
         np.testing.assert_allclose(history[:, i], own[:, 0], rtol=1e-4)
         for a, b in zip(jax.tree.leaves(together[i].params), jax.tree.leaves(alone.params), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
@@ -115,7 +117,7 @@ def test_a_lane_that_blows_up_stops_and_leaves_the_others_alone():
     batches = Batches(rows, parts, 8)
     trials = [trial(optimizers.SGD(rate), network=layers.chain(layers.dense(8, "relu"), layers.dense(3)))
               for rate in (1e30, 0.05)]  # fmt: skip
-    (wild, calm), history = training.train(trials, [start(t) for t in trials], batches, StopRule(6, NEVER))
+    (wild, calm), history, _ = training.train(trials, [start(t) for t in trials], batches, StopRule(6, NEVER))
     assert wild.diverged
     assert wild.stopped
     assert not calm.diverged
@@ -129,7 +131,7 @@ def test_it_stops_when_the_validation_loss_has_been_flat_for_a_fifth_of_the_run(
     rows = data(120)
     noise = rows._replace(y=np.random.default_rng(5).integers(0, 3, 120).astype(np.int32))
     one = trial(optimizers.Momentum(0.05))
-    (state,), history = training.train([one], [start(one)], Batches(noise, split(120, 40), 16), StopRule(5000, 10))
+    (state,), history, _ = training.train([one], [start(one)], Batches(noise, split(120, 40), 16), StopRule(5000, 10))
     n = len(history)
     flat = n - int(state.reference_epoch)
     assert flat >= 10
@@ -146,10 +148,10 @@ def test_the_best_weights_are_those_of_the_best_epoch():
     rows, parts = data(60), split(60)
     batches = Batches(rows, parts, 8)
     one = trial(optimizers.Momentum(3.0))
-    (state,), _ = training.train([one], [start(one)], batches, StopRule(30, NEVER))
+    (state,), _, _ = training.train([one], [start(one)], batches, StopRule(30, NEVER))
     best = int(state.best_epoch)
     assert 1 <= best < 30
-    (short,), _ = training.train([one], [start(one)], batches, StopRule(best, NEVER))
+    (short,), _, _ = training.train([one], [start(one)], batches, StopRule(best, NEVER))
     for a, b in zip(jax.tree.leaves(state.best), jax.tree.leaves(short.params), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -157,7 +159,7 @@ def test_the_best_weights_are_those_of_the_best_epoch():
 def test_without_held_out_rows_the_training_loss_decides():
     rows = data(30)
     one = trial()
-    (state,), history = training.train([one], [start(one)], Batches(rows, split(30, 0, 0), 8), StopRule(20, NEVER))
+    (state,), history, _ = training.train([one], [start(one)], Batches(rows, split(30, 0, 0), 8), StopRule(20, NEVER))
     assert state.best_loss == history[:, 0, 0].min()
     assert np.all(np.isnan(history[:, 0, 1:3]))
 
@@ -188,11 +190,11 @@ def test_a_run_taken_up_from_a_checkpoint_ends_bit_identical(n):
         return False
 
     n_epochs = 300 if n == 50 else 3
-    (whole,), history = training.train([one], [start(one)], batches, StopRule(n_epochs, NEVER), watch=watch)
+    (whole,), history, _ = training.train([one], [start(one)], batches, StopRule(n_epochs, NEVER), watch=watch)
     assert len(saved) > 1
     state, cursor = saved[0]
     assert n == 50 or cursor.batch > 0
-    (resumed,), rest = training.train(
+    (resumed,), rest, _ = training.train(
         [one], [training.lane(state, 0)], batches, StopRule(n_epochs, NEVER), cursor=cursor
     )
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
@@ -204,7 +206,7 @@ def test_the_same_seed_gives_the_same_bits():
     rows, parts = data(200), split(200)
     one = trial(optimizers.Adam(0.01), network=layers.chain(layers.dense(32, "relu"), layers.dense(3)))
     results = [training.train([one], [start(one)], Batches(rows, parts, 16), StopRule(20, NEVER)) for _ in range(5)]
-    for states, history in results[1:]:
+    for states, history, _ in results[1:]:
         np.testing.assert_array_equal(history, results[0][1])
         for a, b in zip(jax.tree.leaves(states), jax.tree.leaves(results[0][0]), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -225,7 +227,7 @@ def test_other_rows_rates_penalties_and_stops_compile_nothing():
 
 def test_watching_can_end_a_run():
     rows, parts = data(), split(50)
-    (state,), history = training.train(
+    (state,), history, _ = training.train(
         [trial()], [start(trial())], Batches(rows, parts, 8), StopRule(NEVER, NEVER), watch=lambda _: True
     )
     assert 0 < len(history) == int(state.epoch)

@@ -161,7 +161,7 @@ def _run(task: Task, name: str, seconds: float, spectator: Spectator) -> Lap:
         counts.append(len(progress.history))
         return marks[-1] >= seconds or spectator.interrupted()
 
-    _, history = training.train(
+    _, history, _ = training.train(
         [member.trial], [member.begin()], member.batches, stop, whole_epochs=WHOLE_EPOCHS, watch=watch
     )
     spans = zip(marks[:-1], marks[1:], counts, strict=True)

@@ -4,8 +4,9 @@
     notebook.jsonl      the stages, a line each as they are decided
     checkpoints/        the whole state of networks under way; gone when the run is finished
     history.csv         losses of every epoch of every network
+    health.csv          what was seen inside the networks: see `axonic.health`; layers are counted from 1
     model.safetensors   all that predictions need
-    result.json         scores and decisions; while it is there, the three before it are whole and belong to it
+    result.json         scores and decisions; while it is there, the four before it are whole and belong to it
 
 Every file is written whole and renamed (`axonic.storage.write`), so the directory can be resumed whenever the run was
 killed.
@@ -28,12 +29,13 @@ import numpy as np
 from axonic import recipe
 from axonic.data.batches import Cursor
 from axonic.errors import InputError
+from axonic.health import QUANTITIES
 from axonic.recipe import Kept, Stage
 from axonic.storage import MODEL, pack, plain, tree_names, unpack, unwritable, write, write_json
-from axonic.training import HISTORY as COLUMNS
 from axonic.training import State, lane
 
-RUN, HISTORY, NOTEBOOK, RESULT, CHECKPOINTS = "run.json", "history.csv", "notebook.jsonl", "result.json", "checkpoints"
+RUN, NOTEBOOK, CHECKPOINTS = "run.json", "notebook.jsonl", "checkpoints"
+HISTORY, HEALTH, RESULT = "history.csv", "health.csv", "result.json"
 RUNNING_SECONDS = 15.0
 """How often the state of a network under way is written."""
 FINISHED_SECONDS = 2.0
@@ -71,7 +73,7 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Take the files of an earlier run away."""
-        for name in (RESULT, RUN, NOTEBOOK, HISTORY, MODEL):  # the result says that the others are there
+        for name in (RESULT, RUN, NOTEBOOK, HISTORY, HEALTH, MODEL):  # the result says that the others are there
             (self.path / name).unlink(missing_ok=True)
         self.clear_checkpoints()
 
@@ -97,10 +99,17 @@ class RunDirectory:
         """The result, None if the run has not come so far."""
         return _object(self.path / RESULT, "") if (self.path / RESULT).exists() else None
 
-    def finish(self, histories: Sequence[Mapping[str, np.ndarray]], model: bytes, result: Mapping[str, Any]) -> None:
+    def finish(
+        self,
+        histories: Sequence[Mapping[str, np.ndarray]],
+        healths: Sequence[np.ndarray],
+        model: bytes,
+        result: Mapping[str, Any],
+    ) -> None:
         """Write what the run leaves; the result last."""
         (self.path / RESULT).unlink(missing_ok=True)
         write(self.path / HISTORY, _history_table(histories).encode())
+        write(self.path / HEALTH, _health_table(healths).encode())
         write(self.path / MODEL, model)
         write_json(self.path / RESULT, result)
 
@@ -134,7 +143,7 @@ class RunDirectory:
 
     def clear_checkpoints(self) -> None:
         """Take all checkpoints away, and what runs that were killed have left under a temporary name."""
-        written = [self.path / name for name in (RUN, NOTEBOOK, HISTORY, MODEL, RESULT)]
+        written = [self.path / name for name in (RUN, NOTEBOOK, HISTORY, HEALTH, MODEL, RESULT)]
         for path in (*written, self.path / CHECKPOINTS / "*.safetensors"):
             for left in path.parent.glob(f".{path.name}.????????"):
                 left.unlink()
@@ -145,10 +154,10 @@ class RunDirectory:
 
     def save_checkpoint(self, job: str, kept: Kept) -> None:
         """The whole state of the training of one network, in place of the one before."""
-        tree = {"state": kept.state, "history": kept.history}
+        tree = {"state": kept.state, "history": kept.history, "health": kept.health}
         write(self._checkpoint(job), pack(tree, {"job": job, "cursor": list(kept.cursor)}))
 
-    def load_checkpoint(self, job: str, like: State) -> Kept | None:
+    def load_checkpoint(self, job: str, like: Kept) -> Kept | None:
         """The last checkpoint of a network, with the arrays' structure taken from `like`, or None if there is none.
 
         Raises
@@ -159,7 +168,7 @@ class RunDirectory:
         if not path.exists():
             return None
         arrays, info = unpack(path)
-        tree = {"state": like, "history": np.zeros((0, 0), np.float32)}
+        tree = {"state": like.state, "history": like.history, "health": like.health}
         names = tree_names(tree)
         expected = dict(zip(names, jax.tree.leaves(tree), strict=True))
         try:
@@ -167,11 +176,12 @@ class RunDirectory:
             if set(arrays) != set(names) or info["job"] != job:
                 raise ValueError("its arrays are those of another network")
             for name, leaf in expected.items():
-                shape = (len(arrays[name]), len(COLUMNS)) if name == "history" else np.shape(leaf)
+                grows = name in ("history", "health")
+                shape = (len(arrays[name]), *leaf.shape[1:]) if grows else np.shape(leaf)
                 if arrays[name].shape != shape or arrays[name].dtype != np.asarray(leaf).dtype:
                     raise ValueError(f"{name} has another shape or type")
             restored = jax.tree.unflatten(jax.tree.structure(tree), [arrays[name] for name in names])
-            kept = Kept(restored["state"], Cursor(epoch, batch), restored["history"])
+            kept = Kept(restored["state"], Cursor(epoch, batch), restored["history"], restored["health"])
             if not all(type(place) is int and 0 <= place < 1 << 31 for place in kept.cursor):
                 raise ValueError(f"its place is {info['cursor']!r}")
             if len(kept.history) != kept.state.epoch:
@@ -200,13 +210,22 @@ class RunJournal(recipe.Journal):
     def decided(self, stages: Sequence[Stage]) -> None:
         self.directory.save_notebook(stages)
 
-    def resume(self, job: str, like: State) -> Kept | None:
+    def resume(self, job: str, like: Kept) -> Kept | None:
         return self.directory.load_checkpoint(job, like)
 
-    def keep(self, job: str, state: State, cursor: Cursor, history: Sequence[np.ndarray], *, last: bool) -> None:
+    def keep(
+        self,
+        job: str,
+        state: State,
+        cursor: Cursor,
+        history: Sequence[np.ndarray],
+        health: Sequence[np.ndarray],
+        *,
+        last: bool,
+    ) -> None:
         now = time.monotonic()
         if last or now - self._saved.get(job, self._begun) > RUNNING_SECONDS:
-            self._waiting[job] = Kept(lane(state, 0), cursor, np.concatenate(history))
+            self._waiting[job] = Kept(lane(state, 0), cursor, np.concatenate(history), np.concatenate(health))
             self._saved[job] = now
         if self._waiting and now - self._flushed > FINISHED_SECONDS:
             self.flush()
@@ -226,6 +245,19 @@ def _history_table(histories: Sequence[Mapping[str, np.ndarray]]) -> str:
     for number, history in enumerate(histories, 1):
         for row in zip(*history.values(), strict=True):
             table.writerow([number, *("" if isinstance(v, float | np.floating) and np.isnan(v) else v for v in row)])
+    return text.getvalue()
+
+
+def _health_table(healths: Sequence[np.ndarray]) -> str:
+    """One row a layer of each look at each network; what a layer does not have is empty."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["network", "epoch", "layer", *QUANTITIES])
+    for network, looks in enumerate(healths, 1):
+        for layers in looks:
+            for layer, row in enumerate(layers, 1):
+                values = ("" if np.isnan(v) else f"{v:.6g}" for v in row[1:])
+                table.writerow([network, int(row[0]), layer, *values])
     return text.getvalue()
 
 

@@ -276,7 +276,7 @@ def _run(
         result["seconds_by_phase"] = {name: round(spent, 3) for name, spent in seconds.items()}
         result["seconds"] = round(time.perf_counter() - begun, 3)
         histories = [fitted.history_columns(network) for network in range(len(fitted.members))]
-        directory.finish(histories, model_file(model), result)
+        directory.finish(histories, fitted.healths, model_file(model), result)
         if not watcher.cut_short:
             directory.clear_checkpoints()
     except BaseException:

@@ -41,6 +41,7 @@ class Settings:
     branch_stage: bool = False
     shuffle: bool = True
     early_stopping: bool = True
+    monitor: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -60,7 +61,7 @@ class Settings:
                 _refuse(name, getattr(self, name), "give a number that is not negative")
         if not (_is_number(self.dropout, least=0.0) and self.dropout < 1):
             _refuse("dropout", self.dropout, "give a number from 0 to below 1")
-        for name in ("shuffle", "early_stopping", "batch_stage", "branch_stage"):
+        for name in ("shuffle", "early_stopping", "monitor", "batch_stage", "branch_stage"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 _refuse(name, getattr(self, name), "give True or False")
         if self.regularization not in ("auto", None):

@@ -25,7 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from axonic.data.batches import Batches, Cursor, Segment, Tape
+from axonic.data.batches import LOOKS, Batches, Cursor, Segment, Tape
+from axonic.health import COLUMNS, look, traced
 from axonic.layers.base import Chain, fold
 from axonic.losses import Loss
 from axonic.objective import Objective
@@ -104,12 +105,14 @@ class State(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a caller sees after each tape: the state (on the device), the cursor after it, and the epochs it closed,
-    (epochs, lanes, columns) as in `HISTORY`."""
+    """What a caller sees after each tape: the state (on the device), the cursor after it, the epochs it closed,
+    (epochs, lanes, columns) as in `HISTORY`, and the steps that were looked at, (looks, lanes, layers, columns) as in
+    `axonic.health.COLUMNS`."""
 
     state: State
     cursor: Cursor
     history: np.ndarray
+    health: np.ndarray
 
 
 def start(trial: Trial, params: Params) -> State:
@@ -161,7 +164,7 @@ def train(
     cursor: Cursor = Cursor(),  # noqa: B008
     whole_epochs: int = WHOLE_EPOCHS,
     watch: Callable[[Progress], bool] | None = None,
-) -> tuple[list[State], np.ndarray]:
+) -> tuple[list[State], np.ndarray, np.ndarray]:
     """Train trials side by side until every one has stopped.
 
     Parameters
@@ -177,25 +180,27 @@ def train(
     -------
     states : the lanes' states, NumPy arrays.
     history : (epochs, lanes, columns), float32, columns as in `HISTORY`; rows of a lane after it has stopped are NaN.
+    health : (looks, lanes, layers, columns), float32, as in `axonic.health.COLUMNS`; NaN alike.
     """
     whole = trials[0].optimizer.full_batch
     tapes = _tapes(batches, whole, cursor, whole_epochs)
     tape, cursor = next(tapes)
     trial, tape, state, limits = _arguments(trials, tape, states, stop)
-    closed = []
+    closed, looked = [], []
     with one_thread(trials[0].optimizer):
         while True:
-            state, history, n_closed = run(trial, tape, state, limits, whole=whole)  # returns before it has run,
+            state, record = run(trial, tape, state, limits, whole=whole)  # returns before it has run,
             following = next(tapes)  # so the next tape is made meanwhile
-            closed.append(np.asarray(history)[: int(n_closed)])
+            closed.append(np.asarray(record.history)[: int(record.n_closed)])
+            looked.append(np.asarray(record.health)[: int(record.n_looks)])
             ended = bool(np.asarray(state.stopped).all())
-            if watch is not None and watch(Progress(state, cursor, closed[-1])):
+            if watch is not None and watch(Progress(state, cursor, closed[-1], looked[-1])):
                 ended = True
             if ended:
                 break
             tape, cursor = following
     state = jax.tree.map(np.asarray, state)
-    return [lane(state, i) for i in range(len(trials))], np.concatenate(closed)
+    return [lane(state, i) for i in range(len(trials))], np.concatenate(closed), np.concatenate(looked)
 
 
 def prepare(trials: Sequence[Trial], states: Sequence[State], batches: Batches, stop: StopRule) -> float:
@@ -222,10 +227,22 @@ def _arguments(trials: Sequence[Trial], tape: Tape, states: Sequence[State], sto
     return stack(trials), tape, stack(states), limits
 
 
+class Record(NamedTuple):
+    """What the compiled program has written down: the epochs closed and the steps looked at, the first `n_closed` and
+    `n_looks` rows of
+
+    history : (segments, lanes, columns) as in `HISTORY`.
+    health : (`LOOKS`, lanes, layers, columns) as in `axonic.health.COLUMNS`.
+    """
+
+    history: Float[Array, "segments lanes columns"]
+    n_closed: Int[Array, ""]
+    health: Float[Array, "looks lanes layers health_columns"]
+    n_looks: Int[Array, ""]
+
+
 @functools.partial(jax.jit, static_argnames="whole", donate_argnames="state")
-def run(
-    trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool = False
-) -> tuple[State, Float[Array, "segments lanes columns"], Int[Array, ""]]:
+def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool = False) -> tuple[State, Record]:
     """The compiled program: all segments of a tape, or fewer if every lane stops.
 
     Parameters
@@ -235,47 +252,72 @@ def run(
 
     Returns
     -------
-    state, history, number of epochs closed; the rows of history after that are 0.
+    state, record
     """
     step = jax.vmap(_step, in_axes=(0, None, 0))
     evaluate = jax.vmap(_evaluate, in_axes=(0, None, None, 0))
+    examine = jax.vmap(_look, in_axes=(0, None, 0, 0))
     close = jax.vmap(_close, in_axes=(0, 0, None))
 
     def slot(i: Any) -> Batch:
         return Batch(tape.x[i], tape.y[i], tape.weight[i])
 
-    def train_span(state: State, first: Any, last: Any) -> State:
+    def steps(state: State, first: Any, last: Any) -> State:
         if whole:
             used = jnp.arange(len(tape.weight)) < last
-            return step(trial, Batch(tape.x, tape.y, jnp.where(used[:, None], tape.weight, 0)), state)
+            batch = Batch(tape.x, tape.y, jnp.where(used[:, None], tape.weight, 0))
+            return jax.lax.fori_loop(0, jnp.minimum(last - first, 1), lambda _, state: step(trial, batch, state), state)
         return jax.lax.fori_loop(first, last, lambda i, state: step(trial, slot(i), state), state)
+
+    def train_span(now: Segment, state: State, record: Record) -> tuple[State, Record]:
+        """Part 0 is the step that is looked at, if one is, and part 1 the others."""
+        middle = jnp.where(now.looks == 1, now.train_last if whole else now.train_first + 1, now.train_first)
+        bounds = jnp.stack([now.train_first, middle, now.train_last])
+
+        def part(i: Any, carry: tuple[State, Record]) -> tuple[State, Record]:
+            before, record = carry
+            state = steps(before, bounds[i], bounds[i + 1])
+            looks = (i == 0) & (now.looks == 1)
+            record = jax.lax.cond(looks, look_closely, lambda record, *_: record, record, before, state)
+            return state, record
+
+        def look_closely(record: Record, before: State, after: State) -> Record:
+            rows = examine(trial, slot(now.train_first), before, after)
+            health = record.health.at[record.n_looks].set(rows)
+            return record._replace(health=health, n_looks=record.n_looks + 1)
+
+        return jax.lax.fori_loop(0, 2, part, (state, record))
 
     def held_span(state: State, part: Any, first: Any, last: Any) -> State:
         return jax.lax.fori_loop(first, last, lambda i, state: evaluate(trial, slot(i), part, state), state)
 
-    def close_epoch(state: State, history: Array, n_closed: Any) -> tuple[State, Array, Any]:
-        state, record = close(trial, state, stop)
-        return state, history.at[n_closed].set(record), n_closed + 1
+    def close_epoch(state: State, record: Record) -> tuple[State, Record]:
+        state, row = close(trial, state, stop)
+        history = record.history.at[record.n_closed].set(row)
+        return state, record._replace(history=history, n_closed=record.n_closed + 1)
 
     def segment(carry: tuple) -> tuple:
-        i, state, history, n_closed = carry
+        i, state, record = carry
         now = Segment(*tape.segments[i])
-        state = train_span(state, now.train_first, now.train_last)
+        state, record = train_span(now, state, record)
         held = jnp.stack(now[2:6]).reshape(2, 2)
         state = jax.lax.fori_loop(0, 2, lambda part, state: held_span(state, part, *held[part]), state)
-        state, history, n_closed = jax.lax.cond(
-            now.closes == 1, close_epoch, lambda *carry: carry, state, history, n_closed
-        )
-        return i + 1, state, history, n_closed
+        state, record = jax.lax.cond(now.closes == 1, close_epoch, lambda *carry: carry, state, record)
+        return i + 1, state, record
 
     def unfinished(carry: tuple) -> Any:
-        i, state, _, _ = carry
+        i, state, _ = carry
         return (i < tape.n_segments) & ~jnp.all(state.stopped)
 
-    history = jnp.zeros((len(tape.segments), len(state.step), len(HISTORY)), tape.weight.dtype)
-    zero = jnp.zeros((), jnp.int32)
-    _, state, history, n_closed = jax.lax.while_loop(unfinished, segment, (zero, state, history, zero))
-    return state, history, n_closed
+    lanes, dtype, zero = len(state.step), tape.weight.dtype, jnp.zeros((), jnp.int32)
+    record = Record(
+        jnp.zeros((len(tape.segments), lanes, len(HISTORY)), dtype),
+        zero,
+        jnp.zeros((LOOKS, lanes, len(traced(trial.network)), len(COLUMNS)), dtype),
+        zero,
+    )
+    _, state, record = jax.lax.while_loop(unfinished, segment, (zero, state, record))
+    return state, record
 
 
 def _step(trial: Trial, batch: Batch, state: State) -> State:
@@ -285,6 +327,15 @@ def _step(trial: Trial, batch: Batch, state: State) -> State:
     return state._replace(
         params=params, optimizer=optimizer, step=state.step + 1, train=_add(state.train, info.value.loss, batch.weight)
     )
+
+
+def _look(trial: Trial, batch: Batch, before: State, after: State) -> Array:
+    """What the step from `before` to `after` on the batch looked like: (layers, columns); NaN for a lane that had
+    stopped."""
+    objective = _objective(trial, batch, fold(trial.key, before.step))
+    rows = look(objective, before.params, after.params)
+    epochs = jnp.full((len(rows), 1), before.epoch, rows.dtype)
+    return jnp.where(before.stopped, jnp.nan, jnp.concatenate([epochs, rows], axis=1))
 
 
 def _evaluate(trial: Trial, batch: Batch, part: Any, state: State) -> State:

@@ -25,6 +25,11 @@ MAX_SLOTS = 1024
 MIN_SLOTS = 8
 RESIDENT_SHARE = 4
 BLOCK_ROWS = 32_768
+LOOKS = 16
+"""How many steps of a tape may be looked at (see `axonic.health`)."""
+LOOK_STEPS, LOOK_WHOLE = 250, 8
+"""Steps from one that is looked at to the next, so that looking costs some hundredths of the time; where every step
+takes all rows, steps are longer."""
 ALIGNMENT = 64
 
 
@@ -52,8 +57,8 @@ class Split(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """Slots to train on and to evaluate, each from its first to before its last, and whether (1) the epoch ends after
-    them. A table of segments has one column for each number, in this order."""
+    """Slots to train on and to evaluate, each from its first to before its last, whether (1) the epoch ends after them,
+    and whether (1) its first step is looked at. A table of segments has one column for each number, in this order."""
 
     train_first: int
     train_last: int
@@ -62,6 +67,7 @@ class Segment(NamedTuple):
     test_first: int
     test_last: int
     closes: int
+    looks: int = 0
 
 
 class Tape(NamedTuple):
@@ -70,7 +76,7 @@ class Tape(NamedTuple):
     Attributes
     ----------
     x, y, weight : as in `Rows`, with leading axes (slot, row); weight 0 marks padding.
-    segments : (slot, 7) int32, rows of `Segment`; only the first `n_segments` count.
+    segments : (slot, 8) int32, rows of `Segment`; only the first `n_segments` count.
     n_segments : int32.
     """
 
@@ -110,6 +116,8 @@ class Batches:
     shuffle : False trains on the rows in their order.
     epoch_batches : training batches after which the held-out rows are evaluated; None is a pass over the data.
         When it is given, an "epoch" takes up the data where the last one stopped.
+    looks : whether the first step of some epochs is looked at: of the epochs 0, 1, 2, 4, 8, ... until there are
+        `LOOK_STEPS` steps from one to the next, and then at that distance.
     """
 
     rows: Rows
@@ -118,6 +126,7 @@ class Batches:
     seed: int = 0
     shuffle: bool = True
     epoch_batches: int | None = None
+    looks: bool = False
 
     @functools.cached_property
     def n_slots(self) -> int:
@@ -134,6 +143,10 @@ class Batches:
     @property
     def batches_per_epoch(self) -> int:
         return self.epoch_batches or self.batches_per_pass
+
+    def looks_at(self, epoch: int, spacing: int) -> bool:
+        """Whether the first step of an epoch is looked at, with at most `spacing` epochs from one to the next."""
+        return self.looks and (epoch % spacing == 0 or (epoch < spacing and epoch & (epoch - 1) == 0))
 
     def tapes(self, cursor: Cursor = Cursor()) -> Iterator[tuple[Tape, Cursor]]:  # noqa: B008
         """Tapes from `cursor` on, each with the cursor at which the next one begins.
@@ -162,7 +175,9 @@ class Batches:
         free = self._place_resident(slots, held) if resident else 0
 
         epoch, done = cursor
+        spacing = -(-LOOK_STEPS // self.batches_per_epoch)
         while free < self.n_slots and len(segments) < self.n_slots:
+            looks = int(done == 0 and self.looks_at(epoch, spacing))
             train, done, free = self._place_train(slots, free, epoch, done)
             spans = [(0, 0), (0, 0)]
             finished = done >= self.batches_per_epoch
@@ -171,7 +186,7 @@ class Batches:
             elif finished:
                 spans, done, free = self._place_held(slots, free, held, done)
                 finished = done >= self.batches_per_epoch + n_held
-            segments.append(Segment(*train, *spans[0], *spans[1], int(finished)))
+            segments.append(Segment(*train, *spans[0], *spans[1], int(finished), looks))
             if finished:
                 epoch, done = epoch + 1, 0
         return self._gather(slots, segments, buffers or self._buffers()), Cursor(epoch, done)
@@ -187,8 +202,11 @@ class Batches:
         segments = [Segment(0, train, train, valid, valid, test, 1)] * n_epochs
         tape = self._gather(slots, segments, self._buffers(len(slots)), room)
         while True:
-            cursor = Cursor(cursor.epoch + n_epochs)
-            yield tape, cursor
+            epochs = range(cursor.epoch, cursor.epoch + n_epochs)
+            table = tape.segments.copy()
+            table[:n_epochs, -1] = [self.looks_at(epoch, LOOK_WHOLE) for epoch in epochs]
+            cursor = Cursor(epochs.stop)
+            yield tape._replace(segments=table), cursor
 
     def _count(self, part: np.ndarray) -> int:
         return -(-len(part) // self.batch_size)

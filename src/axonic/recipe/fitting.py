@@ -41,6 +41,7 @@ class Fit(NamedTuple):
     batch_size : rows of a batch.
     histories : (epochs, columns) of each network, columns as in `axonic.training.HISTORY`: its long run, and after it
         the branches it has kept.
+    healths : (looks, layers, columns) of each network alike, columns as in `axonic.health.COLUMNS`.
     stages : evidence and decision of each stage, ready for JSON.
     findings : what is worth telling.
     seconds : time of each stage, compilation apart.
@@ -55,6 +56,7 @@ class Fit(NamedTuple):
     l2: float
     batch_size: int
     histories: tuple[np.ndarray, ...]
+    healths: tuple[np.ndarray, ...]
     stages: list[Stage]
     findings: list[Finding]
     seconds: dict[str, float]
@@ -157,6 +159,7 @@ class _Fitting:
             float(l2),
             plan.batch_size,
             tuple(np.concatenate([run.history for run in track]) for track in tracks.values()),
+            tuple(_one_after_the_other(track) for track in tracks.values()),
             self.notebook.stages,
             _findings([run.state for run in runs.values()], plan.rule) or _no_signal(constant, len(runs)),
             self.clock.seconds,
@@ -302,7 +305,7 @@ def _worth_keeping(runs: Runs) -> dict[int, Trained]:
 
 def run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bool) -> Stage:
     """What became of the networks that are kept; the reason is the first one's."""
-    state, history = runs[0]
+    state, history, _ = runs[0]
     if state.diverged:
         reason = "the loss was no longer finite"
     elif len(history) >= stop.max_epochs:
@@ -345,17 +348,18 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
         rule, l2 = before.optimizer, before.l2
         states = [state._replace(stopped=np.bool_(False)) for state in before.states]
     size = before.batch_size if before is not None and settings.batch_stage else settings.batch_size
-    histories = []
+    histories, healths = [], []
     for index, state in enumerate(states):
         task.check_start(state.params)
         member = task.member(rule, index, l2, size)
         epoch = int(state.epoch)
         stop, cursor = StopRule(epoch + 1, epoch + 2), Cursor(epoch)
-        (states[index],), history = clock.time(
+        (states[index],), history, health = clock.time(
             "train",
             lambda: training.train([member.trial], [state], member.batches, stop, cursor=cursor),  # noqa: B023
         )
         histories.append(history[:, 0])
+        healths.append(health[:, 0])
     return Fit(
         network,
         loss,
@@ -366,10 +370,22 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
         l2,
         size,
         tuple(histories),
+        tuple(healths),
         notebook.stages,
         _findings(states, rule),
         clock.seconds,
     )
+
+
+def _one_after_the_other(track: Sequence[Trained]) -> np.ndarray:
+    """The health of a long run and its branches, epochs counted through."""
+    parts, before = [], 0
+    for run in track:
+        health = run.health.copy()
+        health[:, :, 0] += before
+        parts.append(health)
+        before += len(run.history)
+    return np.concatenate(parts)
 
 
 def _findings(states: Sequence[State], rule: Optimizer) -> list[Finding]:

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from axonic import health
 from axonic.data.batches import Cursor
 from axonic.errors import InputError
-from axonic.training import State, StopRule
+from axonic.layers import Chain
+from axonic.training import HISTORY, State, StopRule
 
 Stage = dict[str, Any]
 """Evidence and decision of a stage, ready for JSON: "stage" is its name, "decision" what was decided, "reason" why; the
@@ -27,11 +29,18 @@ class Kept(NamedTuple):
     state : all that the loop carries, NumPy arrays.
     cursor : where in its batches it stands.
     history : (epochs, columns) of the epochs closed so far.
+    health : (looks, layers, columns) of the steps looked at so far.
     """
 
     state: State
     cursor: Cursor
     history: np.ndarray
+    health: np.ndarray
+
+
+def nothing_yet(network: Chain) -> tuple[np.ndarray, np.ndarray]:
+    """The history and health of a network that has not begun."""
+    return np.zeros((0, len(HISTORY)), np.float32), health.nothing(network)
 
 
 class Watcher:
@@ -58,12 +67,21 @@ class Journal:
     def decided(self, stages: Sequence[Stage]) -> None:
         """All stages so far, after each decision."""
 
-    def resume(self, job: str, like: State) -> Kept | None:
+    def resume(self, job: str, like: Kept) -> Kept | None:
         """What was kept of a network, with the structure of `like`; None if nothing was."""
 
-    def keep(self, job: str, state: State, cursor: Cursor, history: Sequence[np.ndarray], *, last: bool) -> None:
+    def keep(
+        self,
+        job: str,
+        state: State,
+        cursor: Cursor,
+        history: Sequence[np.ndarray],
+        health: Sequence[np.ndarray],
+        *,
+        last: bool,
+    ) -> None:
         """A network has come so far, and no further if it is the `last` call for it; `state` is on the device, with its
-        axis of lanes, and `history` is in parts. Never called by two threads at once."""
+        axis of lanes, and `history` and `health` are in parts. Never called by two threads at once."""
 
 
 class Notebook:

@@ -17,7 +17,7 @@ from axonic.layers import Chain
 from axonic.losses import Loss
 from axonic.optimizers import Optimizer
 from axonic.optimizers.base import one_thread
-from axonic.recipe.journal import Journal, Watcher
+from axonic.recipe.journal import Journal, Kept, Watcher, nothing_yet
 from axonic.seeds import generator, key_data
 from axonic.settings import Settings
 from axonic.training import Progress, State, StopRule, Trial
@@ -88,7 +88,7 @@ class Task(NamedTuple):
             params = self.start[index]
             self.check_start(params)
         size = WHOLE_BLOCK if rule.full_batch else batch_size or settings.batch_size
-        batches = Batches(self.rows, split, size, seed, settings.shuffle)
+        batches = Batches(self.rows, split, size, seed, settings.shuffle, looks=settings.monitor)
         trial = Trial(self.network, self.loss, rule, l2, settings.l1, key_data(seed, "dropout"))
         return Member(trial, params, batches)
 
@@ -172,6 +172,10 @@ class Member(NamedTuple):
         """The state before the first step."""
         return training.start(self.trial, self.params)._replace(best_loss=np.float32(self.best_loss))
 
+    def begun(self) -> Kept:
+        """Where it stands before the first step."""
+        return Kept(self.begin(), Cursor(self.first_epoch), *nothing_yet(self.trial.network))
+
     def prepare(self, stop: StopRule) -> float:
         """Compile its program; returns the seconds it took."""
         return training.prepare([self.trial], [self.begin()], self.batches, stop)
@@ -184,10 +188,12 @@ class Trained(NamedTuple):
     ----------
     state : all that the loop carried.
     history : (epochs, columns) as in `axonic.training.HISTORY`.
+    health : (looks, layers, columns) as in `axonic.health.COLUMNS`.
     """
 
     state: State
     history: np.ndarray
+    health: np.ndarray
 
     @property
     def finished(self) -> bool:
@@ -227,30 +233,31 @@ def train_side_by_side(
     """
     lock, failed = threading.Lock(), threading.Event()
     names = list(jobs)
-    resumed = {name: journal.resume(name, member.begin()) for name, member in jobs.items()}
+    begun = {name: member.begun() for name, member in jobs.items()}
+    resumed = {name: journal.resume(name, start) for name, start in begun.items()}
 
     def run(index: int) -> Trained | None:
         name = names[index]
-        member, kept = jobs[name], resumed[name]
-        nothing = np.zeros((0, len(training.HISTORY)), np.float32)
-        state, cursor, past = kept or (member.begin(), Cursor(member.first_epoch), nothing)
+        member, kept = jobs[name], resumed[name] or begun[name]
+        state, cursor = kept.state, kept.cursor
         if state.stopped:
-            return Trained(state, past)
+            return Trained(state, kept.history, kept.health)
         if failed.is_set() or (index and watcher.ended()):
-            return Trained(state, past) if kept else None
-        closed = [past]
+            return Trained(state, kept.history, kept.health) if resumed[name] else None
+        closed, looked = [kept.history], [kept.health]
 
         def watch(progress: Progress) -> bool:
             closed.append(progress.history[:, 0])
+            looked.append(progress.health[:, 0])
             ended = failed.is_set() or watcher.ended()
             with lock:
                 last = ended or bool(np.asarray(progress.state.stopped).all())
-                journal.keep(name, progress.state, progress.cursor, closed, last=last)
+                journal.keep(name, progress.state, progress.cursor, closed, looked, last=last)
                 watcher.progress(index, len(jobs), closed[-1], sum(map(len, closed)), stop)
             return ended
 
-        (state,), _ = training.train([member.trial], [state], member.batches, stop, cursor=cursor, watch=watch)
-        return Trained(state, np.concatenate(closed))
+        (state,), _, _ = training.train([member.trial], [state], member.batches, stop, cursor=cursor, watch=watch)
+        return Trained(state, np.concatenate(closed), np.concatenate(looked))
 
     if len(jobs) == 1:
         return {names[0]: run(0)}

@@ -98,7 +98,7 @@ def sweep_curves(
     windows = n_steps if rule.full_batch else SWEEP_WINDOWS
     train_only = Split(batches.split.train, batches.split.train[:0], batches.split.train[:0])
     per_window = None if rule.full_batch else max(1, n_steps // SWEEP_WINDOWS)
-    batches = dataclasses.replace(batches, split=train_only, epoch_batches=per_window)
+    batches = dataclasses.replace(batches, split=train_only, epoch_batches=per_window, looks=False)
     member = member._replace(batches=batches)
     middle_first = sorted(rates, key=lambda rate: abs(sorted(rates).index(rate) - len(rates) // 2))  # if it is ended
     jobs = {f"{rate:g}": member.changed(optimizer=rule.replace(learning_rate=rate)) for rate in middle_first}
