@@ -88,7 +88,7 @@ THEIRS = [".settings.abcdefgh", "checkpoints/mine.txt", "mine/.run.json.12345678
 
 def test_beginning_takes_away_the_files_of_an_earlier_run_and_no_others(tmp_path):
     make_everything(tmp_path)
-    assert len(names(tmp_path)) == 7 + len(THEIRS)
+    assert len(names(tmp_path)) == 8 + len(THEIRS)
     RunDirectory(tmp_path).begin(REQUEST)
     assert names(tmp_path) == sorted([*THEIRS, "run.json"])
 

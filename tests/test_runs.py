@@ -341,7 +341,8 @@ class Impatient(Interrupting):
 
 
 @pytest.mark.parametrize("ensemble", [1, 3])
-def test_a_second_interrupt_ends_at_once(ensemble, folder, tmp_path):
+def test_a_second_interrupt_ends_at_once(ensemble, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_directory, "FINISHED_SECONDS", 1e9)  # or a slow machine has something worth keeping
     settings = Settings(hidden_layer_sizes=(4,), learning_rate=0.01, ensemble=ensemble)
     with pytest.raises(KeyboardInterrupt):
         runs.fit_table(folder / "t.csv", "kind", tmp_path / "run", settings=settings, reporter=Impatient(0))
