@@ -30,6 +30,7 @@ ORDER = [
     "model",
     "settings",
     "recipe",
+    "diagnosis",
     "race",
     "storage",
     "run_directory",

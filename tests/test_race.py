@@ -71,13 +71,14 @@ def test_ending_a_race_ranks_what_has_run():
 
 def test_auto_takes_the_rule_with_the_lowest_mean_validation_loss_or_the_default_if_it_is_as_good():
     data, split, settings, network, loss = prepared(dataclasses.replace(SETTINGS, optimizer="auto", ensemble=2))
-    fit = recipe.fit(data, split, settings, network, loss)
+    fit = recipe.fit(recipe.Task(data, split, settings, network, loss))
     stage = next(stage for stage in fit.stages if stage["stage"] == "optimizer")
     means = dict(zip(stage["names"], map(np.mean, stage["valid"]), strict=True))
     assert list(means) == SMALL
     assert stage["decision"] == optimizers.name(fit.optimizer)
     assert means[stage["decision"]] <= 1.01 * min(means.values())
-    single = recipe.fit(data, split, dataclasses.replace(settings, optimizer=stage["decision"]), network, loss)
+    single = dataclasses.replace(settings, optimizer=stage["decision"])
+    single = recipe.fit(recipe.Task(data, split, single, network, loss))
     np.testing.assert_array_equal(single.members[0][0].w, fit.members[0][0].w)
 
 

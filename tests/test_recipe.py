@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_info
 
 from axonic import losses, optimizers, recipe
 from axonic.data.batches import Rows, Split, resplit, split_rows
+from axonic.diagnosis import unwatched
 from axonic.errors import InputError
 from axonic.health import nothing
 from axonic.layers.activations import Activation
@@ -47,7 +48,8 @@ def fitted(data=None, watcher=None, journal=None, **settings):
     settings = Settings(hidden_layer_sizes=(4,), **{"learning_rate": 0.3, "epochs": 5, **settings})
     split = split_rows(len(data.y), settings.seed, valid=0.2, test=0.1, classes=data.y)
     loss, n_out = pair(settings, "classification", 2)
-    return recipe.fit(data, split, settings, settings.network(n_out), loss, watcher=watcher, journal=journal)
+    task = recipe.Task(data, split, settings, settings.network(n_out), loss)
+    return recipe.fit(task, watcher=watcher, journal=journal)
 
 
 def task(work, held_out=True, n_train=100, given=0, **settings):
@@ -168,7 +170,7 @@ def test_the_penalty_with_the_lowest_mean_validation_loss_is_kept():
 
 def test_a_run_that_diverges_says_so_and_keeps_finite_weights():
     fit = fitted(learning_rate=1e30)
-    assert [finding.code for finding in fit.findings] == ["train.diverged"]
+    assert [finding.code for finding in unwatched(fit)] == ["train.diverged"]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(fit.members))
 
 
@@ -461,7 +463,7 @@ def test_a_fit_compiles_one_training_program_and_one_more_for_each_other_batch_s
         made = Settings(**settings, ensemble=2, batch_stage=True, branch_stage=True)
         loss, n_out = pair(made, "classification", 2)
         with compilations() as compiled:
-            fit = recipe.fit(data, split, made, made.network(n_out), loss)
+            fit = recipe.fit(recipe.Task(data, split, made, made.network(n_out), loss))
         assert [stage["stage"] for stage in fit.stages][:3] == ["rate", "batch_size", "regularization"]
         sizes = next(stage for stage in fit.stages if stage["stage"] == "batch_size")["batch_sizes"]
         return compiled, len(sizes)

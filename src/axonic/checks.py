@@ -8,7 +8,7 @@ coincidence in a small table is not said at all.
 What cannot be trained on at all (a constant target, a class with one row) is refused earlier, by `infer_schema`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,6 +23,7 @@ from axonic.data.schema import (
     ID_LIKE,
     Column,
     Schema,
+    Task,
     canonical,
     target_values,
     usable_rows,
@@ -85,11 +86,57 @@ def check_table(frame: pl.DataFrame, schema: Schema) -> list[Finding]:
     findings : errors first, then warnings, then what is merely worth knowing. Training is possible if none is an error.
     """
     table = Table(frame, schema)
-    findings = [finding for check in CHECKS for finding in check(table)]
+    return by_severity([finding for check in CHECKS for finding in check(table)])
+
+
+def check_rows(x: np.ndarray, y: np.ndarray, task: Task, names: Sequence[str] | None = None) -> list[Finding]:
+    """Examine an array of numbers before training, of which every column is used.
+
+    Parameters
+    ----------
+    x : (n, n_features), NaN for a missing value.
+    y : (n,) classes or numbers, or (n, n_targets), of which the first is examined.
+    task : ``classification`` or ``regression``.
+    names : of the columns; None counts them from 1.
+
+    Returns
+    -------
+    findings : as `check_table` has them.
+    """
+    names = list(names) if names is not None else [f"column {i}" for i in range(1, x.shape[1] + 1)]
+    target = "target" if "target" not in names else "the target"
+    frame = pl.from_numpy(x, names).with_columns(pl.Series(target, y if y.ndim == 1 else y[:, 0]))
+    varies = [not bool(np.all(column == column[0])) for column in x.T]
+    used = tuple(Column(name, "number") for name, varied in zip(names, varies, strict=True) if varied)
+    constant = tuple(
+        Column(name, "ignored", CONSTANT) for name, varied in zip(names, varies, strict=True) if not varied
+    )
+    table = Table(frame, Schema(used, target, task, constant))
+    findings = [finding for check in (*CHECKS, check_counting) for finding in check(table)]
+    return by_severity(findings)
+
+
+def by_severity(findings: list[Finding]) -> list[Finding]:
+    """Errors first, then warnings, then what is merely worth knowing."""
     return sorted(findings, key=lambda finding: ("error", "warning", "info").index(finding.severity))
 
 
 # --- columns ---
+
+
+def check_counting(table: Table) -> Iterator[Finding]:
+    """data.id_like: a column of an array that counts the rows, and is used."""
+    for column in table.schema.columns:
+        values = table.frame[column.name].to_numpy()
+        if len(values) >= ENOUGH_ROWS and np.all(np.diff(values) == 1) and values[0] == np.floor(values[0]):
+            yield Finding(
+                "data.id_like",
+                "warning",
+                column.name,
+                {"first": float(values[0]), "last": float(values[-1]), "rows": len(values)},
+                "The column counts the rows: it says where a row stands and nothing about a new one.",
+                "Leave it out.",
+            )
 
 
 def check_missing(table: Table) -> Iterator[Finding]:

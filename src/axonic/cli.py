@@ -1,4 +1,4 @@
-"""The command line: `axonic fit`, `resume`, `predict`, `evaluate`, `check`, `compare`, `demo`."""
+"""The command line: `axonic fit`, `resume`, `predict`, `evaluate`, `check`, `diagnose`, `compare`, `demo`."""
 
 import os
 import sys
@@ -10,7 +10,16 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from axonic.errors import InputError
-from axonic.report.terminal import Progress, figure, print_findings, print_json, print_race, print_result, print_schema
+from axonic.report.terminal import (
+    Progress,
+    figure,
+    print_diagnosis,
+    print_findings,
+    print_json,
+    print_race,
+    print_result,
+    print_schema,
+)
 
 app = App(
     name="axonic",
@@ -47,6 +56,8 @@ def fit(
     regularization: Literal["auto", "none"] = "auto",
     ensemble: str = "auto",
     budget: float | None = None,
+    monitor: bool = True,
+    stop_on: Literal["warning", "error"] | None = None,
     seed: int = 0,
     json: Json = False,
     quiet: Quiet = False,
@@ -98,6 +109,10 @@ def fit(
         Networks that are trained and averaged, or auto (five unless epochs are given or the table is large).
     budget
         Seconds after which training ends and what is best so far is evaluated and saved; axonic resume goes on.
+    monitor
+        Look at the layers while training, and diagnose the run when it is done.
+    stop_on
+        End the training when something of this severity is seen while it is under way, and keep what is best so far.
     seed
         Seed of everything random.
     """
@@ -119,6 +134,7 @@ def fit(
         dropout=dropout,
         regularization=None if regularization == "none" else regularization,
         ensemble=_number("--ensemble", ensemble, int),
+        monitor=monitor,
         seed=seed,
     )
     reporter = Progress(quiet)
@@ -132,6 +148,7 @@ def fit(
             test_size=test_size,
             settings=settings,
             budget=budget,
+            stop_on=stop_on,
             reporter=reporter,
         )
     print_result(result, json)
@@ -271,6 +288,27 @@ def check(
         print_findings(console, findings)
         if not findings:
             console.print("Nothing to remark.")
+    return 0
+
+
+@app.command
+def diagnose(run: Path, /, *, json: Json = False) -> int:
+    """Say why the training of a run went well or badly, and what to do.
+
+    Example: axonic diagnose runs/iris-1
+
+    Parameters
+    ----------
+    run
+        The run directory.
+    """
+    from axonic import runs
+
+    findings = runs.findings_of(run)
+    if json:
+        print_json({"run": str(run), "findings": findings})
+    else:
+        print_diagnosis(findings)
     return 0
 
 

@@ -46,7 +46,7 @@ QUANTITIES = (
     "sign_flips",
     "gradient_noise",
 )
-COLUMNS = ("epoch", *QUANTITIES)
+COLUMNS = ("epoch", "loss", *QUANTITIES)
 STEEPEST = {"sigmoid": 0.25, "tanh": 1.0}
 """The largest slope of the activations that saturate at both ends."""
 FLAT = 0.1
@@ -58,8 +58,10 @@ def traced(network: Chain) -> tuple[int, ...]:
     return tuple(i for i, layer in enumerate(network.layers) if hasattr(layer, "activation"))
 
 
-def look(objective: Objective, params: Params, after: Params) -> Float[Array, "layers quantities"]:
-    """The quantities of every layer at `params`, for the batch of the objective and the step from there to `after`.
+def look(
+    objective: Objective, params: Params, after: Params
+) -> tuple[Float[Array, ""], Float[Array, "layers quantities"]]:
+    """(loss, quantities of every layer) at `params`, for the batch of the objective and the step from there to `after`.
 
     Parameters
     ----------
@@ -89,7 +91,8 @@ def look(objective: Objective, params: Params, after: Params) -> Float[Array, "l
     if last in rows:
         asked = _unheard(objective, x, counts)
         rows[last] = rows[last].at[QUANTITIES.index("saturated")].set(asked)
-    return jnp.stack([rows[index] for index in shown])
+    values = jnp.where(counts > 0, batch.weight * objective.loss.value(x, batch.y), 0.0)
+    return values.sum() / n, jnp.stack([rows[index] for index in shown])
 
 
 def _quantities(
@@ -155,9 +158,9 @@ def _unheard(objective: Objective, z: Array, counts: Array) -> Array:
 
 
 @jax.jit
-def examine(objective: Objective, params: Params) -> tuple[Float[Array, "layers quantities"], Float[Array, ""]]:
-    """(`look` without a step, the loss) at these weights; `update_ratio` and `sign_flips` are 0."""
-    return look(objective, params, params), objective.value(params).loss
+def examine(objective: Objective, params: Params) -> tuple[Float[Array, ""], Float[Array, "layers quantities"]]:
+    """`look` without a step; `update_ratio` and `sign_flips` are 0."""
+    return look(objective, params, params)
 
 
 def nothing(network: Chain) -> np.ndarray:

@@ -29,7 +29,7 @@ import numpy as np
 from axonic import recipe
 from axonic.data.batches import Cursor
 from axonic.errors import InputError
-from axonic.health import QUANTITIES
+from axonic.health import COLUMNS
 from axonic.recipe import Kept, Stage
 from axonic.storage import MODEL, pack, plain, tree_names, unpack, unwritable, write, write_json
 from axonic.training import State, lane
@@ -252,7 +252,7 @@ def _health_table(healths: Sequence[np.ndarray]) -> str:
     """One row a layer of each look at each network; what a layer does not have is empty."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["network", "epoch", "layer", *QUANTITIES])
+    table.writerow(["network", "epoch", "layer", *COLUMNS[1:]])
     for network, looks in enumerate(healths, 1):
         for layers in looks:
             for layer, row in enumerate(layers, 1):

@@ -20,12 +20,14 @@ from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.reading import read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
+from axonic.diagnosis import diagnose, unwatched, with_cause_first
+from axonic.diagnosis.live import alarms
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.race import Spectator, race
 from axonic.recipe import Clock
 from axonic.report.charts import race_svg
-from axonic.run_directory import RUN, RunDirectory, RunJournal
+from axonic.run_directory import RESULT, RUN, RunDirectory, RunJournal
 from axonic.settings import Settings, fit_target, pair
 from axonic.storage import (
     load_model,
@@ -38,7 +40,7 @@ from axonic.storage import (
     write_json,
 )
 from axonic.training import StopRule
-from axonic.types import Finding
+from axonic.types import Finding, Severity
 
 VALIDATION_FRACTION = 0.15
 COMPARISON = "compare.json"
@@ -53,6 +55,12 @@ class Reporter(Protocol):
 
     def stage(self, stage: dict[str, Any]) -> None:
         """A stage of the recipe has been decided."""
+
+    def findings(self, findings: list[Finding]) -> None:
+        """The run has been diagnosed."""
+
+    def alarm(self, finding: Finding) -> None:
+        """Something is going wrong while a network is trained."""
 
     def epochs(self, network: int, n_networks: int, history: np.ndarray, n_epochs: int, stop: StopRule) -> None:
         """Epochs have been closed; see `axonic.recipe.Watcher.progress`."""
@@ -69,15 +77,24 @@ class _Silent(Reporter):
 class _Watcher(recipe.Watcher):
     """Hands progress to the reporter, and ends the fit when it is interrupted or its time is up."""
 
-    def __init__(self, reporter: Reporter, deadline: float) -> None:
-        self.reporter, self.deadline = reporter, deadline
+    def __init__(self, reporter: Reporter, deadline: float, stop_on: Severity | None = None) -> None:
+        self.reporter, self.deadline, self.stop_on = reporter, deadline, stop_on
         self.cut_short = False
+        self.alarmed: set[str] = set()
 
     def stage(self, stage: dict[str, Any]) -> None:
         self.reporter.stage(stage)
 
     def progress(self, network: int, n_networks: int, history: np.ndarray, n_epochs: int, stop: StopRule) -> None:
         self.reporter.epochs(network, n_networks, history, n_epochs, stop)
+
+    def looked(self, network: int, history: np.ndarray, health: np.ndarray) -> None:
+        for finding in alarms(history, health):
+            if finding.code not in self.alarmed:
+                self.alarmed.add(finding.code)
+                self.reporter.alarm(finding._replace(where=f"network {network + 1}"))
+                if finding.severity == self.stop_on or self.stop_on == "warning":
+                    self.cut_short = True
 
     def ended(self) -> bool:
         self.cut_short = self.cut_short or self.reporter.interrupted() or time.monotonic() > self.deadline
@@ -138,6 +155,7 @@ def fit_table(
     test_size: float = 0.2,
     settings: Settings | None = None,
     budget: float | None = None,
+    stop_on: Literal["warning", "error"] | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Train on a table and leave a run directory.
@@ -152,6 +170,7 @@ def fit_table(
     test_size : share of the rows for the test, from 0 (none) to below 1.
     settings : how to train.
     budget : seconds after which training ends, and what is best so far is evaluated and saved; None is no limit.
+    stop_on : end the training, as a budget does, when something of this severity is seen while it is under way.
     reporter : is told of everything as it happens.
 
     Returns
@@ -168,7 +187,7 @@ def fit_table(
         )
     test = None if test is None else os.path.abspath(test)
     request = Request(os.path.abspath(data), target, task, test, test_size, settings or Settings())
-    return _run(request, RunDirectory(Path(out)), budget, reporter, resumes=False)
+    return _run(request, RunDirectory(Path(out)), budget, reporter, stop_on, resumes=False)
 
 
 def resume_run(
@@ -204,22 +223,28 @@ def resume_run(
         request = request._replace(data=os.path.abspath(data))
     elif not os.path.exists(request.data):
         raise InputError("the table is no longer there", "say with --data where it is now", request.data)
-    return _run(request, directory, budget, reporter, resumes=True)
+    return _run(request, directory, budget, reporter, None, resumes=True)
 
 
 def _run(
-    request: Request, directory: RunDirectory, budget: float | None, reporter: Reporter | None, *, resumes: bool
+    request: Request,
+    directory: RunDirectory,
+    budget: float | None,
+    reporter: Reporter | None,
+    stop_on: Severity | None,
+    *,
+    resumes: bool,
 ) -> dict[str, Any]:
     """Begin or go on with what is asked for."""
     settings, reporter, clock = request.settings, reporter or _Silent(), Clock()
     begun = time.perf_counter()
     if budget is not None and not budget > 0:
         raise InputError(f"budget = {budget!r} is impossible", "give a positive number of seconds")
-    watcher = _Watcher(reporter, math.inf if budget is None else time.monotonic() + budget)
+    watcher = _Watcher(reporter, math.inf if budget is None else time.monotonic() + budget, stop_on)
     frame = clock.time("reading", read_table, request.data)
     schema = infer_schema(frame, request.target, request.task)
-    findings = clock.time("checking", check_table, frame, schema)
-    reporter.data(frame, schema, findings)
+    found = clock.time("checking", check_table, frame, schema)
+    reporter.data(frame, schema, found)
 
     rows, split, encoder, encoded_target = clock.time(
         "encoding", _encode, frame, schema, request.test, request.test_size, settings
@@ -239,9 +264,13 @@ def _run(
         )
     try:
         journal = RunJournal(directory)
-        fitted = recipe.fit(rows, split, settings, network, loss, watcher=watcher, journal=journal)
+        task = recipe.Task(rows, split, settings, network, loss)
+        fitted = recipe.fit(task, watcher=watcher, journal=journal)
         if watcher.cut_short:
             journal.flush()
+        diagnosed = clock.time("diagnosis", diagnose, task, fitted, watcher) if settings.monitor else unwatched(fitted)
+        findings = with_cause_first(found, diagnosed)
+        reporter.findings(diagnosed)
         info = {"schema": schema.to_json(), "seed": settings.seed}
         model = Model(network, loss, fitted.members, encoder, encoded_target, info)
         metrics = clock.time("evaluating", _metrics, model, rows, fitted.splits)
@@ -267,7 +296,7 @@ def _run(
             "seconds_by_phase": {},
             "seed": settings.seed,
             **metrics,
-            "findings": [finding._asdict() for finding in [*findings, *fitted.findings]],
+            "findings": [finding._asdict() for finding in findings],
             "stages": fitted.stages,
             "interrupted": watcher.cut_short,
             "run": str(directory.path),
@@ -283,6 +312,28 @@ def _run(
         directory.discard()
         raise
     return plain(result)
+
+
+def findings_of(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """What a finished run was found to have, the cause of what went wrong first.
+
+    Raises
+    ------
+    InputError : there is no run, it is not finished, or its files are damaged.
+    """
+    directory = RunDirectory(Path(run))
+    directory.run()
+    result = directory.result()
+    if result is None:
+        raise InputError(
+            "the run is not finished, so there is nothing to diagnose", "go on with axonic resume", str(run)
+        )
+    findings = result.get("findings")
+    if not (
+        isinstance(findings, list) and all(isinstance(f, dict) and set(f) == set(Finding._fields) for f in findings)
+    ):
+        raise InputError("not a whole result: it has no findings", "start the run afresh", str(Path(run) / RESULT))
+    return findings
 
 
 def compare_rules(

@@ -333,9 +333,9 @@ def _look(trial: Trial, batch: Batch, before: State, after: State) -> Array:
     """What the step from `before` to `after` on the batch looked like: (layers, columns); NaN for a lane that had
     stopped."""
     objective = _objective(trial, batch, fold(trial.key, before.step))
-    rows = look(objective, before.params, after.params)
-    epochs = jnp.full((len(rows), 1), before.epoch, rows.dtype)
-    return jnp.where(before.stopped, jnp.nan, jnp.concatenate([epochs, rows], axis=1))
+    loss, rows = look(objective, before.params, after.params)
+    shown = jnp.broadcast_to(jnp.stack([before.epoch.astype(rows.dtype), loss]), (len(rows), 2))
+    return jnp.where(before.stopped, jnp.nan, jnp.concatenate([shown, rows], axis=1))
 
 
 def _evaluate(trial: Trial, batch: Batch, part: Any, state: State) -> State:

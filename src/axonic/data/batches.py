@@ -309,7 +309,7 @@ def split_rows(
     rest = np.setdiff1d(order, held_test, assume_unique=True)
     rest = rng.permutation(rest)
     held_valid = _stratified(rest, classes, n_valid)
-    return Split(np.setdiff1d(rest, held_valid, assume_unique=True), np.sort(held_valid), np.sort(held_test))
+    return Split(np.setdiff1d(rest, held_valid), np.sort(held_valid), np.sort(held_test))
 
 
 def resplit(split: Split, seed: int, classes: np.ndarray | None = None) -> Split:

@@ -32,13 +32,16 @@ from sklearn.utils.validation import (
 
 from axonic import recipe as recipes
 from axonic import storage
+from axonic.checks import check_rows, check_table
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.schema import Schema, Task, canonical, infer_columns
+from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.errors import InputError
 from axonic.losses import Loss
 from axonic.model import Model
 from axonic.settings import Settings, fit_target, pair
+from axonic.types import Finding
 
 MIN_ROWS_TO_HOLD_OUT = 10
 HASHED_VALUES = 1 << 20
@@ -71,6 +74,7 @@ class Estimator(BaseEstimator):
     shuffle: Any
     early_stopping: Any
     validation_fraction: Any
+    monitor: Any
     warm_start: Any
     random_state: Any
     verbose: Any
@@ -95,7 +99,11 @@ class Estimator(BaseEstimator):
         """
         settings = self._settings()
         goes_on = bool(self.warm_start) and hasattr(self, "model_")
-        X, y, weight = self._merged(*self._validated(X, y, sample_weight, reset=not goes_on))
+        X, y, weight = self._validated(X, y, sample_weight, reset=not goes_on)
+        found = self._check(X, y) if self.monitor else []
+        if not self.shuffle:
+            found = [finding for finding in found if finding.code != "data.sorted"]  # said once the rows are split
+        X, y, weight = self._merged(X, y, weight)
         if not goes_on:
             self._encode_target(y, settings)
         y = self._target_codes(y)
@@ -107,18 +115,11 @@ class Estimator(BaseEstimator):
             rows, parts = self._with_validation(rows, validation_data)
 
         loss, n_out = self._pair(settings)
-        network = settings.network(n_out)
-        fitted = recipes.fit(
-            rows,
-            parts,
-            settings,
-            network,
-            loss,
-            resplits=validation_data is None,
-            start=self.model_.members if goes_on else None,
-            watcher=_Printer() if self.verbose else None,
-        )
-        self._take(fitted)
+        resplits, start = validation_data is None, self.model_.members if goes_on else None
+        task = recipes.Task(rows, parts, settings, settings.network(n_out), loss, resplits, start)
+        fitted = recipes.fit(task, watcher=_Printer() if self.verbose else None)
+        findings = diagnose(task, fitted) if self.monitor else unwatched(fitted)
+        self._take(fitted, with_cause_first(found, findings))
         return self
 
     def partial_fit(self, X, y, sample_weight=None, classes=None):
@@ -156,7 +157,7 @@ class Estimator(BaseEstimator):
         network = settings.network(n_out)
         fitted = recipes.go_on(rows, parts, settings, network, loss, None if first else self._fitted)
         before = None if first else (self.history_, self.notebook_)
-        self._take(fitted)
+        self._take(fitted, unwatched(fitted))
         if before is not None:
             self.history_ = {name: np.concatenate([before[0][name], column]) for name, column in self.history_.items()}
             self.history_["epoch"] = np.arange(1, len(self.history_["epoch"]) + 1)
@@ -231,6 +232,7 @@ class Estimator(BaseEstimator):
             ensemble=self.ensemble,
             shuffle=self.shuffle,
             early_stopping=self.early_stopping,
+            monitor=self.monitor,
             seed=_seed(self.random_state),
         )
 
@@ -320,18 +322,30 @@ class Estimator(BaseEstimator):
         n = len(rows.y)
         return both, Split(np.arange(n), np.arange(n, len(both.y)), np.empty(0, np.int64))
 
-    def _take(self, fitted: recipes.Fit) -> None:
+    def _check(self, X, y) -> list[Finding]:
+        """What the rows show before they are encoded."""
+        if self._framed:
+            names = self._columns
+            frame = X.select(column.name for column in names)
+            target = "target" if "target" not in frame.columns else "the target"
+            frame = frame.with_columns(pl.Series(target, y if y.ndim == 1 else y[:, 0]))
+            return check_table(frame, Schema(names, target, self._task))
+        return check_rows(X, y, self._task, getattr(self, "feature_names_in_", None))
+
+    def _take(self, fitted: recipes.Fit, findings: list[Finding]) -> None:
         self.model_ = Model(fitted.network, fitted.loss, fitted.members, self._encoder, self._target)
         self.learning_rate_ = float(fitted.optimizer.rate)
         self.l2_ = fitted.l2
         self.batch_size_ = fitted.batch_size
         self.n_iter_ = fitted.n_epochs
         self.history_ = fitted.history_columns()
+        self.health_ = fitted.health_columns()
         self.notebook_ = fitted.stages
-        self.findings_ = fitted.findings
+        self.findings_ = findings
         self._fitted = fitted
-        for finding in fitted.findings:
-            warnings.warn(f"{finding.cause} {finding.remedy}", ConvergenceWarning, stacklevel=3)
+        for finding in findings:
+            if finding.severity != "info" and finding.code.startswith(("train.", "net.", "data.no_signal")):
+                warnings.warn(f"{finding.cause} {finding.remedy}", ConvergenceWarning, stacklevel=3)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
@@ -480,6 +494,8 @@ PARAMETERS = """
         loss is flat, and the weights of the best epoch are kept. Otherwise all rows train and the last weights are
         kept; `epochs="auto"` then watches the training loss. Default True.
     validation_fraction : share of the rows held out, between 0 and 1. Default 0.15.
+    monitor : whether training is watched from inside and diagnosed: layers are looked at now and then, and where
+        something is wrong the network is trained again with what would mend it (`axonic.diagnosis`). Default True.
     {specific}warm_start : whether `fit` goes on from the weights and encoders of the `fit` before. Default False.
     random_state : a whole number, a `numpy.random.RandomState` or None. Default 0.
     verbose : 1 prints progress. Default 0.
@@ -493,8 +509,11 @@ PARAMETERS = """
     n_iter_ : epochs run by the first network.
     history_ : dict of arrays, one value an epoch of the first network: epoch, train_loss, valid_loss, test_loss (NaN
         here), learning_rate.
+    health_ : dict of arrays, a row for each step of the first network that was looked at and a column for each layer:
+        epoch, loss, z_rms, a_rms, delta_rms, weight_rms, gradient_rms, update_ratio, saturated, dead, sign_flips,
+        gradient_noise; see `axonic.health`.
     notebook_ : the stages of the fit with their evidence and decision.
-    findings_ : what is worth telling, a list of `axonic.types.Finding`.
+    findings_ : what is worth telling, a list of `axonic.types.Finding`, the cause of what went wrong first.
     model_ : the trained `axonic.model.Model`.
 """
 

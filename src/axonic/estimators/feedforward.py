@@ -28,6 +28,7 @@ class _FeedForward(Estimator):
         shuffle=True,
         early_stopping=True,
         validation_fraction=0.15,
+        monitor=True,
         warm_start=False,
         random_state=0,
         verbose=0,
@@ -50,6 +51,7 @@ class _FeedForward(Estimator):
         self.shuffle = shuffle
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.monitor = monitor
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -88,6 +90,7 @@ class FeedForwardClassifier(_FeedForward, Classifier):
         shuffle=True,
         early_stopping=True,
         validation_fraction=0.15,
+        monitor=True,
         warm_start=False,
         random_state=0,
         verbose=0,
@@ -111,6 +114,7 @@ class FeedForwardClassifier(_FeedForward, Classifier):
             shuffle,
             early_stopping,
             validation_fraction,
+            monitor,
             warm_start,
             random_state,
             verbose,

@@ -52,7 +52,7 @@ def constant(member: Member) -> tuple[Params, float] | None:
     loss, rows, split = member.trial.loss, member.batches.rows, member.batches.split
     last = member.params[-1]
     n_out = len(last.b)
-    found = bias(loss, _targets(rows, split.train, n_out), rows.weight[split.train].astype(np.float64))
+    found = constant_bias(member)
     if found is None:
         return None
     b = found.astype(last.b.dtype)
@@ -61,6 +61,13 @@ def constant(member: Member) -> tuple[Params, float] | None:
     params = jax.tree.map(np.zeros_like, member.params)
     params = (*params[:-1], last._replace(w=np.zeros_like(last.w), b=b))
     return params, float(np.average(values, weights=rows.weight[split.valid]))
+
+
+def constant_bias(member: Member) -> np.ndarray | None:
+    """The pre-activation (n_out,) of the constant answer to the training rows; None where it is not known."""
+    rows, train = member.batches.rows, member.batches.split.train
+    targets = _targets(rows, train, len(member.params[-1].b))
+    return bias(member.trial.loss, targets, rows.weight[train].astype(np.float64))
 
 
 def no_worse(member: Member, run: Trained) -> tuple[Trained, bool]:

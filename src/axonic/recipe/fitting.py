@@ -9,6 +9,7 @@ import numpy as np
 from axonic import optimizers, training
 from axonic.data.batches import Cursor, Rows, Split
 from axonic.engine import use_compilation_cache
+from axonic.health import COLUMNS
 from axonic.layers import Chain
 from axonic.losses import Loss
 from axonic.optimizers import Optimizer
@@ -23,7 +24,7 @@ from axonic.recipe.rate import rate_stage, with_rate
 from axonic.recipe.rule import candidate_rules, rule_stage
 from axonic.settings import Settings
 from axonic.training import HISTORY, State, StopRule
-from axonic.types import Finding, Params
+from axonic.types import Params
 
 
 class Fit(NamedTuple):
@@ -43,7 +44,7 @@ class Fit(NamedTuple):
         the branches it has kept.
     healths : (looks, layers, columns) of each network alike, columns as in `axonic.health.COLUMNS`.
     stages : evidence and decision of each stage, ready for JSON.
-    findings : what is worth telling.
+    constant : the networks, counted from 0, whose place a constant answer has taken.
     seconds : time of each stage, compilation apart.
     """
 
@@ -58,7 +59,7 @@ class Fit(NamedTuple):
     histories: tuple[np.ndarray, ...]
     healths: tuple[np.ndarray, ...]
     stages: list[Stage]
-    findings: list[Finding]
+    constant: tuple[int, ...]
     seconds: dict[str, float]
 
     @property
@@ -72,6 +73,10 @@ class Fit(NamedTuple):
         columns = {name: history[:, i].astype(float) for i, name in enumerate(HISTORY)}
         return {"epoch": np.arange(1, len(history) + 1), **columns}
 
+    def health_columns(self, network: int = 0) -> dict[str, np.ndarray]:
+        """The health of a network by quantity, (looks, layers) each."""
+        return {name: self.healths[network][..., i].astype(float) for i, name in enumerate(COLUMNS)}
+
 
 class Plan(NamedTuple):
     """A rule, the rate and batch size found for it, and when its runs end."""
@@ -81,28 +86,12 @@ class Plan(NamedTuple):
     stop: StopRule
 
 
-def fit(
-    rows: Rows,
-    split: Split,
-    settings: Settings,
-    network: Chain,
-    loss: Loss,
-    *,
-    resplits: bool = True,
-    start: Sequence[Params] | None = None,
-    watcher: Watcher | None = None,
-    journal: Journal | None = None,
-) -> Fit:
+def fit(task: Task, *, watcher: Watcher | None = None, journal: Journal | None = None) -> Fit:
     """Train one network or several.
 
     Parameters
     ----------
-    rows : encoded rows, targets and weights.
-    split : validation rows decide when to stop, which weights are kept and which penalty; test rows decide nothing.
-    settings : how.
-    network, loss : what; see `Settings.network` and `axonic.settings.pair`.
-    resplits : whether further networks may hold out other rows than `split.valid`.
-    start : weights to start from, a tree for each network; None draws them.
+    task : what is to be trained, on what and how.
     watcher : is told of every stage and every tape, and may end the fit.
     journal : keeps what would have to be done again, and has what was done before.
 
@@ -111,7 +100,6 @@ def fit(
     InputError : the weights to start from don't fit, or the journal is another run's.
     """
     use_compilation_cache()
-    task = Task(rows, split, settings, network, loss, resplits, start)
     return _Fitting(task, watcher or Watcher(), journal or Journal()).run()
 
 
@@ -161,7 +149,7 @@ class _Fitting:
             tuple(np.concatenate([run.history for run in track]) for track in tracks.values()),
             tuple(_one_after_the_other(track) for track in tracks.values()),
             self.notebook.stages,
-            _findings([run.state for run in runs.values()], plan.rule) or _no_signal(constant, len(runs)),
+            tuple(constant),
             self.clock.seconds,
         )
 
@@ -372,7 +360,7 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
         tuple(histories),
         tuple(healths),
         notebook.stages,
-        _findings(states, rule),
+        (),
         clock.seconds,
     )
 
@@ -386,39 +374,3 @@ def _one_after_the_other(track: Sequence[Trained]) -> np.ndarray:
         parts.append(health)
         before += len(run.history)
     return np.concatenate(parts)
-
-
-def _findings(states: Sequence[State], rule: Optimizer) -> list[Finding]:
-    state = next((state for state in states if state.diverged), None)
-    if state is None:
-        return []
-    evidence = {"epoch": int(state.epoch), "learning_rate": float(rule.rate)}
-    return [
-        Finding(
-            "train.diverged",
-            "error",
-            "",
-            evidence,
-            f"The loss was no longer finite in epoch {evidence['epoch']}: the steps are too long for this network.",
-            f"Use a learning rate of {evidence['learning_rate'] / 10:g} or leave it on 'auto'."
-            if rule.has_rate
-            else "Use another rule, such as momentum.",
-        )
-    ]
-
-
-def _no_signal(constant: Sequence[int], n_networks: int) -> list[Finding]:
-    if not constant:
-        return []
-    return [
-        Finding(
-            "data.no_signal",
-            "warning",
-            "",
-            {"constant_networks": len(constant), "networks": n_networks},
-            f"{len(constant)} of {n_networks} networks did no better on their validation rows than always answering "
-            "with one constant (the mean of the target, the frequencies of its classes), and now answer so.",
-            "Check that the columns can tell the target; bring inputs to a common scale (standardize=True); or collect "
-            "more rows.",
-        )
-    ]

@@ -38,9 +38,10 @@ class Task(NamedTuple):
 
     Attributes
     ----------
-    rows, split : the data; validation rows decide, test rows decide nothing.
+    rows, split : the data; validation rows decide when to stop, which weights are kept and which penalty, test rows
+        decide nothing.
     settings : how.
-    network, loss : what.
+    network, loss : what; see `Settings.network` and `axonic.settings.pair`.
     resplits : whether further networks may hold out other rows than `split.valid`.
     start : weights to start from, a tree for each network; None draws them.
     """
@@ -254,6 +255,8 @@ def train_side_by_side(
                 last = ended or bool(np.asarray(progress.state.stopped).all())
                 journal.keep(name, progress.state, progress.cursor, closed, looked, last=last)
                 watcher.progress(index, len(jobs), closed[-1], sum(map(len, closed)), stop)
+                if member.batches.looks:
+                    watcher.looked(index, np.concatenate(closed), looked[-1])
             return ended
 
         (state,), _, _ = training.train([member.trial], [state], member.batches, stop, cursor=cursor, watch=watch)

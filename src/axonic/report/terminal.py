@@ -65,6 +65,12 @@ class Progress:
         which = f"network {network + 1} of {n_networks}, " if n_networks > 1 else ""
         self._show(f"{which}epoch {n_epochs} (at most {stop.max_epochs}): {losses}")
 
+    def findings(self, findings: list[Any]) -> None:
+        print_findings(self.console, findings)
+
+    def alarm(self, finding: Any) -> None:
+        print_findings(self.console, [finding])
+
     def lap(self, name: str, seed: int, lap: Any) -> None:
         line = f"{name}, seed {seed + 1}: validation loss {lap.best:.4g} in {len(lap.train)} epochs"
         self._show(line)
@@ -135,6 +141,31 @@ def print_findings(console: Console, findings: list[Any]) -> None:
     for finding in findings:
         where = f" [{finding.where}]" if finding.where else ""
         console.print(f"{finding.severity}: {finding.code}{where}: {finding.cause} {finding.remedy}", markup=False)
+
+
+def print_diagnosis(findings: list[dict[str, Any]]) -> None:
+    """Findings in full: what, why, the numbers it rests on, and what to do."""
+    console = Console(highlight=False)
+    for number, finding in enumerate(findings):
+        where = f" [{finding['where']}]" if finding["where"] else ""
+        console.print(f"{finding['severity']}: {finding['code']}{where}", markup=False, style="bold")
+        console.print(f"  {finding['cause']}", markup=False)
+        console.print(f"  What to do: {finding['remedy']}", markup=False)
+        evidence = ", ".join(f"{name} {_evidence(value)}" for name, value in finding["evidence"].items())
+        if evidence:
+            console.print(f"  Evidence: {evidence}", markup=False)
+        if number < len(findings) - 1:
+            console.print()
+
+
+def _evidence(value: Any) -> str:
+    if isinstance(value, float):
+        return figure(value)
+    if isinstance(value, list):
+        return "(" + ", ".join(_evidence(item) for item in value) + ")"
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{name}: {_evidence(item)}" for name, item in value.items()) + ")"
+    return "-" if value is None else str(value)
 
 
 def print_result(result: dict[str, Any], as_json: bool) -> None:

@@ -1,0 +1,115 @@
+"""Why training went well or badly, and what to do.
+
+    data.py        encoded rows that do not suit how they are trained on
+    network.py     the network before its first step
+    run.py         the run
+    evidence.py    the curves, the looks inside (`axonic.health`), and runs made for comparison
+    live.py        what can be said while training is under way
+
+Rules stand in the order in which one explains the others, and the first that speaks is the cause: of what comes after
+it only the symptoms are kept, in its evidence. A rate ten times too high, which leaves dead units, a swinging loss and
+a network no better than a constant, is one finding. A rule of the run that is suspicious trains the network again with
+the one thing changed that its remedy would change, and speaks only if that has helped, so a remedy is known to work
+on the very rows. docs/findings.md lists every finding with its threshold.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from axonic.checks import by_severity
+from axonic.diagnosis import data, network, run
+from axonic.diagnosis.evidence import Evidence
+from axonic.recipe import Fit, Task, Watcher
+from axonic.types import Finding
+
+
+def check_network(evidence: Evidence) -> list[Finding]:
+    """Step one of the notes, on the network before its first step: all that the rules of `network` say."""
+    return [finding for rule in network.RULES for finding in rule(evidence)]
+
+
+def diagnose(task: Task, fit: Fit, watcher: Watcher | None = None) -> list[Finding]:
+    """Examine a fit.
+
+    Parameters
+    ----------
+    task : what was trained, and on what.
+    fit : what came of it.
+    watcher : once it says that the fit is ended, no run for comparison begins.
+
+    Returns
+    -------
+    Findings, the cause first; "train.healthy" alone if nothing is wrong.
+    """
+    evidence = Evidence(task, fit, watcher or Watcher())
+    findings = [finding for rule in data.RULES for finding in rule(task)]
+    causes = [finding for finding in findings if finding.code in ("data.unscaled", "data.sorted")]
+    with np.errstate(all="ignore"):
+        rules = itertools.chain(network.RULES, run.CAUSES)
+        for rule in rules:
+            for finding in rule(evidence):
+                findings.append(finding)
+                causes += [finding] if finding.severity != "info" else []
+            if causes:
+                break
+    findings = _merged(findings, causes, evidence)
+    return findings or [_healthy(evidence)]
+
+
+def unwatched(fit: Fit) -> list[Finding]:
+    """What is to be said of a fit that is not to be diagnosed: that it diverged, or learned nothing."""
+    findings = []
+    for state in fit.states:
+        if state.diverged:
+            findings = [run.diverged(state, fit.optimizer)]
+    return findings or run.no_signal(fit)
+
+
+def with_cause_first(found: list[Finding], diagnosed: list[Finding]) -> list[Finding]:
+    """What was found in the data before training, and what was diagnosed after it: the cause first, unless the data
+    hold an error; "train.healthy" last."""
+    cause = [finding for finding in diagnosed[:1] if finding.severity != "info"]
+    rest = by_severity([*found, *diagnosed[len(cause) :]])
+    errors = [finding for finding in found if finding.severity == "error"]
+    return [*errors, *cause, *(finding for finding in rest if finding not in errors)]
+
+
+def _merged(findings: list[Finding], causes: Sequence[Finding], evidence: Evidence) -> list[Finding]:
+    """The cause first, with the symptoms that come with it, then the rest by severity."""
+    if causes:
+        first = causes[0]
+        symptoms = _symptoms(evidence)
+        findings = [first._replace(evidence={**first.evidence, **symptoms}) if f is first else f for f in findings]
+        first = next(f for f in findings if f.code == first.code and f.where == first.where)
+        return [first, *by_severity([finding for finding in findings if finding is not first])]
+    return by_severity(findings)
+
+
+def _symptoms(evidence: Evidence) -> dict[str, object]:
+    """What a cause may have led to."""
+    seen: dict[str, object] = {}
+    if not evidence.finite:
+        seen["diverged_in_epoch"] = int(evidence.state.epoch)
+    if evidence.fit.constant:
+        seen["constant_networks"] = len(evidence.fit.constant)
+    return seen
+
+
+def _healthy(evidence: Evidence) -> Finding:
+    losses = evidence.losses
+    numbers = {"train_loss": float(losses.train.mean())}
+    if len(losses.valid):
+        numbers["valid_loss"] = float(losses.valid.mean())
+    if evidence.trivial is not None:
+        numbers["loss_of_constant"] = evidence.trivial
+    return Finding(
+        "train.healthy",
+        "info",
+        "",
+        {name: float(f"{value:.4g}") for name, value in numbers.items()},
+        "Training went well: the loss came down, nothing died, faded or exploded, and no other setting that was looked "
+        "at does clearly better.",
+        "Nothing needs to be done.",
+    )

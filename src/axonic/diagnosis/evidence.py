@@ -1,0 +1,329 @@
+"""What a diagnosis rests on: the curves, the looks inside, the loss of a constant answer, and runs made for comparison.
+
+A suspicion from a curve or a look is put to the test: the same network is trained again with the one thing changed that
+the remedy would change, and the two are compared row by row. The changed run starts from the same weights and takes
+the same rows, so what differs is the cause.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from axonic import training
+from axonic.health import COLUMNS, examine, traced
+from axonic.layers import Chain
+from axonic.losses import Loss
+from axonic.objective import Objective
+from axonic.recipe import (
+    Fit,
+    Journal,
+    Member,
+    Task,
+    Trained,
+    Watcher,
+    candidate_penalties,
+    rate_stage,
+    train_side_by_side,
+    with_rate,
+)
+from axonic.recipe.baseline import constant_bias
+from axonic.recipe.rate import oscillation
+from axonic.settings import Settings, pair
+from axonic.training import StopRule
+from axonic.types import Batch, Params
+
+PROBE_ROWS = 1024
+"""Rows of a closer look, so that one program serves any table."""
+GAIN, ERRORS = 0.05, 1.0
+"""A change helps if the mean loss falls by this share of itself, and by this many standard errors of the rows'
+differences."""
+
+
+class Losses(NamedTuple):
+    """Losses of single rows that were trained on and that were held out; the second is empty if none were."""
+
+    train: np.ndarray
+    valid: np.ndarray
+
+    @property
+    def judged(self) -> np.ndarray:
+        """Those that say how good a network is."""
+        return self.valid if len(self.valid) else self.train
+
+
+class Comparison(NamedTuple):
+    """The network as it is and after a change: mean losses on training rows and on the rows that judge, and the share
+    by which the latter fell with its standard error."""
+
+    train_before: float
+    train_after: float
+    before: float
+    after: float
+    gain: float
+    error: float
+
+    @property
+    def helped(self) -> bool:
+        """Whether the change has helped beyond chance."""
+        return self.gain > GAIN and self.gain > ERRORS * self.error
+
+    def numbers(self) -> dict[str, float]:
+        """For the evidence of a finding."""
+        return {"loss": _round(self.before), "loss_with_remedy": _round(self.after), "gain": _round(self.gain)}
+
+
+class Evidence:
+    """What is known of the first network of a fit.
+
+    Parameters
+    ----------
+    task : what was trained, and on what.
+    fit : what came of it.
+    watcher : may end the runs for comparison.
+    """
+
+    def __init__(self, task: Task, fit: Fit, watcher: Watcher) -> None:
+        self.task, self.fit, self.watcher = task, fit, watcher
+        self.settings, self.network, self.loss = task.settings, fit.network, fit.loss
+        self.rule, self.state = fit.optimizer, fit.states[0]
+        self.health, self.history = fit.healths[0], fit.histories[0]
+        self.keeps_best = self.settings.early_stopping and task.held_out
+
+    @functools.cached_property
+    def member(self) -> Member:
+        """The network as it was trained."""
+        return self.task.member(self.rule, 0, self.fit.l2, self.fit.batch_size)
+
+    @property
+    def params(self) -> Params:
+        """The weights that were kept."""
+        return self.fit.members[0]
+
+    @property
+    def train_curve(self) -> np.ndarray:
+        """Training loss of each epoch."""
+        return self.history[:, training.HISTORY.index("train_loss")]
+
+    @property
+    def valid_curve(self) -> np.ndarray:
+        """Validation loss of each epoch; NaN if nothing was held out."""
+        return self.history[:, training.HISTORY.index("valid_loss")]
+
+    @property
+    def finite(self) -> bool:
+        """Whether training stayed finite."""
+        return not bool(self.state.diverged)
+
+    @functools.cached_property
+    def batches_per_epoch(self) -> int:
+        """Steps of an epoch."""
+        return 1 if self.rule.full_batch else self.member.batches.batches_per_epoch
+
+    @functools.cached_property
+    def losses(self) -> Losses:
+        """Of the weights that were kept."""
+        return self.losses_of(self.params)
+
+    @functools.cached_property
+    def trivial(self) -> float | None:
+        """The loss of the best constant answer on the rows that judge; None where it is not known."""
+        return self._trivial(self.task.split.valid if self.task.held_out else self.task.split.train)
+
+    def _trivial(self, part: np.ndarray) -> float | None:
+        b = constant_bias(self.member)
+        if b is None:
+            return None
+        z = np.broadcast_to(b.astype(np.float32), (len(part), len(b)))
+        return float(np.mean(_from_outputs(self.loss, z, self.task.rows.y[part], self.task.rows.weight[part])))
+
+    @property
+    def share_left(self) -> float:
+        """The loss of the kept weights over that of a constant answer; NaN where that is not known."""
+        return float(np.mean(self.losses.judged) / self.trivial) if self.trivial else np.nan
+
+    @functools.cached_property
+    def layer_names(self) -> list[str]:
+        """Of the layers that are looked at."""
+        count = len(traced(self.network))
+        return [f"hidden layer {i}" for i in range(1, count)] + ["output layer"]
+
+    def column(self, looks: np.ndarray, name: str) -> np.ndarray:
+        """One quantity of looks, the last axis taken away."""
+        return looks[..., COLUMNS.index(name)]
+
+    @functools.cached_property
+    def first_look(self) -> np.ndarray:
+        """(layers, columns) at the weights that training began from, over up to `PROBE_ROWS` training rows."""
+        return self.look(self.member.params)
+
+    @functools.cached_property
+    def last_look(self) -> np.ndarray:
+        """The same at the weights that were kept, or the last ones if a constant answer took their place."""
+        return self.look(self.state.params if 0 in self.fit.constant else self.params)
+
+    def look(self, params: Params) -> np.ndarray:
+        """(layers, columns) at these weights."""
+        train = self.task.split.train
+        return self.look_at(train[np.linspace(0, len(train) - 1, min(PROBE_ROWS, len(train))).astype(int)], params)
+
+    def look_at(self, part: np.ndarray, params: Params | None = None) -> np.ndarray:
+        """(layers, columns) at these weights, or those that training began from, over up to `PROBE_ROWS` rows."""
+        rows, params = self.task.rows, self.member.params if params is None else params
+        padded: list[Any] = [_padded(array[part], PROBE_ROWS) for array in rows]
+        batch = Batch(*padded)
+        objective = Objective(self.network, self.loss, batch, np.float32(0), np.float32(0), None)
+        loss, quantities = (np.asarray(value) for value in examine(objective, params))
+        fixed = np.broadcast_to(np.stack([np.float32(0), loss]), (len(quantities), 2))
+        return np.concatenate([fixed, quantities], axis=1)
+
+    def losses_of(self, params: Params, network: Chain | None = None, loss: Loss | None = None) -> Losses:
+        """Losses of single rows."""
+        network, loss = network or self.network, loss or self.loss
+        rows, split = self.task.rows, self.task.split
+        parts = []
+        for part in (split.train[: 8 * PROBE_ROWS], split.valid):
+            blocks = [part[start : start + PROBE_ROWS] for start in range(0, len(part), PROBE_ROWS)]
+            values = [
+                np.asarray(_row_losses(network, loss, params, *(_padded(a[block], PROBE_ROWS) for a in rows)))
+                for block in blocks
+            ]
+            parts.append(np.concatenate(values)[: len(part)] if values else np.zeros(0))
+        return Losses(*(values.astype(np.float64) for values in parts))
+
+    # --- runs for comparison ---
+
+    def compare(self, run: Trained, network: Chain | None = None, loss: Loss | None = None) -> Comparison:
+        """The network as it is, and what became of it in another run."""
+        params, _ = run.kept(self.keeps_best)
+        return self.compare_losses(self.losses_of(params, network, loss))
+
+    def compare_losses(self, after: Losses) -> Comparison:
+        """The network as it is, and one with these losses."""
+        before = self.losses
+        old, new = before.judged, after.judged
+        with np.errstate(invalid="ignore", over="ignore"):
+            base = float(np.mean(old))
+            if not np.isfinite(base):
+                gain, error = (1.0, 0.0) if np.isfinite(np.mean(new)) else (0.0, 0.0)
+            elif not np.isfinite(np.mean(new)):
+                gain, error = -np.inf, 0.0
+            else:
+                fall, base = old - new, max(base, 1e-12)
+                gain, error = float(fall.mean() / base), float(fall.std() / np.sqrt(len(fall)) / base)
+        means = [float(np.mean(part)) for part in (before.train, after.train, old, new)]
+        return Comparison(means[0], means[1], means[2], means[3], gain, error)
+
+    def again(self, *, rate: float | None = None, l2: float | None = None, batch_size: int | None = None) -> Trained:
+        """Train once more from the start with another rate, penalty or batch size."""
+        l2, size = self.fit.l2 if l2 is None else l2, batch_size or self.fit.batch_size
+        member = self.task.member(self.rule, 0, l2, size)
+        member = member if rate is None else with_rate(member, rate)
+        return self.train(member, self.task.stop_rule(member.trial.optimizer, member.batches))
+
+    def afresh(self, **settings: Any) -> tuple[Trained, Chain, Loss]:
+        """Train another network, at the rate that a sweep finds for it: (what came of it, the network, its loss)."""
+        changed: Settings = dataclasses.replace(self.settings, **settings)
+        kind = "classification" if self.task.rows.y.dtype.kind == "i" else "regression"
+        loss, n_out = pair(changed, kind, self.n_out)
+        task = self.task._replace(settings=changed, network=changed.network(n_out), loss=loss, start=None)
+        l2 = candidate_penalties(task, choose=False)[0]
+        member = task.member(self.rule, 0, l2, self.fit.batch_size)
+        if self.rule.has_rate:
+            member = with_rate(member, rate_stage(member, self.watcher)["decision"])
+        return self.train(member, task.stop_rule(self.rule, member.batches)), task.network, loss
+
+    def gone_on_for(self, epochs: int) -> Trained:
+        """Go on from where the run ended."""
+        member = self.member._replace(
+            params=self.state.params, best_loss=float(self.state.best_loss), first_epoch=len(self.history)
+        )
+        run = self.train(member, StopRule(epochs, epochs))
+        nothing_better = run.state.best_epoch == 0
+        return run._replace(state=run.state._replace(best=self.state.best)) if nothing_better else run
+
+    @property
+    def n_out(self) -> int:
+        """Classes, or numbers to predict."""
+        y = self.task.rows.y
+        return int(y.max()) + 1 if y.dtype.kind == "i" else y.shape[1]
+
+    def train(self, member: Member, stop: StopRule) -> Trained:
+        """One run, unseen."""
+        unseen = Watcher()
+        unseen.ended = self.watcher.ended
+        member = member._replace(batches=dataclasses.replace(member.batches, looks=False))
+        run = train_side_by_side({"again": member}, stop, unseen, Journal())["again"]
+        assert run is not None
+        return run
+
+    @functools.cached_property
+    def sweep(self) -> dict[str, Any]:
+        """The rate that a sweep would have taken, with its evidence."""
+        return rate_stage(self.member, self.watcher)
+
+    @functools.cached_property
+    def at_swept_rate(self) -> Comparison:
+        """What the rate of the sweep would have come to."""
+        return self.compare(self.again(rate=self.sweep["decision"]))
+
+    @functools.cached_property
+    def gone_on(self) -> Comparison:
+        """What twice as many epochs more would have come to."""
+        return self.compare(self.gone_on_for(2 * len(self.history)))
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is no time for runs for comparison."""
+        return self.watcher.ended()
+
+    # --- curves ---
+
+    @property
+    def still_falling(self) -> float:
+        """The share of the training loss that its last fifth of the epochs took away, by the means of the two halves of
+        that fifth; negative if it rose."""
+        tail = self.train_curve[-max(4, len(self.train_curve) // 5) :]
+        half = len(tail) // 2
+        if half == 0 or not np.isfinite(tail).all():
+            return 0.0
+        early, late = tail[:half].mean(), tail[-half:].mean()
+        return float(1 - late / early) if early > 0 else 0.0
+
+    @property
+    def oscillation(self) -> float:
+        """The oscillation index of the training loss over all epochs (see `axonic.recipe.rate.oscillation`)."""
+        return oscillation(self.train_curve.astype(np.float64)) if len(self.train_curve) > 3 else 0.0
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _padded(array: np.ndarray, n: int) -> np.ndarray:
+    padded = np.zeros((n, *array.shape[1:]), array.dtype)
+    padded[: len(array)] = array
+    return padded
+
+
+@jax.jit
+def _row_losses(network: Chain, loss: Loss, params: Params, x: Array, y: Array, weight: Array) -> Float[Array, " rows"]:
+    z, _ = network.forward(params, x)
+    return weight * loss.value(z, y)
+
+
+def _from_outputs(loss: Loss, z: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    blocks = range(0, len(z), PROBE_ROWS)
+    values = [
+        np.asarray(_values(loss, *(_padded(a[start : start + PROBE_ROWS], PROBE_ROWS) for a in (z, y))))
+        for start in blocks
+    ]
+    return np.concatenate(values)[: len(z)].astype(np.float64) * weight
+
+
+@jax.jit
+def _values(loss: Loss, z: Array, y: Array) -> Float[Array, " rows"]:
+    return loss.value(z, y)

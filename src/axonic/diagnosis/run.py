@@ -1,0 +1,433 @@
+"""Findings about the run: train.*, net.cannot_fit_batch and data.no_signal.
+
+A rule looks at the curves and the looks inside first, which costs nothing. Where they are suspicious it trains again
+with the change that the remedy proposes (see `axonic.diagnosis.evidence`), and speaks only if that has helped.
+`CAUSES` lists the rules in the order in which one explains the others: the first that speaks is the cause.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from axonic.data.batches import Split
+from axonic.diagnosis.evidence import Comparison, Evidence
+from axonic.optimizers import Optimizer
+from axonic.recipe import Fit
+from axonic.recipe.rate import CALM, ends, sweep_curves
+from axonic.training import State
+from axonic.types import Finding
+
+LEARNED_LITTLE = 0.9
+"""A loss above this share of a constant answer's is suspicious of everything."""
+RATE_FACTOR = 3.0
+"""How far a rate must lie from that of the sweep, whose candidates lie half a decade apart."""
+STILL_FALLING = 0.02
+UPDATE_HIGH, UPDATE_LOW = 0.1, 1e-4
+"""Updates over weights in one step; TheDeepChecker has 1e-1 and 1e-4."""
+DEAD, SATURATED = 0.5, 0.5
+LARGE_BATCH = 128
+SMALL_BATCH = 32
+GAP, MEMORISED = 0.25, 0.5
+"""Overfitting: validation loss above training loss by this share of a constant answer's loss, the training loss below
+this share of the validation loss."""
+SMALL_LAYER = 64
+LEARNED_ALL = 0.01
+"""A training loss below this share of a constant answer's leaves nothing for a larger network to learn."""
+FIT_ROWS, FIT_STEPS, FIT_SHARE = 16, 1000, 0.05
+"""TheDeepChecker: 16 rows are fitted to 5 % of the loss in 1,000 steps."""
+FLAT_NOISE = 0.05
+
+
+def check_nonfinite(e: Evidence) -> Iterator[Finding]:
+    """train.nonfinite: the loss is not a number before any step."""
+    loss = float(e.column(e.first_look, "loss")[0])
+    if not np.isfinite(loss):
+        z = e.column(e.first_look, "z_rms")
+        broken = [name for name, size in zip(e.layer_names, z, strict=True) if not np.isfinite(size)]
+        where = broken[0] if broken else "loss"
+        yield Finding(
+            "train.nonfinite",
+            "error",
+            where,
+            {"initial_loss": str(loss), "z_rms": [str(size) for size in z]},
+            f"The loss is {loss} before the first step; the first numbers that are not finite are those of the "
+            f"{where}.",
+            "Check the loss for logarithms and quotients of 0 and the inputs for huge values; bring them to a common "
+            "scale (standardize=True).",
+        )
+
+
+def check_rate_too_high(e: Evidence) -> Iterator[Finding]:
+    """train.diverged, train.rate_too_high, train.dead_units, train.saturated: steps that are too long."""
+    if not e.rule.has_rate:
+        if not e.finite:
+            yield diverged(e.state, e.rule)
+        return
+    dead, saturated = _grown(e, "dead"), _grown(e, "saturated")
+    updates = e.column(e.health, "update_ratio")
+    symptoms = {
+        "oscillation": _round(e.oscillation),
+        "share_of_constant_loss": _round(e.share_left),
+        "update_ratio": _round(float(np.nanmedian(updates))) if len(updates) else None,
+        "dead": _round(dead),
+        "saturated": _round(saturated),
+    }
+    suspicious = (
+        not e.finite
+        or e.oscillation > CALM
+        or not e.share_left < LEARNED_LITTLE
+        or dead >= DEAD
+        or saturated >= SATURATED
+        or (symptoms["update_ratio"] or 0) > UPDATE_HIGH
+    )
+    if not suspicious or (e.settings.learning_rate == "auto" and e.finite) or e.ended:
+        return
+    better, rate = e.sweep["decision"], float(e.rule.rate)
+    if not np.isfinite(ends(np.array(_numbers(e.sweep["train"])))).any() or rate < RATE_FACTOR * better:
+        if not e.finite:
+            yield diverged(e.state, e.rule)
+        return
+    comparison = e.at_swept_rate
+    if e.finite and not comparison.helped:
+        return
+    evidence = {"learning_rate": rate, "swept_rate": better, **symptoms, **comparison.numbers()}
+    remedy = f"Use learning_rate={better:g}, or leave it on 'auto'."
+    if not e.finite:
+        yield diverged(e.state, e.rule, better, evidence)
+    elif dead >= DEAD:
+        yield Finding(
+            "train.dead_units",
+            "warning",
+            _worst(e, "dead"),
+            evidence,
+            f"{dead:.0%} of the units of a layer have died: steps at rate {rate:g} have pushed them to where they pass "
+            "nothing on at any row, and there they stay.",
+            remedy + ' activation="leaky_relu" keeps units alive.',
+        )
+    elif saturated >= SATURATED:
+        yield Finding(
+            "train.saturated",
+            "warning",
+            _worst(e, "saturated"),
+            evidence,
+            f"Steps at rate {rate:g} have driven a layer to where its slope is near 0: {saturated:.0%} of the change "
+            "that is asked of it is lost.",
+            remedy,
+        )
+    else:
+        yield Finding(
+            "train.rate_too_high",
+            "warning",
+            "",
+            evidence,
+            f"The learning rate of {rate:g} is too high: the steps overshoot. A sweep takes {better:g}, with which the "
+            f"loss is {comparison.gain:.0%} lower.",
+            remedy,
+        )
+
+
+def diverged(state: State, rule: Optimizer, better: float | None = None, evidence: dict | None = None) -> Finding:
+    """train.diverged of a network that ended in `state`; `better` is a rate that works, where one is known."""
+    epoch, rate = int(state.epoch), float(rule.rate)
+    lower = better or rate / 10
+    return Finding(
+        "train.diverged",
+        "error",
+        "",
+        {"epoch": epoch, "learning_rate": rate, **(evidence or {})},
+        f"The loss was no longer finite in epoch {epoch}: the steps are too long for this network.",
+        f"Use learning_rate={lower:g}, or leave it on 'auto'."
+        if rule.has_rate
+        else "Use another rule, such as momentum.",
+    )
+
+
+def check_rate_too_low(e: Evidence) -> Iterator[Finding]:
+    """train.rate_too_low: the same number of epochs would have gone much further."""
+    if not e.rule.has_rate or e.settings.learning_rate == "auto" or not e.finite or e.ended:
+        return
+    updates = e.column(e.health, "update_ratio")
+    small = len(updates) > 0 and np.nanmedian(updates) < UPDATE_LOW
+    if not (e.still_falling > STILL_FALLING or small or not e.share_left < LEARNED_LITTLE):
+        return
+    better, rate = e.sweep["decision"], float(e.rule.rate)
+    if rate * RATE_FACTOR > better:
+        return
+    comparison = e.at_swept_rate
+    if comparison.helped:
+        evidence = {
+            "learning_rate": rate,
+            "swept_rate": better,
+            "still_falling": _round(e.still_falling),
+            "update_ratio": _round(float(np.nanmedian(updates))) if len(updates) else None,
+            **comparison.numbers(),
+        }
+        yield Finding(
+            "train.rate_too_low",
+            "warning",
+            "",
+            evidence,
+            f"The learning rate of {rate:g} is too low: training creeps. A sweep takes {better:g}, with which the loss "
+            f"is {comparison.gain:.0%} lower after no more epochs.",
+            f"Use learning_rate={better:g}, or leave it on 'auto'.",
+        )
+
+
+def check_cannot_fit(e: Evidence) -> Iterator[Finding]:
+    """net.cannot_fit_batch: sixteen rows cannot be learned by heart."""
+    if not e.finite or e.ended or e.share_left < 0.5 or not e.rule.has_rate or e.rule.full_batch:
+        return
+    rows, train = e.task.rows, e.task.split.train
+    _, first = np.unique(rows.x[train], axis=0, return_index=True)
+    part = train[np.sort(first)][:FIT_ROWS]
+    none = train[:0]
+    member = e.member.changed(l2=0.0, l1=0.0)
+    member = member._replace(batches=dataclasses.replace(member.batches, split=Split(part, none, none)))
+    rates = [rate for rate in e.sweep["rates"] if rate <= 10 * e.sweep["decision"]]
+    curves = np.array(sweep_curves(member, rates, e.watcher, FIT_STEPS))
+    start = float(e.column(e.look_at(part), "loss")[0])
+    last = float(ends(curves).min())
+    if last > FIT_SHARE * start and np.isfinite(start):
+        yield Finding(
+            "net.cannot_fit_batch",
+            "error",
+            "",
+            {"rows": len(part), "steps": FIT_STEPS, "loss_before": _round(start), "loss_after": _round(last)},
+            f"{len(part)} rows cannot be learned by heart in {FIT_STEPS} steps at any rate: their loss goes from "
+            f"{start:.3g} to {last:.3g} only. The network has too few units on the way, or its gradient is wrong.",
+            "Use more units in the smallest hidden layer (hidden_layer_sizes=(64, 64)), and check a loss or layer of "
+            "your own.",
+        )
+
+
+def check_batch_too_large(e: Evidence) -> Iterator[Finding]:
+    """train.batch_too_large: smaller batches get further in the same epochs."""
+    if not e.finite or e.ended or e.rule.full_batch or e.fit.batch_size <= LARGE_BATCH:
+        return
+    if not (e.still_falling > STILL_FALLING or e.batches_per_epoch <= 2 or not e.share_left < LEARNED_LITTLE):
+        return
+    rate = None if e.settings.learning_rate != "auto" else float(e.rule.rate)
+    run = e.again(rate=rate, batch_size=SMALL_BATCH)
+    comparison = e.compare(run)
+    if comparison.helped and len(run.history) <= 1.5 * len(e.history):
+        noise = e.column(e.health, "gradient_noise")
+        yield Finding(
+            "train.batch_too_large",
+            "warning",
+            "",
+            {
+                "batch_size": e.fit.batch_size,
+                "steps_per_epoch": e.batches_per_epoch,
+                "gradient_noise": _round(float(np.nanmedian(noise))) if len(noise) else None,
+                **comparison.numbers(),
+            },
+            f"Batches of {e.fit.batch_size} rows give {e.batches_per_epoch} steps an epoch, too few: with batches of "
+            f"{SMALL_BATCH} the loss is {comparison.gain:.0%} lower after as many epochs.",
+            f"Use batch_size={SMALL_BATCH}, or more epochs.",
+        )
+
+
+def check_stopped_early(e: Evidence) -> Iterator[Finding]:
+    """train.stopped_early: the loss was still falling when the epochs were up."""
+    if not e.finite or e.ended or e.settings.epochs == "auto" or len(e.history) < e.settings.epochs:
+        return
+    if e.still_falling <= STILL_FALLING / 2 and e.share_left < LEARNED_LITTLE:
+        return
+    comparison = e.gone_on
+    if comparison.helped:
+        yield Finding(
+            "train.stopped_early",
+            "warning",
+            "",
+            {"epochs": len(e.history), "still_falling": _round(e.still_falling), **comparison.numbers()},
+            f"Training stopped after {len(e.history)} epochs while the loss was still falling: going on lowers it by "
+            f"{comparison.gain:.0%}.",
+            "Leave epochs on 'auto', which trains until the loss is flat, or give more of them.",
+        )
+
+
+def check_underfit(e: Evidence) -> Iterator[Finding]:
+    """train.underfit: a larger or less restrained network does better on the held-out rows."""
+    if not e.finite or e.ended or (e.rule.full_batch and not e.rule.has_rate):
+        return
+    settings, train = e.settings, e.losses.train.mean()
+    if e.trivial is not None and train < LEARNED_ALL * e.trivial:
+        return
+    smallest = min(settings.hidden_layer_sizes, default=0)
+    restrained = e.fit.l2 * e.task.n_train > 4 or settings.l1 > 0 or settings.dropout > 0.3
+    changes = {}
+    if restrained:
+        changes = {"l2": 0.0, "l1": 0.0, "dropout": 0.0, "regularization": "auto"}
+    elif smallest < SMALL_LAYER:
+        changes = {"hidden_layer_sizes": (64, 64), "activation": "relu"}
+    if not changes:
+        return
+    run, network, loss = e.afresh(**changes)
+    comparison = e.compare(run, network, loss)
+    if not comparison.helped:
+        return
+    evidence = {"train_loss": _round(train), "loss_of_constant": e.trivial, **comparison.numbers()}
+    if restrained:
+        yield Finding(
+            "train.underfit",
+            "warning",
+            "",
+            {"l2": e.fit.l2, "l1": settings.l1, "dropout": settings.dropout, **evidence},
+            f"The penalties hold the network back: without them the loss is {comparison.gain:.0%} lower.",
+            "Set l2=0, l1=0 and dropout=0 and leave regularization on 'auto'.",
+        )
+    else:
+        yield Finding(
+            "train.underfit",
+            "warning",
+            "",
+            {"hidden_layer_sizes": list(settings.hidden_layer_sizes), **evidence},
+            f"The network is too small for what there is to learn: two hidden layers of 64 units have a loss that is "
+            f"{comparison.gain:.0%} lower.",
+            "Use more units: hidden_layer_sizes=(64, 64).",
+        )
+
+
+def check_overfit(e: Evidence) -> Iterator[Finding]:
+    """train.overfit: the training rows are known by heart, and a penalty helps the others."""
+    if not e.finite or e.ended or not e.task.held_out or not e.trivial:
+        return
+    train, valid = e.losses.train.mean(), e.losses.valid.mean()
+    if not (valid - train > GAP * e.trivial and train < MEMORISED * valid):
+        return
+    n = e.task.n_train
+    strongest, comparison = None, None
+    for c in (1.0, 4.0, 16.0):
+        if c / n <= e.fit.l2 or e.ended:
+            continue
+        tried = e.compare(e.again(l2=c / n))
+        if comparison is None or tried.gain > comparison.gain:
+            strongest, comparison = c / n, tried
+    evidence = {"train_loss": _round(train), "valid_loss": _round(valid), "loss_of_constant": _round(e.trivial)}
+    if comparison is not None and comparison.helped:
+        yield Finding(
+            "train.overfit",
+            "warning",
+            "",
+            {**evidence, "l2": strongest, **comparison.numbers(), **_noises(e)},
+            f"The network knows the training rows by heart (loss {train:.3g}) and does worse on others ({valid:.3g}): "
+            f"a penalty of l2={strongest:.2g} lowers that by {comparison.gain:.0%}. {_which_noise(e)}",
+            f'Use l2={strongest:.2g} or regularization="auto", several networks (ensemble="auto"), and more rows.',
+        )
+
+
+def _noises(e: Evidence) -> dict[str, float]:
+    """Evidence for the two kinds of noise: how often a row's nearest neighbour in training has another target
+    (targets that cannot be relied on), and how many rows there are for each weight (accidental regularities)."""
+    return {
+        "neighbour_disagrees": _round(_disagreement(e)),
+        "rows_per_weight": _round(e.task.n_train / e.task.n_weights),
+    }
+
+
+def _disagreement(e: Evidence) -> float:
+    """Classification: the share of training rows whose nearest neighbour is of another class. Regression: half the mean
+    squared difference to its target, over the variance, which estimates the share that is noise."""
+    train = e.task.split.train[:1000]
+    x, y = e.task.rows.x[train].astype(np.float64), e.task.rows.y[train]
+    squares = np.sum(x * x, axis=1)
+    distances = squares[:, None] + squares[None, :] - 2 * x @ x.T
+    np.fill_diagonal(distances, np.inf)
+    nearest = distances.argmin(axis=1)
+    if y.dtype.kind == "i":
+        return float(np.mean(y != y[nearest]))
+    spread = y.var(axis=0).mean()
+    return float(np.mean((y - y[nearest]) ** 2) / 2 / spread) if spread > 0 else 0.0
+
+
+def _which_noise(e: Evidence) -> str:
+    share = _disagreement(e)
+    n_classes = e.n_out if e.task.rows.y.dtype.kind == "i" else 0
+    chance = 1 - 1 / n_classes if n_classes else 1.0
+    if share > 0.5 * chance:
+        return "Rows that are alike often differ in the target, so much of what it has learned is noise of the targets."
+    return "Rows that are alike mostly agree in the target, so what it has learned too much of is chance in the sample."
+
+
+def check_plateau(e: Evidence) -> Iterator[Finding]:
+    """train.plateau: the loss is flat because the steps are too long to get any lower."""
+    if not e.finite or e.ended or not e.rule.has_rate or e.settings.branch_stage or e.still_falling > STILL_FALLING:
+        return
+    tail = e.train_curve[-max(4, len(e.train_curve) // 5) :]
+    if not np.isfinite(tail).all() or tail.mean() <= 0 or tail.std() < FLAT_NOISE * tail.mean():
+        return
+    rate = float(e.rule.rate)
+    member = e.member.changed(optimizer=e.rule.replace(learning_rate=rate / 10))
+    member = member._replace(params=e.params)
+    run = e.train(member, e.task.stop_rule(member.trial.optimizer, member.batches))
+    comparison: Comparison = e.compare(run)
+    if comparison.helped:
+        yield Finding(
+            "train.plateau",
+            "warning",
+            "",
+            {"learning_rate": rate, "noise_of_the_tail": _round(tail.std() / tail.mean()), **comparison.numbers()},
+            f"The loss is flat and noisy: steps at rate {rate:g} are too long to get any lower, and a tenth of it "
+            f"lowers the loss by {comparison.gain:.0%}.",
+            'Go on with a tenth of the rate (recipe="full" does so by itself), or use larger batches at the end.',
+        )
+
+
+def check_no_signal(e: Evidence) -> Iterator[Finding]:
+    """data.no_signal: nothing that holds was learned, and nothing else explains it."""
+    yield from no_signal(e.fit)
+
+
+def no_signal(fit: Fit) -> list[Finding]:
+    """data.no_signal of a fit, if it is to be said."""
+    constant, networks = len(fit.constant), len(fit.members)
+    if not constant:
+        return []
+    return [
+        Finding(
+            "data.no_signal",
+            "warning",
+            "",
+            {"constant_networks": constant, "networks": networks},
+            f"{constant} of {networks} networks did no better on their validation rows than always answering "
+            "with one constant (the mean of the target, the frequencies of its classes), and now answer so.",
+            "Check that the columns can tell the target; bring inputs to a common scale (standardize=True); or collect "
+            "more rows.",
+        )
+    ]
+
+
+def _grown(e: Evidence, quantity: str) -> float:
+    """The largest share of a hidden layer at the end, where it was lower at the start; 0 where there is none."""
+    before, after = (e.column(look, quantity)[:-1] for look in (e.first_look, e.last_look))
+    grown = np.where(np.isfinite(before) & np.isfinite(after) & (after > before), after, 0.0)
+    return float(grown.max(initial=0.0))
+
+
+def _worst(e: Evidence, quantity: str) -> str:
+    """The hidden layer in which the share is largest at the end."""
+    shares = e.column(e.last_look, quantity)[:-1]
+    return e.layer_names[int(np.argmax(np.nan_to_num(shares, nan=-1.0)))]
+
+
+def _numbers(rows: list) -> list:
+    return [[np.nan if value is None else value for value in row] for row in rows]
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+CAUSES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
+    check_nonfinite,
+    check_rate_too_high,
+    check_rate_too_low,
+    check_cannot_fit,
+    check_batch_too_large,
+    check_stopped_early,
+    check_underfit,
+    check_overfit,
+    check_plateau,
+    check_no_signal,
+)
