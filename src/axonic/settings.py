@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any, Literal
 
+import jax
 import numpy as np
 
 from axonic import layers, losses, optimizers
@@ -111,6 +112,8 @@ def pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
     InputError : the loss does not go with the task.
     """
     if isinstance(settings.loss, Loss):
+        if any(leaf is settings.loss for leaf in jax.tree.leaves(settings.loss)):
+            _refuse("loss", type(settings.loss).__name__, "put @spec (of axonic.specs) before the class of your loss")
         settings.loss.check()
         binary = task == "classification" and n == 2 and settings.loss.activation.name == "sigmoid"
         return settings.loss, 1 if binary else n

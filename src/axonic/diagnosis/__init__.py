@@ -45,7 +45,7 @@ def diagnose(task: Task, fit: Fit, watcher: Watcher | None = None) -> list[Findi
     """
     evidence = Evidence(task, fit, watcher or Watcher())
     findings = [finding for rule in data.RULES for finding in rule(task)]
-    causes = [finding for finding in findings if finding.code in ("data.unscaled", "data.sorted")]
+    causes = [finding for finding in findings if finding.severity != "info"]
     with np.errstate(all="ignore"):
         rules = itertools.chain(network.RULES, run.CAUSES)
         for rule in rules:
@@ -69,8 +69,10 @@ def unwatched(fit: Fit) -> list[Finding]:
 
 def with_cause_first(found: list[Finding], diagnosed: list[Finding]) -> list[Finding]:
     """What was found in the data before training, and what was diagnosed after it: the cause first, unless the data
-    hold an error; "train.healthy" last."""
-    cause = [finding for finding in diagnosed[:1] if finding.severity != "info"]
+    hold an error, or a warning that explains why nothing was learned; "train.healthy" last."""
+    last_resort = found and any(finding.severity != "info" for finding in found)
+    first = diagnosed[:1] if not (last_resort and diagnosed[0].code == "data.no_signal") else []
+    cause = [finding for finding in first if finding.severity != "info"]
     rest = by_severity([*found, *diagnosed[len(cause) :]])
     errors = [finding for finding in found if finding.severity == "error"]
     return [*errors, *cause, *(finding for finding in rest if finding not in errors)]

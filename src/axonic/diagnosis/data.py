@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from axonic.diagnosis.evidence import rounded
 from axonic.recipe import Task
 from axonic.types import Finding
 
@@ -28,7 +29,7 @@ def check_unscaled(task: Task) -> Iterator[Finding]:
             "data.unscaled",
             "warning",
             f"column {worst + 1}",
-            {"largest_rms": _round(size[worst]), "ratio_of_deviations": _round(ratio), "columns": len(size)},
+            {"largest_rms": rounded(size[worst]), "ratio_of_deviations": rounded(ratio), "columns": len(size)},
             f"Inputs are not on one scale (the largest has a root mean square of {size[worst]:.3g}): no learning rate "
             "suits all weights of the first layer.",
             "Leave standardize=True, or bring every column to mean 0 and deviation 1.",
@@ -70,7 +71,7 @@ def check_overlap(task: Task) -> Iterator[Finding]:
                 "data.split_overlap",
                 "warning",
                 f"{name} rows",
-                {"rows": len(part), "also_trained_on": both, "share": _round(both / len(part))},
+                {"rows": len(part), "also_trained_on": both, "share": rounded(both / len(part))},
                 f"{both} of {len(part)} {name} rows are among the training rows as well: scores on them say how well "
                 "rows are remembered, not how well new ones are told.",
                 "Take them out of one of the two parts.",
@@ -81,10 +82,6 @@ def _whole(task: Task, part: np.ndarray) -> np.ndarray:
     """Inputs and targets of rows side by side."""
     y = task.rows.y[part]
     return np.ascontiguousarray(np.column_stack([task.rows.x[part], y.reshape(len(part), -1).astype(np.float32)]))
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")
 
 
 RULES: tuple[Callable[[Task], Iterator[Finding]], ...] = (check_unscaled, check_sorted, check_overlap)

@@ -73,7 +73,7 @@ class Comparison(NamedTuple):
 
     def numbers(self) -> dict[str, float]:
         """For the evidence of a finding."""
-        return {"loss": _round(self.before), "loss_with_remedy": _round(self.after), "gain": _round(self.gain)}
+        return {"loss": rounded(self.before), "loss_with_remedy": rounded(self.after), "gain": rounded(self.gain)}
 
 
 class Evidence:
@@ -299,8 +299,9 @@ class Evidence:
         return oscillation(self.train_curve.astype(np.float64)) if len(self.train_curve) > 3 else 0.0
 
 
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")
+def rounded(value: Any) -> float:
+    """To four digits, as evidence shows it."""
+    return float(f"{float(value):.4g}")
 
 
 def _padded(array: np.ndarray, n: int) -> np.ndarray:

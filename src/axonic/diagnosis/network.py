@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from axonic.diagnosis.evidence import Evidence
+from axonic.diagnosis.evidence import Evidence, rounded
 from axonic.health import traced
 from axonic.losses import MeanSquaredError
 from axonic.types import Finding
@@ -56,7 +57,7 @@ def check_scale(e: Evidence) -> Iterator[Finding]:
             "net.bad_scale",
             "error",
             e.layer_names[first],
-            {"gain": [_round(gain) for gain in gains], "lowest": GAINS[0], "highest": GAINS[1]},
+            {"gain": [rounded(gain) for gain in gains], "lowest": GAINS[0], "highest": GAINS[1]},
             f"The weights begin too {word}: the layer makes {gains[first]:.3g} times the size of its inputs, and its "
             f"{effect}.",
             'Begin with weights that fit the number of inputs: init="auto".',
@@ -81,7 +82,7 @@ def check_exploding(e: Evidence) -> Iterator[Finding]:
             "train.exploding",
             "warning",
             e.layer_names[0],
-            {"delta_rms": _deltas(e, e.first_look), "ratio": _round(ratio), "threshold": EXPLODING},
+            {"delta_rms": _deltas(e, e.first_look), "ratio": rounded(ratio), "threshold": EXPLODING},
             f"Deltas grow {ratio:.3g} times on their way back to the first layer: no learning rate suits all layers.",
             'Begin with weights that keep the size of the signal (init="auto"), or use fewer layers.',
         )
@@ -95,7 +96,7 @@ def check_vanishing(e: Evidence) -> Iterator[Finding]:
             "train.vanishing",
             "warning",
             e.layer_names[0],
-            {"delta_rms": _deltas(e, e.first_look), "ratio": _round(ratio), "threshold": VANISHING},
+            {"delta_rms": _deltas(e, e.first_look), "ratio": rounded(ratio), "threshold": VANISHING},
             f"Deltas fade on their way back: the first layer hears {ratio:.2g} of what the last hidden layer hears, "
             "and hardly learns.",
             'Use activation="relu" (or "tanh"), or fewer layers.',
@@ -111,7 +112,7 @@ def check_dead(e: Evidence) -> Iterator[Finding]:
                 "net.dead_at_start",
                 "error" if share == 1 else "warning",
                 name,
-                {"dead": [_round(v) for v in dead], "threshold": DEAD},
+                {"dead": [rounded(v) for v in dead], "threshold": DEAD},
                 f"{share:.0%} of the units pass nothing on at any row, so they get no gradient and never will.",
                 'Begin with small random weights and biases of 0 (init="auto", no warm start from these weights), or '
                 'use activation="leaky_relu".',
@@ -128,7 +129,7 @@ def check_saturated(e: Evidence) -> Iterator[Finding]:
                 "net.saturated_at_start",
                 "warning",
                 name,
-                {"saturated": [_round(v) for v in saturated], "threshold": SATURATED},
+                {"saturated": [rounded(v) for v in saturated], "threshold": SATURATED},
                 f"{share:.0%} of the change that is asked of the layer meets a slope near 0 and is lost.",
                 'Begin with smaller weights (init="auto"), or bring the inputs to a common scale (standardize=True).',
             )
@@ -145,7 +146,7 @@ def check_mismatch(e: Evidence) -> Iterator[Finding]:
             "net.loss_mismatch",
             "warning" if max(unheard) >= UNHEARD or not e.share_left < 0.9 else "info",
             "output layer",
-            {"unheard_at_start": _round(unheard[0]), "unheard_at_end": _round(unheard[1]), "threshold": UNHEARD},
+            {"unheard_at_start": rounded(unheard[0]), "unheard_at_end": rounded(unheard[1]), "threshold": UNHEARD},
             f"Squared error behind a {e.loss.activation.name}: delta has the slope of the output as a factor, so "
             "where the network is wrong and sure it learns next to nothing.",
             f"Use {pair}, whose delta is a - y.",
@@ -156,7 +157,7 @@ def check_mismatch(e: Evidence) -> Iterator[Finding]:
             "net.loss_mismatch",
             "error",
             "loss",
-            {"relative_error": _round(wrong)},
+            {"relative_error": rounded(wrong)},
             "The loss's delta is not the derivative of its value: the network walks down something else than it is "
             "judged by.",
             "Correct delta(z, y) to d value / d z, or use a loss of axonic.losses.",
@@ -175,6 +176,7 @@ def _wrong_delta(e: Evidence) -> float | None:
     z: Any = rng.standard_normal((len(train), n_out)).astype(np.float32)
     v = rng.standard_normal(z.shape).astype(np.float32)
     step = 1e-2
+    z, y = jnp.asarray(z), jnp.asarray(y)
     ahead, behind = (np.asarray(e.loss.value(z + sign * step * v, y), np.float64) for sign in (1, -1))
     numeric = (ahead - behind) / (2 * step)
     analytic = np.sum(np.asarray(e.loss.delta(z, y), np.float64) * v, axis=1)
@@ -195,7 +197,7 @@ def check_initial_loss(e: Evidence) -> Iterator[Finding]:
             "net.initial_loss",
             "warning",
             "output layer",
-            {"initial_loss": _round(start), "constant": _round(e.trivial)},
+            {"initial_loss": rounded(start), "constant": rounded(e.trivial)},
             f"The loss begins at {start:.3g}, where a constant answer has {e.trivial:.3g}: the first steps go into "
             "unlearning where it starts.",
             'Begin with small random weights and biases of 0: init="auto".',
@@ -212,14 +214,14 @@ def check_no_gradient(e: Evidence) -> Iterator[Finding]:
             "net.no_gradient",
             "error",
             silent[-1],
-            {"gradient_rms": [_round(size) for size in gradients], "loss": _round(loss)},
+            {"gradient_rms": [rounded(size) for size in gradients], "loss": rounded(loss)},
             f"No gradient reaches the weights of the {silent[-1]}: they can't learn.",
             "Check the loss's delta and the layers behind it for a slope of 0.",
         )
 
 
 def _deltas(e: Evidence, look: np.ndarray) -> list[float]:
-    return [_round(size) for size in e.column(look, "delta_rms")]
+    return [rounded(size) for size in e.column(look, "delta_rms")]
 
 
 def _ratio(e: Evidence, look: np.ndarray) -> float | None:
@@ -228,10 +230,6 @@ def _ratio(e: Evidence, look: np.ndarray) -> float | None:
     if len(deltas) < DEEP or deltas[-1] == 0:
         return None
     return float(deltas[0] / deltas[-1])
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")
 
 
 RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from axonic.data.batches import Split
-from axonic.diagnosis.evidence import Comparison, Evidence
+from axonic.diagnosis.evidence import Comparison, Evidence, rounded
+from axonic.layers.base import Chain
+from axonic.layers.dropout import Dropout
 from axonic.optimizers import Optimizer
 from axonic.recipe import Fit
-from axonic.recipe.rate import CALM, ends, sweep_curves
+from axonic.recipe.rate import CALM, RATES, ends, sweep_curves
 from axonic.training import State
 from axonic.types import Finding
 
@@ -67,11 +69,11 @@ def check_rate_too_high(e: Evidence) -> Iterator[Finding]:
     dead, saturated = _grown(e, "dead"), _grown(e, "saturated")
     updates = e.column(e.health, "update_ratio")
     symptoms = {
-        "oscillation": _round(e.oscillation),
-        "share_of_constant_loss": _round(e.share_left),
-        "update_ratio": _round(float(np.nanmedian(updates))) if len(updates) else None,
-        "dead": _round(dead),
-        "saturated": _round(saturated),
+        "oscillation": rounded(e.oscillation),
+        "share_of_constant_loss": rounded(e.share_left),
+        "update_ratio": rounded(float(np.nanmedian(updates))) if len(updates) else None,
+        "dead": rounded(dead),
+        "saturated": rounded(saturated),
     }
     suspicious = (
         not e.finite
@@ -81,7 +83,11 @@ def check_rate_too_high(e: Evidence) -> Iterator[Finding]:
         or saturated >= SATURATED
         or (symptoms["update_ratio"] or 0) > UPDATE_HIGH
     )
-    if not suspicious or (e.settings.learning_rate == "auto" and e.finite) or e.ended:
+    if not suspicious or (e.settings.learning_rate == "auto" and e.finite):
+        return
+    if e.ended:
+        if not e.finite:
+            yield diverged(e.state, e.rule)
         return
     better, rate = e.sweep["decision"], float(e.rule.rate)
     if not np.isfinite(ends(np.array(_numbers(e.sweep["train"])))).any() or rate < RATE_FACTOR * better:
@@ -159,8 +165,8 @@ def check_rate_too_low(e: Evidence) -> Iterator[Finding]:
         evidence = {
             "learning_rate": rate,
             "swept_rate": better,
-            "still_falling": _round(e.still_falling),
-            "update_ratio": _round(float(np.nanmedian(updates))) if len(updates) else None,
+            "still_falling": rounded(e.still_falling),
+            "update_ratio": rounded(float(np.nanmedian(updates))) if len(updates) else None,
             **comparison.numbers(),
         }
         yield Finding(
@@ -182,10 +188,10 @@ def check_cannot_fit(e: Evidence) -> Iterator[Finding]:
     _, first = np.unique(rows.x[train], axis=0, return_index=True)
     part = train[np.sort(first)][:FIT_ROWS]
     none = train[:0]
-    member = e.member.changed(l2=0.0, l1=0.0)
+    calm = (dataclasses.replace(layer, rate=0.0) if isinstance(layer, Dropout) else layer for layer in e.network.layers)
+    member = e.member.changed(l2=0.0, l1=0.0, network=Chain(tuple(calm)))
     member = member._replace(batches=dataclasses.replace(member.batches, split=Split(part, none, none)))
-    rates = [rate for rate in e.sweep["rates"] if rate <= 10 * e.sweep["decision"]]
-    curves = np.array(sweep_curves(member, rates, e.watcher, FIT_STEPS))
+    curves = np.array(sweep_curves(member, RATES, e.watcher, FIT_STEPS))
     start = float(e.column(e.look_at(part), "loss")[0])
     last = float(ends(curves).min())
     if last > FIT_SHARE * start and np.isfinite(start):
@@ -193,7 +199,7 @@ def check_cannot_fit(e: Evidence) -> Iterator[Finding]:
             "net.cannot_fit_batch",
             "error",
             "",
-            {"rows": len(part), "steps": FIT_STEPS, "loss_before": _round(start), "loss_after": _round(last)},
+            {"rows": len(part), "steps": FIT_STEPS, "loss_before": rounded(start), "loss_after": rounded(last)},
             f"{len(part)} rows cannot be learned by heart in {FIT_STEPS} steps at any rate: their loss goes from "
             f"{start:.3g} to {last:.3g} only. The network has too few units on the way, or its gradient is wrong.",
             "Use more units in the smallest hidden layer (hidden_layer_sizes=(64, 64)), and check a loss or layer of "
@@ -219,7 +225,7 @@ def check_batch_too_large(e: Evidence) -> Iterator[Finding]:
             {
                 "batch_size": e.fit.batch_size,
                 "steps_per_epoch": e.batches_per_epoch,
-                "gradient_noise": _round(float(np.nanmedian(noise))) if len(noise) else None,
+                "gradient_noise": rounded(float(np.nanmedian(noise))) if len(noise) else None,
                 **comparison.numbers(),
             },
             f"Batches of {e.fit.batch_size} rows give {e.batches_per_epoch} steps an epoch, too few: with batches of "
@@ -240,7 +246,7 @@ def check_stopped_early(e: Evidence) -> Iterator[Finding]:
             "train.stopped_early",
             "warning",
             "",
-            {"epochs": len(e.history), "still_falling": _round(e.still_falling), **comparison.numbers()},
+            {"epochs": len(e.history), "still_falling": rounded(e.still_falling), **comparison.numbers()},
             f"Training stopped after {len(e.history)} epochs while the loss was still falling: going on lowers it by "
             f"{comparison.gain:.0%}.",
             "Leave epochs on 'auto', which trains until the loss is flat, or give more of them.",
@@ -267,7 +273,7 @@ def check_underfit(e: Evidence) -> Iterator[Finding]:
     comparison = e.compare(run, network, loss)
     if not comparison.helped:
         return
-    evidence = {"train_loss": _round(train), "loss_of_constant": e.trivial, **comparison.numbers()}
+    evidence = {"train_loss": rounded(train), "loss_of_constant": e.trivial, **comparison.numbers()}
     if restrained:
         yield Finding(
             "train.underfit",
@@ -304,7 +310,7 @@ def check_overfit(e: Evidence) -> Iterator[Finding]:
         tried = e.compare(e.again(l2=c / n))
         if comparison is None or tried.gain > comparison.gain:
             strongest, comparison = c / n, tried
-    evidence = {"train_loss": _round(train), "valid_loss": _round(valid), "loss_of_constant": _round(e.trivial)}
+    evidence = {"train_loss": rounded(train), "valid_loss": rounded(valid), "loss_of_constant": rounded(e.trivial)}
     if comparison is not None and comparison.helped:
         yield Finding(
             "train.overfit",
@@ -321,8 +327,8 @@ def _noises(e: Evidence) -> dict[str, float]:
     """Evidence for the two kinds of noise: how often a row's nearest neighbour in training has another target
     (targets that cannot be relied on), and how many rows there are for each weight (accidental regularities)."""
     return {
-        "neighbour_disagrees": _round(_disagreement(e)),
-        "rows_per_weight": _round(e.task.n_train / e.task.n_weights),
+        "neighbour_disagrees": rounded(_disagreement(e)),
+        "rows_per_weight": rounded(e.task.n_train / e.task.n_weights),
     }
 
 
@@ -367,7 +373,7 @@ def check_plateau(e: Evidence) -> Iterator[Finding]:
             "train.plateau",
             "warning",
             "",
-            {"learning_rate": rate, "noise_of_the_tail": _round(tail.std() / tail.mean()), **comparison.numbers()},
+            {"learning_rate": rate, "noise_of_the_tail": rounded(tail.std() / tail.mean()), **comparison.numbers()},
             f"The loss is flat and noisy: steps at rate {rate:g} are too long to get any lower, and a tenth of it "
             f"lowers the loss by {comparison.gain:.0%}.",
             'Go on with a tenth of the rate (recipe="full" does so by itself), or use larger batches at the end.',
@@ -415,18 +421,14 @@ def _numbers(rows: list) -> list:
     return [[np.nan if value is None else value for value in row] for row in rows]
 
 
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")
-
-
 CAUSES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     check_nonfinite,
     check_rate_too_high,
     check_rate_too_low,
-    check_cannot_fit,
     check_batch_too_large,
     check_stopped_early,
     check_underfit,
+    check_cannot_fit,
     check_overfit,
     check_plateau,
     check_no_signal,

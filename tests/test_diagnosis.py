@@ -1,0 +1,263 @@
+"""Planted faults are named, healthy runs are left in peace, and what a finding rests on is true. The whole bench is in
+`benchmarks/faults`."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+
+from axonic import FeedForwardClassifier, FeedForwardRegressor, losses
+from axonic.checks import check_rows
+from axonic.cli import main
+from axonic.diagnosis.live import alarms
+from axonic.health import COLUMNS
+from axonic.specs import spec
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+HIDDEN = {"hidden_layer_sizes": (64,), "ensemble": 1}
+
+
+def blobs(n=240, noise=0.7):
+    """Three classes of points in the plane of four columns."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, n)
+    centres = np.array([[0, 2, 0, 1], [2, 0, 1, 0], [-1, -1, 2, 2]])
+    return centres[y] + noise * rng.standard_normal((n, 4)), y
+
+
+def wave(n=240):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((n, 3))
+    return x, np.sin(2 * x[:, 0]) + x[:, 1] + 0.1 * rng.standard_normal(n)
+
+
+def said(model):
+    """Findings of severity warning or worse."""
+    return [finding for finding in model.findings_ if finding.severity != "info"]
+
+
+def with_weights(change, **params):
+    """A fit that begins from the weights that `change` makes of random ones."""
+    x, y = blobs()
+    params = {**HIDDEN, **params}
+    model = FeedForwardClassifier(
+        **params, epochs=1, learning_rate=1e-6, early_stopping=False, monitor=False, warm_start=True
+    ).fit(x, y)
+    members = tuple(change(jax.tree.map(np.asarray, member)) for member in model.model_.members)
+    model.model_ = dataclasses.replace(model.model_, members=members)
+    model.set_params(epochs="auto", learning_rate="auto", early_stopping=True, monitor=True)
+    return model.fit(x, y)
+
+
+PLANTED = {
+    "zeros": ({"init": "zeros"}, "net.symmetric"),
+    "rate far too high": ({"learning_rate": 100.0}, ("train.rate_too_high", "train.diverged", "train.dead_units")),
+    "rate far too low": ({"learning_rate": 1e-6, "epochs": 30}, "train.rate_too_low"),
+    "4 epochs": ({"learning_rate": 0.01, "epochs": 4}, ("train.stopped_early", "train.rate_too_low")),
+    "strong penalty": ({"l2": 1.0}, "train.underfit"),
+    "large batches": ({"batch_size": 256, "epochs": 5, "learning_rate": 0.03}, "train.batch_too_large"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_the_cause_is_the_first_finding_and_its_remedy_works(name):
+    params, codes = PLANTED[name]
+    x, y = blobs()
+    model = FeedForwardClassifier(**HIDDEN, **params).fit(x, y)
+    first = said(model)[0]
+    assert first.code in codes
+    json.dumps(first.evidence)
+    if "loss_with_remedy" in first.evidence:
+        assert first.evidence["loss_with_remedy"] < first.evidence["loss"]
+
+
+def test_a_healthy_run_is_left_in_peace():
+    x, y = blobs()
+    model = FeedForwardClassifier(**HIDDEN).fit(x, y)
+    (finding,) = model.findings_
+    assert finding.code == "train.healthy"
+    assert finding.evidence["valid_loss"] < finding.evidence["loss_of_constant"] == pytest.approx(np.log(3), abs=0.05)
+    x, y = wave()
+    (finding,) = FeedForwardRegressor(**HIDDEN).fit(x, y).findings_
+    assert finding.code == "train.healthy"
+
+
+def first_layer(bias=0.0, factor=1.0):
+    return lambda p: (p[0]._replace(w=p[0].w * np.float32(factor), b=p[0].b + np.float32(bias)), *p[1:])
+
+
+STARTS = {
+    "net.bad_scale": first_layer(factor=40),
+    "net.dead_at_start": first_layer(bias=-50),
+    "net.initial_loss": lambda p: (*p[:-1], p[-1]._replace(b=np.array([0, 0, 15], np.float32))),
+}
+
+
+@pytest.mark.parametrize("code", STARTS)
+def test_weights_that_nothing_good_can_begin_from(code):
+    assert said(with_weights(STARTS[code]))[0].code == code
+
+
+def test_deltas_that_fade_and_deltas_that_grow():
+    x, y = blobs()
+    deep = FeedForwardClassifier((16,) * 7, activation="sigmoid", ensemble=1).fit(x, y)
+    finding = said(deep)[0]
+    assert finding.code == "train.vanishing"
+    deltas = finding.evidence["delta_rms"]
+    assert deltas[0] / deltas[-2] == pytest.approx(finding.evidence["ratio"], rel=1e-2)
+
+    def grow(p):
+        return tuple(layer._replace(w=layer.w * np.float32(2.5)) for layer in p)
+
+    finding = said(with_weights(grow, hidden_layer_sizes=(32,) * 8))[0]
+    assert finding.code == "train.exploding"
+    assert finding.evidence["ratio"] > 100
+
+
+def test_squared_error_behind_a_sigmoid_that_begins_sure_and_wrong():
+    def sure(p):
+        return (*p[:-1], p[-1]._replace(b=np.array([0, 0, 15], np.float32)))
+
+    assert said(with_weights(sure, loss="mse"))[0].code == "net.loss_mismatch"
+
+
+@spec
+class WrongSign(losses.SquaredError):
+    def delta(self, z, y):
+        return -super().delta(z, y)
+
+
+@spec
+class Deaf(losses.SquaredError):
+    def delta(self, z, y):
+        del y
+        return jnp.zeros_like(z)
+
+
+@spec
+class Undefined(losses.SquaredError):
+    def value(self, z, y):
+        return jnp.log(-jnp.abs(z - y)).sum(axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "code"),
+    [(WrongSign(), "net.loss_mismatch"), (Deaf(), "net.no_gradient"), (Undefined(), "train.nonfinite")],
+)
+def test_a_loss_of_ones_own_that_is_wrong(loss, code):
+    x, y = wave()
+    assert said(FeedForwardRegressor(**HIDDEN, loss=loss).fit(x, y))[0].code == code
+
+
+def test_a_loss_that_is_no_spec_is_refused_in_one_line():
+    class Bare(losses.Loss):
+        activation = losses.squared_error.activation
+
+    with pytest.raises(ValueError, match="@spec"):
+        FeedForwardRegressor(loss=Bare()).fit(*wave())
+
+
+def test_rows_that_do_not_suit_how_they_are_trained_on():
+    x, y = blobs()
+    model = FeedForwardClassifier(**HIDDEN, standardize=False)
+    assert said(model.fit(x * [1, 10, 1e3, 1e5], y))[0].code == "data.unscaled"
+    order = np.argsort(y)
+    model = FeedForwardClassifier(**HIDDEN, shuffle=False).fit(x[order], y[order])
+    assert said(model)[0].code == "data.sorted"
+    model = FeedForwardClassifier(**HIDDEN).fit(x, y, validation_data=(x[:40], y[:40]))
+    assert said(model)[0].code == "data.split_overlap"
+    assert said(model)[0].evidence["also_trained_on"] == 40
+
+
+def test_shuffled_labels_have_no_signal():
+    x, y = blobs(400)
+    model = FeedForwardClassifier(**HIDDEN).fit(x, np.random.default_rng(0).permutation(y))
+    assert said(model)[0].code == "data.no_signal"
+
+
+def test_one_cause_is_one_finding():
+    """A rate thousands of times too high leaves a swinging loss, dead units and a constant answer."""
+    x, y = blobs()
+    model = FeedForwardClassifier(**HIDDEN, learning_rate=100.0).fit(x, y)
+    assert len(said(model)) == 1
+
+
+def test_watching_changes_nothing_but_what_is_known():
+    x, y = blobs()
+    watched, alone = (FeedForwardClassifier(**HIDDEN, monitor=monitor).fit(x, y) for monitor in (True, False))
+    for one, other in zip(jax.tree.leaves(watched.model_.members), jax.tree.leaves(alone.model_.members), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(watched.health_["epoch"]) > 3
+    assert watched.health_["dead"].shape == (len(watched.health_["epoch"]), 2)
+    assert len(alone.health_["epoch"]) == 0
+    assert alone.findings_ == []
+
+
+def test_arrays_are_checked_as_tables_are():
+    x, y = blobs()
+    codes = lambda x, y: {f.code for f in check_rows(x, y, "classification")}  # noqa: E731
+    assert codes(x, y) == set()
+    assert codes(np.column_stack([x, np.arange(len(x))]), y) == {"data.id_like"}
+    assert codes(np.column_stack([x, 2.0 * y]), y) == {"data.leak"}
+    assert codes(np.column_stack([x, x[:, 0]]), y) == {"data.duplicate_column"}
+    assert codes(np.column_stack([x, np.full(len(x), np.nan)]), y) <= {"data.missing", "data.constant"}
+
+
+def test_alarms_while_a_network_is_trained():
+    calm = np.array([[1.0, 1.0, np.nan, 0.1], [0.5, 0.6, np.nan, 0.1]])
+    health = np.full((1, 3, len(COLUMNS)), 0.5)
+    health[..., COLUMNS.index("dead")] = [[0.1, 0.2, np.nan]]
+    assert list(alarms(calm, health)) == []
+    assert [f.code for f in alarms(np.array([[1.0], [np.nan]]), health[:0])] == ["train.diverged"]
+    assert [f.code for f in alarms(np.array([[1.0], [20.0]]), health[:0])] == ["train.rate_too_high"]
+    health[..., COLUMNS.index("dead")] = [[0.1, 0.95, np.nan]]
+    assert [f.code for f in alarms(calm, health)] == ["train.dead_units"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("diagnosis")
+    x, y = blobs()
+    pl.DataFrame(x, ["a", "b", "c", "d"]).with_columns(kind=pl.Series(y).cast(pl.String)).write_csv(folder / "t.csv")
+    return folder
+
+
+def test_the_command_says_why_and_what_to_do(table, capsys):
+    run = table / "run"
+    arguments = ["fit", str(table / "t.csv"), "--target", "kind", "--out", str(run), "--quiet"]
+    assert main([*arguments, "--learning-rate", "1e-6", "--epochs", "20", "--ensemble", "1"]) == 0
+    capsys.readouterr()
+    assert main(["diagnose", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("warning: train.rate_too_low")
+    assert "What to do:" in out
+    assert "Evidence: learning_rate 1e-06" in out
+    assert main(["diagnose", str(run), "--json"]) == 0
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert findings[0]["code"] == "train.rate_too_low"
+    health = pl.read_csv(run / "health.csv")
+    assert health.columns == ["network", *COLUMNS[:1], "layer", *COLUMNS[1:]]
+    assert health["layer"].unique().sort().to_list() == [1, 2, 3]
+
+
+def test_stop_on_ends_a_run_that_goes_wrong(table, capsys):
+    run = table / "stopped"
+    arguments = ["fit", str(table / "t.csv"), "--target", "kind", "--out", str(run), "--json", "--stop-on", "error"]
+    assert main([*arguments, "--learning-rate", "1e9", "--ensemble", "1"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["interrupted"] is True
+    assert "train.diverged" in [finding["code"] for finding in result["findings"]]
+
+
+def test_a_run_that_is_not_finished_cannot_be_diagnosed(tmp_path, capsys):
+    assert main(["diagnose", str(tmp_path)]) == 2
+    (tmp_path / "run.json").write_text("{}")
+    assert main(["diagnose", str(tmp_path)]) == 2
+    assert "axonic resume" in capsys.readouterr().err
+    (tmp_path / "result.json").write_text("{}")
+    assert main(["diagnose", str(tmp_path)]) == 2
+    assert "findings" in capsys.readouterr().err
