@@ -55,6 +55,8 @@ def table(name: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, 
 
 def judged(model) -> float:
     """Validation loss of the weights that were kept."""
+    if not model.early_stopping:
+        return float(model.history_["valid_loss"][-1])
     run = next(stage for stage in model.notebook_ if stage["stage"] == "run")
     return float(run["best_loss"][0])
 
@@ -118,9 +120,6 @@ def one(out: Path, base: Case, plant, name: str, seed: int, rate: float, healthy
         "others": {tool: bool(set(codes) & set(plant.right)) for tool, codes in others.items()},
         "first_of_others": {tool: codes[:1] for tool, codes in others.items()},
     }
-    if plant.name == "60 rows, no penalty":  # a healthy run of as many rows is the measure
-        again = case.model(regularization="auto")
-        row["harmless"] = bool(loss < 1.1 * judged(again))
     if right and plant.mend is not None and not row["harmless"]:
         finding = next(f for f in found if f["code"] in plant.right)
         params = plant.mend(finding)
