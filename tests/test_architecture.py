@@ -21,6 +21,7 @@ ORDER = [
     "data.batches",
     "checks",
     "layers",
+    "radial",
     "losses",
     "objective",
     "health",

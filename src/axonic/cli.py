@@ -43,8 +43,17 @@ def fit(
     out: Path | None = None,
     test: Path | None = None,
     test_size: float = 0.2,
+    net: Literal["feedforward", "rbf"] = "feedforward",
     hidden: str = "64,64",
     activation: str = "relu",
+    n_centers: str = "auto",
+    centers: Literal["kmeans", "random", "grow"] = "kmeans",
+    radial: Literal["gaussian", "multiquadric", "inverse_multiquadric", "thin_plate"] = "gaussian",
+    width: str = "auto",
+    widths: Literal["shared", "per_center", "per_dimension"] = "shared",
+    training: Literal["closed_form", "gradient"] = "closed_form",
+    ridge: str = "auto",
+    goal: float = 0.0,
     loss: str = "auto",
     optimizer: str = "momentum",
     learning_rate: str = "auto",
@@ -80,10 +89,28 @@ def fit(
         A table of test rows, instead of holding out a share of DATA.
     test_size
         Share of the rows held out for the test scores.
+    net
+        The kind of network: feedforward, or rbf for radial basis functions.
     hidden
         Units of the hidden layers, separated by commas; "none" for a linear model.
     activation
         One name, or one for each hidden layer: relu, tanh, sigmoid, gelu, elu, ...
+    n_centers
+        With --net rbf: the number of centres, or auto to choose it by leaving rows out.
+    centers
+        With --net rbf: at the means of clusters, at random rows, or grown one at a time where the error is greatest.
+    radial
+        With --net rbf: the radial basis function.
+    width
+        With --net rbf: its width, in standard deviations of the inputs, or auto to choose it by leaving rows out.
+    widths
+        With --net rbf: one width for all centres, one for each, or one for each dimension of each.
+    training
+        With --net rbf: a readout in closed form, or from there everything by gradient.
+    ridge
+        With --net rbf: penalty of the readout, or auto to choose it by leaving rows out.
+    goal
+        With --centers grow: mean squared error at which growing ends.
     loss
         For numbers squared_error, huber, absolute, quantile or poisson; a tau or threshold of your own after a colon:
         quantile:0.9 predicts what 90 % lie below. For classes cross_entropy (two), log_likelihood or mse.
@@ -120,8 +147,17 @@ def fit(
     from axonic.settings import Settings
 
     settings = Settings(
+        net=net,
         hidden_layer_sizes=_sizes(hidden),
         activation=_activation(activation),
+        n_centers=_number("--n-centers", n_centers, int),
+        centers=centers,
+        radial=radial,
+        width=_number("--width", width, float),
+        widths=widths,
+        training=training,
+        ridge=_number("--ridge", ridge, float),
+        goal=goal,
         loss=_loss(loss),
         optimizer=optimizer,
         learning_rate=_number("--learning-rate", learning_rate, float),

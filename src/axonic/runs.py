@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import polars as pl
 
-from axonic import optimizers, recipe
+from axonic import recipe
 from axonic.checks import check_table
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
@@ -23,6 +23,7 @@ from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.diagnosis.live import alarms
 from axonic.errors import InputError
+from axonic.layers import RBF, Chain
 from axonic.model import Model
 from axonic.race import Spectator, race
 from axonic.recipe import Clock
@@ -252,7 +253,6 @@ def _run(
     n_rows, width = frame.shape
     del frame
     loss, n_out = pair(settings, schema.task, encoded_target.n_out)
-    network = settings.network(n_out)
     fingerprint = _fingerprint(rows, encoder, encoded_target)
     if not resumes:
         directory.begin(request.to_json(fingerprint))
@@ -264,7 +264,7 @@ def _run(
         )
     try:
         journal = RunJournal(directory)
-        task = recipe.Task(rows, split, settings, network, loss)
+        task = recipe.Task(rows, split, settings, settings.network(n_out), loss)
         fitted = recipe.fit(task, watcher=watcher, journal=journal)
         if watcher.cut_short:
             journal.flush()
@@ -272,7 +272,7 @@ def _run(
         findings = with_cause_first(found, diagnosed)
         reporter.findings(diagnosed)
         info = {"schema": schema.to_json(), "seed": settings.seed}
-        model = Model(network, loss, fitted.members, encoder, encoded_target, info)
+        model = Model(fitted.network, loss, fitted.members, encoder, encoded_target, info)
         metrics = clock.time("evaluating", _metrics, model, rows, fitted.splits)
         result = {
             "task": schema.task,
@@ -282,12 +282,14 @@ def _run(
             "n_train": len(split.train),
             "n_valid": len(split.valid),
             "n_test": len(split.test),
-            "net": "feedforward",
-            "hidden": list(settings.hidden_layer_sizes),
-            "activation": settings.activation,
-            "n_parameters": sum(int(np.prod(s.shape)) for layer in network.shapes(rows.x.shape[1]) for s in layer),
-            "optimizer": optimizers.name(fitted.optimizer),
-            "learning_rate": float(fitted.optimizer.rate),
+            "net": settings.net,
+            "hidden": _hidden(fitted.network, settings),
+            "activation": settings.radial if settings.net == "rbf" else settings.activation,
+            "n_parameters": sum(
+                int(np.prod(s.shape)) for layer in fitted.network.shapes(rows.x.shape[1]) for s in layer
+            ),
+            "optimizer": fitted.rule,
+            "learning_rate": fitted.learning_rate,
             "l2": fitted.l2,
             "networks": len(fitted.members),
             "batch_size": fitted.batch_size,
@@ -386,6 +388,13 @@ def compare_rules(
     return result
 
 
+def _hidden(network: Chain, settings: Settings) -> list[int]:
+    """The units of each hidden layer."""
+    if settings.net == "rbf":
+        return [layer.n_centers for layer in network.layers if isinstance(layer, RBF)]
+    return list(settings.hidden_layer_sizes)
+
+
 def _fingerprint(rows: Rows, encoder: TableEncoder, target: TargetEncoder) -> int:
     """A number that changes with the rows that are trained on, and with what a model says of them."""
     number = zlib.crc32(json.dumps(plain([encoder.to_json(), target.to_json()])).encode())
@@ -418,7 +427,7 @@ def _encode(
     split = split_rows(
         len(usable),
         settings.seed,
-        valid=VALIDATION_FRACTION,
+        valid=VALIDATION_FRACTION if settings.holds_out else 0.0,
         test=0.0 if test is not None else test_size,
         classes=classes,
     )

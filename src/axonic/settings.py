@@ -14,6 +14,16 @@ from axonic.layers import Chain, activations, initializers
 from axonic.losses import Loss
 
 SHALLOW = 2
+NETS = ("feedforward", "rbf")
+CENTERS = ("kmeans", "random", "grow")
+TRAININGS = ("closed_form", "gradient")
+OF_NET = {
+    "feedforward": {"hidden_layer_sizes", "activation", "init"},
+    "rbf": {"n_centers", "centers", "radial", "width", "widths", "training", "ridge", "goal"},
+}
+"""Settings of one kind of network alone."""
+OF_GRADIENT = {"optimizer", "learning_rate", "batch_size", "epochs", "l2", "l1", "dropout", "regularization"}
+"""Settings that the closed form of networks of radial basis functions has no use for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +53,15 @@ class Settings:
     early_stopping: bool = True
     monitor: bool = True
     seed: int = 0
+    net: Literal["feedforward", "rbf"] = "feedforward"
+    n_centers: int | Literal["auto"] = "auto"
+    centers: str = "kmeans"
+    radial: str = "gaussian"
+    width: float | Literal["auto"] = "auto"
+    widths: str = "shared"
+    training: Literal["closed_form", "gradient"] = "closed_form"
+    ridge: float | Literal["auto"] = "auto"
+    goal: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a value that can't work."""
@@ -79,6 +98,41 @@ class Settings:
             _refuse("dropout", self.dropout, how)
         for name in self._activations():
             activations.get(name)
+        self._check_net()
+
+    def _check_net(self) -> None:
+        """Raise `InputError` for a value that the network of this kind can't work with, or has no use for."""
+        if self.net not in NETS:
+            _refuse("net", self.net, f"use one of {', '.join(NETS)}")
+        given = {field.name for field in dataclasses.fields(self) if getattr(self, field.name) != field.default}
+        for net, names in OF_NET.items():
+            if net != self.net and (others := given & names):
+                name = min(others)
+                _refuse(name, getattr(self, name), f"leave it out: it is for networks of the kind {net!r}")
+        if self.net != "rbf":
+            return
+        if self.n_centers != "auto" and not (_is_whole(self.n_centers) and self.n_centers >= 1):
+            _refuse("n_centers", self.n_centers, "give 'auto' or a whole number of at least 1")
+        for name, known in (
+            ("centers", CENTERS),
+            ("radial", layers.RADIALS),
+            ("widths", layers.WIDTHS),
+            ("training", TRAININGS),
+        ):
+            if getattr(self, name) not in known:
+                _refuse(name, getattr(self, name), f"use one of {', '.join(known)}")
+        for name in ("width", "ridge"):
+            if getattr(self, name) != "auto" and not _is_number(getattr(self, name), above=0.0):
+                _refuse(name, getattr(self, name), "give 'auto' or a positive number")
+        if not _is_number(self.goal, least=0.0):
+            _refuse("goal", self.goal, "give a number that is not negative")
+        if self.goal and self.centers != "grow":
+            _refuse("goal", self.goal, "leave it out: it ends the growing of centers='grow'")
+        if self.centers == "grow" and self.widths != "shared":
+            _refuse("widths", self.widths, "use 'shared' with centers='grow', which needs the width before the centres")
+        if self.training == "closed_form" and (others := given & OF_GRADIENT):
+            name = min(others)
+            _refuse(name, getattr(self, name), "leave it out, or use training='gradient': the closed form takes no steps")
 
     def _activations(self) -> tuple[str, ...]:
         if isinstance(self.activation, tuple):
@@ -90,7 +144,11 @@ class Settings:
 
         With `init="auto"` a shallow network (up to `SHALLOW` hidden layers) starts with Glorot's weights whatever its
         activation, since He's factor of 2 starts it too large; see `docs/decisions/002-initial-weights.md`.
+
+        A network of radial basis functions has one centre here, if their number is yet to be chosen.
         """
+        if self.net == "rbf":
+            return self.radial_network(1 if self.n_centers == "auto" else self.n_centers, n_out)
         shallow = self.init == "auto" and len(self.hidden_layer_sizes) <= SHALLOW
         init = "glorot_uniform" if shallow else self.init
         hidden = []
@@ -99,6 +157,16 @@ class Settings:
             if self.dropout > 0:
                 hidden.append(layers.dropout(self.dropout))
         return layers.chain(*hidden, layers.dense(n_out, "identity", init))
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether validation rows are held out: not for a closed form, which leaves every row out once."""
+        return self.net != "rbf" or self.training != "closed_form"
+
+    def radial_network(self, n_centers: int, n_out: int) -> Chain:
+        """So many radial basis functions, dropout, and a linear last layer."""
+        dropped = [layers.dropout(self.dropout)] if self.dropout > 0 else []
+        return layers.chain(layers.rbf(n_centers, self.radial, self.widths), *dropped, layers.dense(n_out))
 
 
 def pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:

@@ -215,8 +215,7 @@ class Estimator(BaseEstimator):
         if not (isinstance(fraction, int | float | np.number) and 0 < fraction < 1):
             raise InputError(f"validation_fraction = {fraction!r} is impossible", "give a number between 0 and 1")
         return Settings(
-            hidden_layer_sizes=_as_tuple(self.hidden_layer_sizes),
-            activation=tuple(self.activation) if isinstance(self.activation, list) else self.activation,
+            **self._network_settings(),
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
@@ -224,7 +223,6 @@ class Estimator(BaseEstimator):
             batch_stage=self.recipe == "full",
             branch_stage=self.recipe == "full",
             loss=self.loss,
-            init=self.init,
             l2=self.l2,
             l1=self.l1,
             dropout=self.dropout,
@@ -235,6 +233,14 @@ class Estimator(BaseEstimator):
             monitor=self.monitor,
             seed=_seed(self.random_state),
         )
+
+    def _network_settings(self) -> dict[str, Any]:
+        """The settings of this kind of network alone."""
+        return {
+            "hidden_layer_sizes": _as_tuple(self.hidden_layer_sizes),
+            "activation": tuple(self.activation) if isinstance(self.activation, list) else self.activation,
+            "init": self.init,
+        }
 
     def _pair(self, settings: Settings) -> tuple[Loss, int]:
         """The loss and the number of output units, for the target as it was encoded when training began."""
@@ -334,7 +340,7 @@ class Estimator(BaseEstimator):
 
     def _take(self, fitted: recipes.Fit, findings: list[Finding]) -> None:
         self.model_ = Model(fitted.network, fitted.loss, fitted.members, self._encoder, self._target)
-        self.learning_rate_ = float(fitted.optimizer.rate)
+        self.learning_rate_ = fitted.learning_rate
         self.l2_ = fitted.l2
         self.batch_size_ = fitted.batch_size
         self.n_iter_ = fitted.n_epochs
@@ -463,10 +469,7 @@ class Regressor(RegressorMixin, Estimator):
 PARAMETERS = """
     Parameters
     ----------
-    hidden_layer_sizes : units of each hidden layer, a tuple of whole numbers; () is a linear model. Default (64, 64).
-    activation : of the hidden layers: one name, or one for each ("identity", "sigmoid", "tanh", "relu", "leaky_relu",
-        "elu", "selu", "gelu", "silu", "softplus", "softmax"). Default "relu".
-    optimizer : the learning rule: a name (`axonic.optimizers.names()`), a rule such as
+    {network}optimizer : the learning rule: a name (`axonic.optimizers.names()`), a rule such as
         `axonic.optimizers.Momentum(momentum=0.95)`, an optax transformation, or "auto" to train with several and take
         the one with the lowest mean validation loss: up to 10,000 training rows momentum, rprop, conjugate_gradient,
         scaled_conjugate_gradient and lbfgs, beyond momentum, adam and rmsprop. Default "momentum".
@@ -478,8 +481,6 @@ PARAMETERS = """
         and at the end of the long run the networks branch off with a tenth of the rate. None takes `batch_size` as it
         is and does not branch. Default None.
     loss : {losses}
-    init : initial weights: "auto" is Glorot's up to two hidden layers and follows the activation beyond; "he_normal",
-        "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros". Default "auto".
     l2, l1 : penalties l2/2 sum w^2 and l1 sum |w| on weights, never on biases, added to the mean loss. Default 0.
     dropout : share of the hidden units dropped while training, from 0 to below 1. Default 0.
     regularization : "auto" scales an L2 penalty by the number of training rows, l2 = c / n, if `l2`, `l1` and `dropout`
@@ -518,9 +519,17 @@ PARAMETERS = """
 """
 
 
-def document(cls, **parts: str):
+FEEDFORWARD = """hidden_layer_sizes : units of each hidden layer, a tuple of whole numbers; () is a linear model. Default (64, 64).
+    activation : of the hidden layers: one name, or one for each ("identity", "sigmoid", "tanh", "relu", "leaky_relu",
+        "elu", "selu", "gelu", "silu", "softplus", "softmax"). Default "relu".
+    init : initial weights: "auto" is Glorot's up to two hidden layers and follows the activation beyond; "he_normal",
+        "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros". Default "auto".
+    """
+
+
+def document(cls, network: str = FEEDFORWARD, **parts: str):
     """Append the documentation of the shared parameters, with what is this class's own."""
-    cls.__doc__ = cls.__doc__.rstrip() + "\n" + PARAMETERS.format(**parts)
+    cls.__doc__ = cls.__doc__.rstrip() + "\n" + PARAMETERS.format(network=network, **parts)
     return cls
 
 
