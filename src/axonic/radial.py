@@ -8,8 +8,8 @@ b follows from the means: the bias is not penalised. Left out one at a time, row
 
     y_i - (y_i - z_i) / (1 - h_i)        h_i = v_i / sum v + sum_k U_ik^2 S_k^2 / (S_k^2 + ridge)
 
-(Allen 1974; Golub, Heath and Wahba 1979), so the ridge with the least leave-one-out error costs one decomposition. It is
-that of R in A = Q R, which is had block by block, so that phi is never held for more than `BLOCK` numbers.
+(Allen 1974; Golub, Heath and Wahba 1979), so the ridge with the least leave-one-out error costs one decomposition. It
+is that of R in A = Q R, which is had block by block, so that phi is never held for more than `BLOCK` numbers.
 
 Centres: k-means, random rows, or grown one at a time (`grow`). Widths: a factor times how far the nearest centres are
 (Moody and Darken 1989); the factor and, if it is asked for, the number of centres are those with the least
@@ -78,6 +78,15 @@ class Solved(NamedTuple):
     offset: np.ndarray
 
 
+class Table(NamedTuple):
+    """x: (n, n_in) float32; y: (n, n_out) numbers or indicators; weight: (n,); codes: classes, None for numbers."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    codes: np.ndarray | None
+
+
 class Tried(NamedTuple):
     """A number of centres, a factor of the width, and the leave-one-out loss."""
 
@@ -134,11 +143,11 @@ def solve(
     counts = sorted({min(n, most) for n in counts})
     if plan.centers == "grow":
         counts = counts[-1:]  # fewer are the first of more
-    full = (x, y, weight, codes)
+    full = Table(x, y, weight, codes)
     search = full
     if len(x) > CLUSTER_ROWS:
         rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:CLUSTER_ROWS])
-        search = (x[rows], y[rows], weight[rows], None if codes is None else codes[rows])
+        search = Table(x[rows], y[rows], weight[rows], None if codes is None else codes[rows])
     best: Solved | None = None
     tried: list[Tried] = []
     for n in counts:
@@ -155,7 +164,7 @@ def solve(
 
 
 def _factored(
-    rows: tuple,
+    rows: Table,
     plan: Plan,
     n: int,
     seed: int,
@@ -164,15 +173,15 @@ def _factored(
     ended: Callable[[], bool],
 ) -> Solved:
     """At the factor of the width with the least loss, which is looked for uphill and downhill from 1."""
-    x, y, weight, codes = rows
-    c, base = place(x, y, weight, plan, n, seed)
+    c, base = place(rows.x, rows.weight, plan, n, seed)
 
     def at(factor: float) -> Solved:
         log_width = base + np.log(factor)
         chosen = c
         if plan.centers == "grow":
             limit = plan.n_centers or n
-            chosen = x[grow(x, y, weight, float(log_width[0, 0]), plan, limit, auto=plan.n_centers is None)]
+            at_rows = grow(*rows[:3], float(log_width[0, 0]), plan, limit, auto=plan.n_centers is None)
+            chosen = rows.x[at_rows]
         params = RBFParams(chosen, log_width.astype(np.float32))
         solved = _at(rows, plan, params)._replace(factor=factor)
         tried.append(Tried(len(chosen), factor, solved.loss))
@@ -196,7 +205,7 @@ def _factored(
     return best
 
 
-def _at(rows: tuple, plan: Plan, params: RBFParams) -> Solved:
+def _at(rows: Table, plan: Plan, params: RBFParams) -> Solved:
     """The readout of these centres and widths, with its loss."""
     x, y, weight, codes = rows
     found = readout(features(plan.radial, params, x), y, weight, plan.ridge)
@@ -256,7 +265,9 @@ def readout(phi: Phi, y: np.ndarray, weight: np.ndarray, ridge: float | None = N
     s, v = s[kept], vt[: len(s)][kept].T
     scaled = v / s  # U = A V / S
     along = scaled.T @ projected  # U^T sqrt(v) (y - mean)
-    ridges = np.array([ridge] if ridge is not None else RIDGES) * (1.0 if ridge is not None else (s**2).max(initial=1.0))
+    ridges = np.array([ridge] if ridge is not None else RIDGES) * (
+        1.0 if ridge is not None else (s**2).max(initial=1.0)
+    )
     shares = s**2 / (s**2 + ridges[:, None])  # (ridges, rank)
     errors = np.zeros(len(ridges))
     loo = np.zeros((len(ridges), *y.shape)) if len(ridges) == 1 else np.zeros((0, *y.shape))
@@ -281,8 +292,9 @@ def readout(phi: Phi, y: np.ndarray, weight: np.ndarray, ridge: float | None = N
 def calibrate(scores: np.ndarray, codes: np.ndarray, weight: np.ndarray) -> tuple[float, np.ndarray, float]:
     """(t, b, log-loss) of the probabilities softmax(t f + b) that are likeliest, by Newton's method.
 
-    The targets are smoothed as if each class had `PRIOR` rows more (Platt 1999, who adds one), which keeps t finite where the classes are
-    told apart without an error. t is not negative: scores that are worth nothing give the frequencies of the classes.
+    The targets are smoothed as if each class had `PRIOR` rows more (Platt 1999, who adds one), which keeps t finite
+    where the classes are told apart without an error. t is not negative: scores that are worth nothing give the
+    frequencies of the classes.
     """
     n, k = scores.shape
     counts = np.bincount(codes, weights=weight, minlength=k)
@@ -329,19 +341,14 @@ def calibrate(scores: np.ndarray, codes: np.ndarray, weight: np.ndarray) -> tupl
     return float(theta[0]), theta[1:], -float(share @ log_p[np.arange(n), codes])
 
 
-def place(
-    x: np.ndarray, y: np.ndarray, weight: np.ndarray, plan: Plan, n: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def place(x: np.ndarray, weight: np.ndarray, plan: Plan, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Centres, (n, n_in) float32, and the logarithm of their widths at factor 1 (or of the width that is given).
 
     The width is the root of the mean squared distance to the `NEAREST` nearest centres; shared widths are the mean of
     those of the centres. That of a dimension is in proportion to the deviation of the rows of its cluster there.
     """
     c, labels = k_means(x, weight, n, seed) if plan.centers == "kmeans" else (random_rows(x, n, seed), None)
-    if plan.width is not None:
-        width = np.full(len(c), plan.width)
-    else:
-        width = _nearest(c)
+    width = _nearest(c) if plan.width is None else np.full(len(c), plan.width)
     if plan.widths == "shared":
         return c, np.log([[width.mean()]])
     if plan.widths == "per_center":
@@ -359,7 +366,9 @@ def k_means(x: np.ndarray, weight: np.ndarray, n: int, seed: int) -> tuple[np.nd
 
     rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:CLUSTER_ROWS])
     with threadpool_limits(1):
-        found = KMeans(n, n_init=1, random_state=seed % 2**32, copy_x=True).fit(x[rows], sample_weight=weight[rows])
+        found = KMeans(n, init="k-means++", n_init=1, random_state=seed % 2**32, copy_x=True).fit(  # pyright: ignore[reportArgumentType]
+            x[rows], sample_weight=weight[rows]
+        )
     labels = found.labels_ if len(rows) == len(x) else None
     return np.asarray(found.cluster_centers_, np.float32), labels
 
@@ -489,4 +498,3 @@ def constant_loss(y: np.ndarray, weight: np.ndarray, codes: np.ndarray | None) -
     counts = np.bincount(codes, weights=weight, minlength=y.shape[1])
     others = np.maximum(counts[codes] - weight, 1e-7 * total) / np.maximum(total - weight, 1e-7 * total)
     return -float(np.average(np.log(others), weights=weight))
-

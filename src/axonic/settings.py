@@ -53,13 +53,13 @@ class Settings:
     early_stopping: bool = True
     monitor: bool = True
     seed: int = 0
-    net: Literal["feedforward", "rbf"] = "feedforward"
+    net: str = "feedforward"
     n_centers: int | Literal["auto"] = "auto"
     centers: str = "kmeans"
     radial: str = "gaussian"
     width: float | Literal["auto"] = "auto"
     widths: str = "shared"
-    training: Literal["closed_form", "gradient"] = "closed_form"
+    training: str = "closed_form"
     ridge: float | Literal["auto"] = "auto"
     goal: float = 0.0
 
@@ -132,7 +132,9 @@ class Settings:
             _refuse("widths", self.widths, "use 'shared' with centers='grow', which needs the width before the centres")
         if self.training == "closed_form" and (others := given & OF_GRADIENT):
             name = min(others)
-            _refuse(name, getattr(self, name), "leave it out, or use training='gradient': the closed form takes no steps")
+            _refuse(
+                name, getattr(self, name), "leave it out, or use training='gradient': the closed form takes no steps"
+            )
 
     def _activations(self) -> tuple[str, ...]:
         if isinstance(self.activation, tuple):

@@ -519,7 +519,8 @@ PARAMETERS = """
 """
 
 
-FEEDFORWARD = """hidden_layer_sizes : units of each hidden layer, a tuple of whole numbers; () is a linear model. Default (64, 64).
+FEEDFORWARD = """\
+hidden_layer_sizes : units of each hidden layer, a tuple of whole numbers; () is a linear model. Default (64, 64).
     activation : of the hidden layers: one name, or one for each ("identity", "sigmoid", "tanh", "relu", "leaky_relu",
         "elu", "selu", "gelu", "silu", "softplus", "softmax"). Default "relu".
     init : initial weights: "auto" is Glorot's up to two hidden layers and follows the activation beyond; "he_normal",

@@ -11,9 +11,7 @@ from axonic.estimators.rbf import RBFClassifier, RBFRegressor
 from axonic.layers import RBF
 from axonic.types import Finding
 
-ESTIMATORS = {
-    cls.__name__: cls for cls in (FeedForwardClassifier, FeedForwardRegressor, RBFClassifier, RBFRegressor)
-}
+ESTIMATORS = {cls.__name__: cls for cls in (FeedForwardClassifier, FeedForwardRegressor, RBFClassifier, RBFRegressor)}
 
 
 def load(path):
@@ -44,7 +42,7 @@ def load(path):
             setattr(estimator, name, value)
     estimator.model_, estimator._encoder, estimator._target = model, model.encoder, model.target
     estimator._framed, estimator._columns = framed, model.encoder.columns if framed else ()
-    if kind == "RBF":
+    if isinstance(estimator, RBFClassifier | RBFRegressor):
         estimator.centers_, estimator.log_width_ = model.members[0][0]
     if model.task == "classification":
         estimator.classes_ = np.asarray(model.target.classes)
