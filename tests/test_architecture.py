@@ -27,6 +27,7 @@ ORDER = [
     "health",
     "optimizers",
     "minimization",
+    "regularization",
     "training",
     "model",
     "settings",

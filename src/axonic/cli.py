@@ -62,6 +62,12 @@ def fit(
     l2: float = 0.0,
     l1: float = 0.0,
     dropout: float = 0.0,
+    input_noise: float = 0.0,
+    mixup: float = 0.0,
+    label_smoothing: float = 0.0,
+    max_norm: float | None = None,
+    weight_average: float = 0.0,
+    class_weight: Literal["balanced"] | None = None,
     regularization: Literal["auto", "none"] = "auto",
     ensemble: str = "auto",
     budget: float | None = None,
@@ -130,6 +136,18 @@ def fit(
         Penalty l1 sum |w| on the weights.
     dropout
         Share of the hidden units dropped while training.
+    input_noise
+        Standard deviation of the noise added to every encoded input at each step.
+    mixup
+        Mixes rows with others, in shares drawn from Beta(a, a) with this a.
+    label_smoothing
+        Share of each target that is spread over all classes.
+    max_norm
+        Largest norm of the weights into a hidden unit.
+    weight_average
+        Validates and keeps the mean of the weights of all steps, k steps ago with weight b^k for this b, such as 0.99.
+    class_weight
+        balanced lets every class count alike, however many rows it has.
     regularization
         auto chooses l2 by the number of rows and validation, unless l2, l1 or dropout is given.
     ensemble
@@ -168,6 +186,12 @@ def fit(
         l2=l2,
         l1=l1,
         dropout=dropout,
+        input_noise=input_noise,
+        mixup=mixup,
+        label_smoothing=label_smoothing,
+        max_norm=max_norm,
+        weight_average=weight_average,
+        class_weight=class_weight,
         regularization=None if regularization == "none" else regularization,
         ensemble=_number("--ensemble", ensemble, int),
         monitor=monitor,
@@ -225,7 +249,13 @@ def resume(
 
 @app.command
 def predict(
-    run: Path, data: Path, /, *, out: Path | None = None, proba: Annotated[bool, Parameter(negative="")] = False
+    run: Path,
+    data: Path,
+    /,
+    *,
+    out: Path | None = None,
+    proba: Annotated[bool, Parameter(negative="")] = False,
+    std: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Predict the rows of a table, in their order.
 
@@ -241,12 +271,15 @@ def predict(
         Where to write: .csv, .tsv, .parquet or .arrow (default: CSV on standard output).
     proba
         Add the probability of each class.
+    std
+        Add how far the networks are apart: the standard deviation of their numbers, or of their probabilities of the
+        class predicted.
     """
     from axonic import runs
 
     if out is not None:
         runs.check_prediction_path(out)
-    table, unseen = runs.predict_table(run, data, proba=proba)
+    table, unseen = runs.predict_table(run, data, proba=proba, std=std)
     for column, count in unseen.items():
         print(f"note: {count} values of {column!r} were not seen in training and count as 'other'", file=sys.stderr)
     if out is None:

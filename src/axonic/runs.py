@@ -16,7 +16,7 @@ import polars as pl
 
 from axonic import recipe
 from axonic.checks import check_table
-from axonic.data.batches import Rows, Split, split_rows
+from axonic.data.batches import Rows, Split, balanced, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.reading import read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
@@ -262,9 +262,13 @@ def _run(
             "give that one with --data, or start afresh",
             request.data,
         )
+    weighted = rows
+    if settings.class_weight == "balanced":
+        weight = balanced(rows.y, rows.weight.astype(np.float64), encoded_target.n_out)
+        weighted = rows._replace(weight=(weight / weight[split.train].mean()).astype(np.float32))
     try:
         journal = RunJournal(directory)
-        task = recipe.Task(rows, split, settings, settings.network(n_out), loss)
+        task = recipe.Task(weighted, split, settings, settings.network(n_out), loss)
         fitted = recipe.fit(task, watcher=watcher, journal=journal)
         if watcher.cut_short:
             journal.flush()
@@ -455,7 +459,7 @@ def _encoded_table(
 
 
 def predict_table(
-    run: str | os.PathLike[str], data: str | os.PathLike[str], *, proba: bool = False
+    run: str | os.PathLike[str], data: str | os.PathLike[str], *, proba: bool = False, std: bool = False
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Predict the rows of a table.
 
@@ -464,10 +468,12 @@ def predict_table(
     run : a run directory or model file.
     data : a table with the columns of the training table; others are ignored.
     proba : whether to add the probability of each class.
+    std : whether to add how far the networks are apart, see `axonic.model.Model.spread`; of classes that of the class
+        predicted.
 
     Returns
     -------
-    table : a column "prediction" and, with `proba`, one for each class; rows in their order.
+    table : a column "prediction" and, with `proba`, one for each class, with `std` a column "std"; rows in their order.
     unseen : for each column, the number of values that were not among its categories in training.
 
     Raises
@@ -478,10 +484,14 @@ def predict_table(
     if proba and model.task != "classification":
         raise InputError("--proba is for classes and this model predicts numbers", "leave it out", str(run))
     x, unseen = model.encoder.encode(read_table(data))
+    spread = model.spread(x) if std else None
     if model.task == "regression":
-        return pl.DataFrame({"prediction": model.numbers(x)}), unseen
+        numbers = {"prediction": model.numbers(x)}
+        return pl.DataFrame(numbers if spread is None else {**numbers, "std": spread}), unseen
     p = model.probabilities(x)
     table = pl.DataFrame({"prediction": model.target.inverse(p.argmax(axis=1))})
+    if spread is not None:
+        table = table.with_columns(pl.Series("std", spread[np.arange(len(p)), p.argmax(axis=1)]))
     if proba:
         names = _class_columns(model)
         table = table.hstack(pl.DataFrame(p, schema=names))
@@ -490,7 +500,7 @@ def predict_table(
 
 def _class_columns(model: Model) -> list[str]:
     """A column name for each class: the class itself, or "proba CLASS" where that is taken."""
-    return [f"proba {label}" if str(label) == "prediction" else str(label) for label in model.target.classes]
+    return [f"proba {label}" if str(label) in ("prediction", "std") else str(label) for label in model.target.classes]
 
 
 def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> dict[str, Any]:

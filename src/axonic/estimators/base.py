@@ -33,13 +33,14 @@ from sklearn.utils.validation import (
 from axonic import recipe as recipes
 from axonic import storage
 from axonic.checks import check_rows, check_table
-from axonic.data.batches import Rows, Split, split_rows
+from axonic.data.batches import Rows, Split, balanced, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.schema import Schema, Task, canonical, infer_columns
 from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.errors import InputError
 from axonic.losses import Loss
 from axonic.model import Model
+from axonic.regularization import Regularization
 from axonic.settings import Settings, fit_target, pair
 from axonic.types import Finding
 
@@ -240,6 +241,7 @@ class Estimator(BaseEstimator):
             "hidden_layer_sizes": _as_tuple(self.hidden_layer_sizes),
             "activation": tuple(self.activation) if isinstance(self.activation, list) else self.activation,
             "init": self.init,
+            **{name: getattr(self, name) for name in Regularization._fields if hasattr(self, name)},
         }
 
     def _pair(self, settings: Settings) -> tuple[Loss, int]:
@@ -393,13 +395,21 @@ class Classifier(ClassifierMixin, Estimator):
 
     def predict(self, X):
         """The most probable class of each row, shape (n,)."""
-        p = self.predict_proba(X)
-        return self.classes_[p.argmax(axis=1)]
-
-    def predict_proba(self, X):
-        """Probabilities of the classes in the order of `classes_`, shape (n, n_classes), rows summing to 1."""
         check_is_fitted(self)
-        return self.model_.predict_proba(self._inputs(X, reset=False))
+        return self.model_.predict(self._inputs(X, reset=False))
+
+    def predict_proba(self, X, return_std=False):
+        """Probabilities of the classes in the order of `classes_`, shape (n, n_classes), rows summing to 1; with
+        `return_std` also how far those of the networks are apart, see `axonic.model.Model.spread`.
+
+        Raises
+        ------
+        InputError : `return_std` and a single network.
+        """
+        check_is_fitted(self)
+        x = self.model_.encoder.transform(self._inputs(X, reset=False))
+        p = self.model_.probabilities(x)
+        return (p, self.model_.spread(x)) if return_std else p
 
     def _targets(self, y):
         y = column_or_1d(y, warn=True)
@@ -429,8 +439,7 @@ class Classifier(ClassifierMixin, Estimator):
         if isinstance(self.class_weight, str):
             if self.class_weight != "balanced":
                 raise InputError(f"class_weight = {self.class_weight!r} is impossible", "give 'balanced' or a dict")
-            totals = np.bincount(y, weights=weight, minlength=len(self.classes_))
-            return (weight.sum() / (np.count_nonzero(totals) * np.maximum(totals, 1e-300)))[y]
+            return balanced(y, weight, len(self.classes_))
         weights = list(self.class_weight.values()) if isinstance(self.class_weight, dict) else [None]
         if not all(isinstance(w, int | float | np.number) and np.isfinite(w) and w >= 0 for w in weights):
             how = "give 'balanced' or a dict from class to a number that is not negative"
@@ -443,10 +452,18 @@ class Regressor(RegressorMixin, Estimator):
 
     _task = "regression"
 
-    def predict(self, X):
-        """Predicted numbers, shape (n,) or (n, n_targets) as the target was."""
+    def predict(self, X, return_std=False):
+        """Predicted numbers, shape (n,) or (n, n_targets) as the target was; with `return_std` also how far those of
+        the networks are apart, see `axonic.model.Model.spread`.
+
+        Raises
+        ------
+        InputError : `return_std` and a single network.
+        """
         check_is_fitted(self)
-        return self.model_.predict(self._inputs(X, reset=False))
+        x = self.model_.encoder.transform(self._inputs(X, reset=False))
+        numbers = self.model_.numbers(x)
+        return (numbers, self.model_.spread(x)) if return_std else numbers
 
     def _targets(self, y):
         y = np.asarray(check_array(y, ensure_2d=False, dtype="numeric", input_name="y"), np.float64)
@@ -483,9 +500,9 @@ PARAMETERS = """
     loss : {losses}
     l2, l1 : penalties l2/2 sum w^2 and l1 sum |w| on weights, never on biases, added to the mean loss. Default 0.
     dropout : share of the hidden units dropped while training, from 0 to below 1. Default 0.
-    regularization : "auto" scales an L2 penalty by the number of training rows, l2 = c / n, if `l2`, `l1` and `dropout`
-        are 0; where several networks are trained and the table is small, c is the better of 1 and 1/4 by mean
-        validation loss, otherwise 1. None takes `l2`, `l1` and `dropout` as they are. Default "auto".
+    {regularizers}regularization : "auto" scales an L2 penalty by the number of training rows, l2 = c / n, if `l2`,
+        `l1` and `dropout` are 0; where several networks are trained and the table is small, c is the better of 1 and
+        1/4 by mean validation loss, otherwise 1. None takes `l2`, `l1` and `dropout` as they are. Default "auto".
     ensemble : number of networks, trained from different weights and with different validation rows, whose outputs are
         averaged. "auto" is five, but one if `epochs` is given by hand, nothing is held out, or the table and network
         are large (weights times rows above 1e9). Default "auto".
@@ -528,9 +545,18 @@ hidden_layer_sizes : units of each hidden layer, a tuple of whole numbers; () is
     """
 
 
-def document(cls, network: str = FEEDFORWARD, **parts: str):
+REGULARIZERS = """\
+input_noise : standard deviation of the noise that is added to every encoded input at each step. Default 0.
+    mixup : a in Beta(a, a), from which the share is drawn in which rows are mixed with others; 0 mixes none. Default 0.
+    max_norm : largest norm of the weights into a hidden unit, a positive number or None. Default None.
+    weight_average : b of the mean of the weights of all steps, k steps ago with weight b^k, that is validated and kept;
+        from 0 (the weights of the last step) to below 1. Default 0.
+    """
+
+
+def document(cls, network: str = FEEDFORWARD, regularizers: str = REGULARIZERS, **parts: str):
     """Append the documentation of the shared parameters, with what is this class's own."""
-    cls.__doc__ = cls.__doc__.rstrip() + "\n" + PARAMETERS.format(network=network, **parts)
+    cls.__doc__ = cls.__doc__.rstrip() + "\n" + PARAMETERS.format(network=network, regularizers=regularizers, **parts)
     return cls
 
 

@@ -218,6 +218,7 @@ ATTRIBUTES = "centers_, log_width_ : centres of the first network, and the logar
 document(
     RBFClassifier,
     network=NETWORK,
+    regularizers="",
     losses='"auto"; with training="gradient" also those of `FeedForwardClassifier`. Default "auto".',
     specific='class_weight : None, "balanced", or a dict from class to weight. Default None.\n    ',
     attributes="classes_ : the classes, sorted.\n    " + ATTRIBUTES,
@@ -225,6 +226,7 @@ document(
 document(
     RBFRegressor,
     network=NETWORK,
+    regularizers="",
     losses='"auto" or "squared_error"; with training="gradient" also those of `FeedForwardRegressor`. Default "auto".',
     specific="",
     attributes=ATTRIBUTES,

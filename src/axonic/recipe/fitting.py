@@ -345,7 +345,7 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
     return Fit(
         network,
         loss,
-        tuple(state.params for state in states),
+        tuple(state.current for state in states),
         (split,) * len(states),
         tuple(states),
         rule,

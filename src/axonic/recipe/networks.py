@@ -96,7 +96,8 @@ class Task(NamedTuple):
             self.check_start(params)
         size = WHOLE_BLOCK if rule.full_batch else batch_size or settings.batch_size
         batches = Batches(self.rows, split, size, seed, settings.shuffle, looks=settings.monitor)
-        trial = Trial(self.network, self.loss, rule, l2, settings.l1, key_data(seed, "dropout"))
+        key = key_data(seed, "dropout")
+        trial = Trial(self.network, self.loss, rule, l2, settings.l1, key, regularization=settings.values)
         return Member(trial, params, batches, loss)
 
     def check_start(self, params: Params) -> None:
@@ -216,7 +217,7 @@ class Trained(NamedTuple):
         """The weights to keep, the best or the last ones, and the epochs done when they were had."""
         if best or self.state.diverged:
             return self.state.best, int(self.state.best_epoch)
-        return self.state.params, int(self.state.epoch)
+        return self.state.current, int(self.state.epoch)
 
 
 def train_side_by_side(

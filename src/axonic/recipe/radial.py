@@ -15,10 +15,9 @@ from axonic.radial import Plan, Solved
 from axonic.recipe.baseline import bias, loss_values, targets
 from axonic.recipe.clock import Clock
 from axonic.recipe.fitting import Fit, Fitting
-from axonic.recipe.journal import Journal, Notebook, Stage, Watcher
+from axonic.recipe.journal import Journal, Notebook, Stage, Watcher, nothing_yet
 from axonic.recipe.networks import Task
 from axonic.seeds import generator
-from axonic.training import HISTORY
 from axonic.types import Params
 
 SOLVED = (SquaredError, CrossEntropy, LogLikelihood)
@@ -111,9 +110,10 @@ class _Radial:
             if self.watcher.ended():
                 break
         notebook.end()
-        nothing = np.zeros((0, len(HISTORY)), np.float32)
+        network = settings.radial_network(len(members[0][0].c), self.n_out)
+        history, health = nothing_yet(network)
         return Fit(
-            settings.radial_network(len(members[0][0].c), self.n_out),
+            network,
             self.loss,
             tuple(members),
             tuple(splits),
@@ -121,7 +121,8 @@ class _Radial:
             None,
             0.0,
             settings.batch_size,
-            (nothing,) * len(members),
+            (history,) * len(members),
+            (health,) * len(members),
             notebook.stages,
             tuple(constant),
             self.clock.seconds,
