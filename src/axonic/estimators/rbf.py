@@ -49,6 +49,7 @@ class _RBF(Estimator):
         shuffle=True,
         early_stopping=True,
         validation_fraction=0.15,
+        monitor=True,
         warm_start=False,
         random_state=0,
         verbose=0,
@@ -76,6 +77,7 @@ class _RBF(Estimator):
         self.shuffle = shuffle
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.monitor = monitor
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -150,6 +152,7 @@ class RBFClassifier(_RBF, Classifier):
         shuffle=True,
         early_stopping=True,
         validation_fraction=0.15,
+        monitor=True,
         warm_start=False,
         random_state=0,
         verbose=0,
@@ -178,6 +181,7 @@ class RBFClassifier(_RBF, Classifier):
             shuffle,
             early_stopping,
             validation_fraction,
+            monitor,
             warm_start,
             random_state,
             verbose,

@@ -37,7 +37,7 @@ class Fit(NamedTuple):
         held out.
     splits : the rows that each network was trained on and validated with.
     states : where each network ended, for going on.
-    optimizer : the rule with the rate of the long runs; None where the weights were had in closed form.
+    optimizer : the rule with the rate of the long runs, an `Optimizer`; None where the weights were had in closed form.
     l2 : the penalty.
     batch_size : rows of a batch.
     histories : (epochs, columns) of each network, columns as in `axonic.training.HISTORY`: its long run, and after it
@@ -53,7 +53,7 @@ class Fit(NamedTuple):
     members: tuple[Params, ...]
     splits: tuple[Split, ...]
     states: tuple[State, ...]
-    optimizer: Optimizer | None
+    optimizer: Any
     l2: float
     batch_size: int
     histories: tuple[np.ndarray, ...]
@@ -326,7 +326,6 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
             first = with_rate(first, float(rate))
         rule, states = first.trial.optimizer, [first.begin()]
     else:
-        assert before.optimizer is not None
         rule, l2 = before.optimizer, before.l2
         states = [state._replace(stopped=np.bool_(False)) for state in before.states]
     size = before.batch_size if before is not None and settings.batch_stage else settings.batch_size
