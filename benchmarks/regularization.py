@@ -9,7 +9,9 @@ the target's variance, so that ratios mean the same for both.
 """
 
 import argparse
+import json
 import warnings
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import harness
@@ -44,6 +46,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "dropout .2": {"dropout": 0.2},
     "dropout .2, L2 1/n": {"dropout": 0.2, "l2": 1.0},
     "input noise .2": {"input_noise": 0.2},
+    "input noise .2, L2 1/4n": {"input_noise": 0.2, "l2": 0.25},
+    "input noise .1, L2 1/4n": {"input_noise": 0.1, "l2": 0.25},
     "mixup .2": {"mixup": 0.2},
     "average .99": {"weight_average": 0.99},
     "max-norm 2": {"max_norm": 2.0},
@@ -54,6 +58,9 @@ SETS = {
     "L2 of 1, 4, 1/4": ("L2 1/n", "L2 1/4n", "L2 4/n"),
     "L2 of 1, 1/4, or dropout with L2 1/n": ("L2 1/n", "L2 1/4n", "dropout .2, L2 1/n"),
     "L2 of 1, 1/4, or input noise": ("L2 1/n", "L2 1/4n", "input noise .2"),
+    "L2 of 1, 1/4, or input noise with L2 1/4n": ("L2 1/n", "L2 1/4n", "input noise .2, L2 1/4n"),
+    "L2 of 1/4, or input noise with it": ("L2 1/4n", "input noise .2, L2 1/4n"),
+    "L2 of 1/4, or input noise alone": ("L2 1/4n", "input noise .2"),
     "L2 of 1, 4, 1/4, dropout with L2 1/n, input noise": (
         *("L2 1/n", "L2 1/4n", "L2 4/n"),
         *("dropout .2, L2 1/n", "input noise .2"),
@@ -147,15 +154,26 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="number of the first split")
     parser.add_argument("--tables", default=",".join(ROWS))
+    parser.add_argument("--without", default="", help="options to leave out, separated by semicolons")
+    parser.add_argument("--keep", type=Path, help="a JSON file of all outcomes, added to table by table")
     options = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
+    left_out = {name.strip() for name in options.without.split(";")}
+    for name in left_out & set(OPTIONS):
+        del OPTIONS[name]
+    for label in [label for label, names in SETS.items() if set(names) - set(OPTIONS)]:
+        del SETS[label]
+    SETS["all"] = tuple(OPTIONS)
     results = {}
     for name in options.tables.split(","):
         x, y, task = generated(name) if name.startswith(("noisy", "many")) else load(name)
-        results[name] = [measure(x, y, task, ROWS[name], split) for split in range(options.splits)]
+        results[name] = [measure(x, y, task, ROWS[name], options.first + i) for i in range(options.splits)]
         means = " ".join(f"{option}: {np.mean([s[option].test for s in results[name]]):.4f}" for option in OPTIONS)
         print(f"{name}: {means}", flush=True)
+        if options.keep:
+            options.keep.write_text(json.dumps(results))
     print(report(results))
 
 

@@ -29,6 +29,7 @@ ORDER = [
     "minimization",
     "regularization",
     "training",
+    "calibration",
     "model",
     "settings",
     "recipe",

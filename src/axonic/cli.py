@@ -311,9 +311,12 @@ def evaluate(run: Path, data: Path, /, *, json: Json = False) -> int:
         return 0
     console = Console(highlight=False)
     console.print(f"{scores['n']} rows, {scores['task']} of {scores['target']}")
-    for name in ("loss", "accuracy", "r2", "rmse", "mae"):
+    for name in ("loss", "accuracy", "ece", "r2", "rmse", "mae"):
         if name in scores:
             console.print(f"  {name:9s} {figure(scores[name])}")
+    for each in scores.get("reliability", ()):
+        said = f"{each['low']:.1f} to {each['high']:.1f}: {each['n']} rows"
+        console.print(f"  said {said}, {each['confidence']:.3f} on average; right {each['accuracy']:.3f}")
     for column, count in scores["unseen"].items():
         console.print(f"  {count} values of {column!r} were not seen in training", markup=False)
     return 0

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from axonic.calibration import expected_calibration_error
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.errors import InputError
 from axonic.layers.base import Chain
@@ -117,9 +118,10 @@ class Model:
     def metrics(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
         """Scores on encoded rows.
 
-        Classification: `loss` is the mean negative logarithm of the probability of the true class (natural), and
-        `accuracy`. Regression: `loss` is half the mean squared error of the encoded target, `rmse` and `mae` in
-        the target's units, and `r2` (NaN for a single row); of several targets the mean, as in scikit-learn.
+        Classification: `loss` is the mean negative logarithm of the probability of the true class (natural),
+        `accuracy`, and `ece`, the expected calibration error (`axonic.calibration`). Regression: `loss` is half the
+        mean squared error of the encoded target, `rmse` and `mae` in the target's units, and `r2` (NaN for a single
+        row); of several targets the mean, as in scikit-learn.
 
         Parameters
         ----------
@@ -133,7 +135,11 @@ class Model:
         if self.task == "classification":
             p = self.probabilities(x)
             true = np.clip(p[np.arange(len(y)), y], np.finfo(np.float32).eps, 1.0)
-            return {"loss": float(-mean(np.log(true))), "accuracy": float(mean(p.argmax(axis=1) == y))}
+            return {
+                "loss": float(-mean(np.log(true))),
+                "accuracy": float(mean(p.argmax(axis=1) == y)),
+                "ece": expected_calibration_error(p, y, weight),
+            }
         y = y.astype(np.float64).reshape(len(x), -1)
         a = self.outputs(x).astype(np.float64)
         true, predicted = (np.asarray(self.target.inverse(v), np.float64).reshape(len(x), -1) for v in (y, a))

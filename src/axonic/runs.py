@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from axonic import recipe
+from axonic.calibration import reliability
 from axonic.checks import check_table
 from axonic.data.batches import Rows, Split, balanced, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
@@ -504,7 +505,8 @@ def _class_columns(model: Model) -> list[str]:
 
 
 def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> dict[str, Any]:
-    """Score a model on a table with known targets; see `axonic.model.Model.metrics`.
+    """Score a model on a table with known targets; see `axonic.model.Model.metrics`, for classes with the "reliability"
+    curve of `axonic.calibration`.
 
     Raises
     ------
@@ -515,7 +517,10 @@ def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) ->
         raise InputError("the model was not trained on a table", "evaluate it in Python with score()", str(run))
     schema = Schema.from_json(model.info["schema"])
     x, y, unseen = _encoded_table(read_table(data), schema, model.encoder, model.target, data)
-    return plain({"task": model.task, "target": schema.target, "n": len(x), **model.metrics(x, y), "unseen": unseen})
+    scores: dict[str, Any] = model.metrics(x, y)
+    if model.task == "classification":
+        scores["reliability"] = [each._asdict() for each in reliability(model.probabilities(x), y)]
+    return plain({"task": model.task, "target": schema.target, "n": len(x), **scores, "unseen": unseen})
 
 
 def write_predictions(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
