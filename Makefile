@@ -1,9 +1,9 @@
-# make demo: train on a real table.  make test: everything a submission must pass.
+# make demo: train on a real table.  make test: everything a submission must pass.  make examples: the pictures in docs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench examples clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +28,9 @@ lint: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
 	cd benchmarks && ../$(BIN)/python throughput.py && ../$(BIN)/python quality.py && ../$(BIN)/python startup.py && ../$(BIN)/python memory.py
+
+examples: $(VENV)/installed
+	for example in slow_sigmoid ravine rate_sweep small_weights; do $(BIN)/python examples/$$example.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo-run

@@ -152,7 +152,7 @@ def test_scores_of_classes_are_those_of_scikit_learn(name, weight):
     model, y = make_model(name, 2), KINDS[name][0]
     scores = model.metrics(model.encoder.transform(X), model.target.transform(y), weight)
     p = model.predict_proba(X)
-    assert set(scores) == {"loss", "accuracy"}
+    assert set(scores) == {"loss", "accuracy", "ece"}
     assert scores["loss"] == pytest.approx(log_loss(y, p, sample_weight=weight), rel=1e-6)
     assert scores["accuracy"] == pytest.approx(accuracy_score(y, model.predict(X), sample_weight=weight), rel=1e-12)
 

@@ -12,11 +12,11 @@ refuse_broken_version()
 
 if TYPE_CHECKING:
     from axonic import layers, losses, objective, optimizers, training
-    from axonic.estimators import FeedForwardClassifier, FeedForwardRegressor, load
+    from axonic.estimators import FeedForwardClassifier, FeedForwardRegressor, RBFClassifier, RBFRegressor, load
     from axonic.minimization import minimize
 
 _MODULES = ("layers", "losses", "objective", "optimizers", "training")
-_ESTIMATORS = ("FeedForwardClassifier", "FeedForwardRegressor", "load")
+_ESTIMATORS = ("FeedForwardClassifier", "FeedForwardRegressor", "RBFClassifier", "RBFRegressor", "load")
 
 __all__ = [  # noqa: RUF022
     "layers",
@@ -26,6 +26,8 @@ __all__ = [  # noqa: RUF022
     "training",
     "FeedForwardClassifier",
     "FeedForwardRegressor",
+    "RBFClassifier",
+    "RBFRegressor",
     "load",
     "minimize",
 ]

@@ -43,8 +43,17 @@ def fit(
     out: Path | None = None,
     test: Path | None = None,
     test_size: float = 0.2,
+    net: Literal["feedforward", "rbf"] = "feedforward",
     hidden: str = "64,64",
     activation: str = "relu",
+    n_centers: str = "auto",
+    centers: Literal["kmeans", "random", "grow"] = "kmeans",
+    radial: Literal["gaussian", "multiquadric", "inverse_multiquadric", "thin_plate"] = "gaussian",
+    width: str = "auto",
+    widths: Literal["shared", "per_center", "per_dimension"] = "shared",
+    training: Literal["closed_form", "gradient"] = "closed_form",
+    ridge: str = "auto",
+    goal: float = 0.0,
     loss: str = "auto",
     optimizer: str = "momentum",
     learning_rate: str = "auto",
@@ -53,6 +62,12 @@ def fit(
     l2: float = 0.0,
     l1: float = 0.0,
     dropout: float = 0.0,
+    input_noise: float = 0.0,
+    mixup: float = 0.0,
+    label_smoothing: float = 0.0,
+    max_norm: float | None = None,
+    weight_average: float = 0.0,
+    class_weight: Literal["balanced"] | None = None,
     regularization: Literal["auto", "none"] = "auto",
     ensemble: str = "auto",
     budget: float | None = None,
@@ -80,10 +95,28 @@ def fit(
         A table of test rows, instead of holding out a share of DATA.
     test_size
         Share of the rows held out for the test scores.
+    net
+        The kind of network: feedforward, or rbf for radial basis functions.
     hidden
         Units of the hidden layers, separated by commas; "none" for a linear model.
     activation
         One name, or one for each hidden layer: relu, tanh, sigmoid, gelu, elu, ...
+    n_centers
+        With --net rbf: the number of centres, or auto to choose it by leaving rows out.
+    centers
+        With --net rbf: at the means of clusters, at random rows, or grown one at a time where the error is greatest.
+    radial
+        With --net rbf: the radial basis function.
+    width
+        With --net rbf: its width, in standard deviations of the inputs, or auto to choose it by leaving rows out.
+    widths
+        With --net rbf: one width for all centres, one for each, or one for each dimension of each.
+    training
+        With --net rbf: a readout in closed form, or from there everything by gradient.
+    ridge
+        With --net rbf: penalty of the readout, or auto to choose it by leaving rows out.
+    goal
+        With --centers grow: mean squared error at which growing ends.
     loss
         For numbers squared_error, huber, absolute, quantile or poisson; a tau or threshold of your own after a colon:
         quantile:0.9 predicts what 90 % lie below. For classes cross_entropy (two), log_likelihood or mse.
@@ -103,6 +136,18 @@ def fit(
         Penalty l1 sum |w| on the weights.
     dropout
         Share of the hidden units dropped while training.
+    input_noise
+        Standard deviation of the noise added to every encoded input at each step.
+    mixup
+        Mixes rows with others, in shares drawn from Beta(a, a) with this a.
+    label_smoothing
+        Share of each target that is spread over all classes.
+    max_norm
+        Largest norm of the weights into a hidden unit.
+    weight_average
+        Validates and keeps the mean of the weights of all steps, k steps ago with weight b^k for this b, such as 0.99.
+    class_weight
+        balanced lets every class count alike, however many rows it has.
     regularization
         auto chooses l2 by the number of rows and validation, unless l2, l1 or dropout is given.
     ensemble
@@ -120,8 +165,17 @@ def fit(
     from axonic.settings import Settings
 
     settings = Settings(
+        net=net,
         hidden_layer_sizes=_sizes(hidden),
         activation=_activation(activation),
+        n_centers=_number("--n-centers", n_centers, int),
+        centers=centers,
+        radial=radial,
+        width=_number("--width", width, float),
+        widths=widths,
+        training=training,
+        ridge=_number("--ridge", ridge, float),
+        goal=goal,
         loss=_loss(loss),
         optimizer=optimizer,
         learning_rate=_number("--learning-rate", learning_rate, float),
@@ -132,6 +186,12 @@ def fit(
         l2=l2,
         l1=l1,
         dropout=dropout,
+        input_noise=input_noise,
+        mixup=mixup,
+        label_smoothing=label_smoothing,
+        max_norm=max_norm,
+        weight_average=weight_average,
+        class_weight=class_weight,
         regularization=None if regularization == "none" else regularization,
         ensemble=_number("--ensemble", ensemble, int),
         monitor=monitor,
@@ -189,7 +249,13 @@ def resume(
 
 @app.command
 def predict(
-    run: Path, data: Path, /, *, out: Path | None = None, proba: Annotated[bool, Parameter(negative="")] = False
+    run: Path,
+    data: Path,
+    /,
+    *,
+    out: Path | None = None,
+    proba: Annotated[bool, Parameter(negative="")] = False,
+    std: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Predict the rows of a table, in their order.
 
@@ -205,12 +271,15 @@ def predict(
         Where to write: .csv, .tsv, .parquet or .arrow (default: CSV on standard output).
     proba
         Add the probability of each class.
+    std
+        Add how far the networks are apart: the standard deviation of their numbers, or of their probabilities of the
+        class predicted.
     """
     from axonic import runs
 
     if out is not None:
         runs.check_prediction_path(out)
-    table, unseen = runs.predict_table(run, data, proba=proba)
+    table, unseen = runs.predict_table(run, data, proba=proba, std=std)
     for column, count in unseen.items():
         print(f"note: {count} values of {column!r} were not seen in training and count as 'other'", file=sys.stderr)
     if out is None:
@@ -242,9 +311,12 @@ def evaluate(run: Path, data: Path, /, *, json: Json = False) -> int:
         return 0
     console = Console(highlight=False)
     console.print(f"{scores['n']} rows, {scores['task']} of {scores['target']}")
-    for name in ("loss", "accuracy", "r2", "rmse", "mae"):
+    for name in ("loss", "accuracy", "ece", "r2", "rmse", "mae"):
         if name in scores:
             console.print(f"  {name:9s} {figure(scores[name])}")
+    for each in scores.get("reliability", ()):
+        said = f"{each['low']:.1f} to {each['high']:.1f}: {each['n']} rows"
+        console.print(f"  said {said}, {each['confidence']:.3f} on average; right {each['accuracy']:.3f}")
     for column, count in scores["unseen"].items():
         console.print(f"  {count} values of {column!r} were not seen in training", markup=False)
     return 0

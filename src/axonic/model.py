@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from axonic.calibration import expected_calibration_error
 from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.errors import InputError
 from axonic.layers.base import Chain
 from axonic.losses import Loss
 from axonic.types import Params
@@ -56,6 +58,25 @@ class Model:
     def outputs(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "n n_out"]:
         """Output activations for encoded rows, the mean over the networks; one compiled program serves any number of
         rows and networks."""
+        return self.each(x).mean(axis=0)
+
+    def spread(self, x: Float[np.ndarray, "n n_in"]) -> np.ndarray:
+        """How far the networks are apart on encoded rows: the standard deviation of their probabilities,
+        (n, n_classes), or of their numbers, (n,) or (n, n_targets), in the target's units. It is large where the rows
+        that were seen leave open what holds; noise of the target itself is not in it.
+
+        Raises
+        ------
+        InputError : there is one network only.
+        """
+        if len(self.members) < 2:
+            raise InputError("one network has no spread", "train several, such as ensemble=5 (--ensemble 5)")
+        each = [self.alone(i) for i in range(len(self.members))]
+        answers = [one.probabilities(x) if self.task == "classification" else one.numbers(x) for one in each]
+        return np.std(answers, axis=0, ddof=1)
+
+    def each(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "networks n n_out"]:
+        """The outputs of each network."""
         size = BLOCK * BLOCKS
         outputs = []
         for start in range(0, len(x), size):
@@ -64,8 +85,8 @@ class Model:
             blocks.reshape(size, -1)[: len(rows)] = rows
             n_blocks = np.int32(-(-len(rows) // BLOCK))
             each = [_forward(self.network, self.loss, params, blocks, n_blocks) for params in self.members]
-            outputs.append(np.mean(each, axis=0).reshape(size, -1)[: len(rows)])
-        return np.concatenate(outputs) if outputs else np.zeros((0, 0), np.float32)
+            outputs.append(np.stack(each).reshape(len(each), size, -1)[:, : len(rows)])
+        return np.concatenate(outputs, axis=1) if outputs else np.zeros((len(self.members), 0, 0), np.float32)
 
     def probabilities(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "n n_classes"]:
         """Probability of each class, float64, rows summing to 1."""
@@ -97,9 +118,10 @@ class Model:
     def metrics(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
         """Scores on encoded rows.
 
-        Classification: `loss` is the mean negative logarithm of the probability of the true class (natural), and
-        `accuracy`. Regression: `loss` is half the mean squared error of the encoded target, `rmse` and `mae` in
-        the target's units, and `r2` (NaN for a single row); of several targets the mean, as in scikit-learn.
+        Classification: `loss` is the mean negative logarithm of the probability of the true class (natural),
+        `accuracy`, and `ece`, the expected calibration error (`axonic.calibration`). Regression: `loss` is half the
+        mean squared error of the encoded target, `rmse` and `mae` in the target's units, and `r2` (NaN for a single
+        row); of several targets the mean, as in scikit-learn.
 
         Parameters
         ----------
@@ -113,7 +135,11 @@ class Model:
         if self.task == "classification":
             p = self.probabilities(x)
             true = np.clip(p[np.arange(len(y)), y], np.finfo(np.float32).eps, 1.0)
-            return {"loss": float(-mean(np.log(true))), "accuracy": float(mean(p.argmax(axis=1) == y))}
+            return {
+                "loss": float(-mean(np.log(true))),
+                "accuracy": float(mean(p.argmax(axis=1) == y)),
+                "ece": expected_calibration_error(p, y, weight),
+            }
         y = y.astype(np.float64).reshape(len(x), -1)
         a = self.outputs(x).astype(np.float64)
         true, predicted = (np.asarray(self.target.inverse(v), np.float64).reshape(len(x), -1) for v in (y, a))

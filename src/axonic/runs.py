@@ -14,15 +14,17 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import polars as pl
 
-from axonic import optimizers, recipe
+from axonic import recipe
+from axonic.calibration import reliability
 from axonic.checks import check_table
-from axonic.data.batches import Rows, Split, split_rows
+from axonic.data.batches import Rows, Split, balanced, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.reading import read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.diagnosis.live import alarms
 from axonic.errors import InputError
+from axonic.layers import RBF, Chain
 from axonic.model import Model
 from axonic.race import Spectator, race
 from axonic.recipe import Clock
@@ -252,7 +254,6 @@ def _run(
     n_rows, width = frame.shape
     del frame
     loss, n_out = pair(settings, schema.task, encoded_target.n_out)
-    network = settings.network(n_out)
     fingerprint = _fingerprint(rows, encoder, encoded_target)
     if not resumes:
         directory.begin(request.to_json(fingerprint))
@@ -262,9 +263,13 @@ def _run(
             "give that one with --data, or start afresh",
             request.data,
         )
+    weighted = rows
+    if settings.class_weight == "balanced":
+        weight = balanced(rows.y, rows.weight.astype(np.float64), encoded_target.n_out)
+        weighted = rows._replace(weight=(weight / weight[split.train].mean()).astype(np.float32))
     try:
         journal = RunJournal(directory)
-        task = recipe.Task(rows, split, settings, network, loss)
+        task = recipe.Task(weighted, split, settings, settings.network(n_out), loss)
         fitted = recipe.fit(task, watcher=watcher, journal=journal)
         if watcher.cut_short:
             journal.flush()
@@ -272,7 +277,7 @@ def _run(
         findings = with_cause_first(found, diagnosed)
         reporter.findings(diagnosed)
         info = {"schema": schema.to_json(), "seed": settings.seed}
-        model = Model(network, loss, fitted.members, encoder, encoded_target, info)
+        model = Model(fitted.network, loss, fitted.members, encoder, encoded_target, info)
         metrics = clock.time("evaluating", _metrics, model, rows, fitted.splits)
         result = {
             "task": schema.task,
@@ -282,12 +287,14 @@ def _run(
             "n_train": len(split.train),
             "n_valid": len(split.valid),
             "n_test": len(split.test),
-            "net": "feedforward",
-            "hidden": list(settings.hidden_layer_sizes),
-            "activation": settings.activation,
-            "n_parameters": sum(int(np.prod(s.shape)) for layer in network.shapes(rows.x.shape[1]) for s in layer),
-            "optimizer": optimizers.name(fitted.optimizer),
-            "learning_rate": float(fitted.optimizer.rate),
+            "net": settings.net,
+            "hidden": _hidden(fitted.network, settings),
+            "activation": settings.radial if settings.net == "rbf" else settings.activation,
+            "n_parameters": sum(
+                int(np.prod(s.shape)) for layer in fitted.network.shapes(rows.x.shape[1]) for s in layer
+            ),
+            "optimizer": fitted.rule,
+            "learning_rate": fitted.learning_rate,
             "l2": fitted.l2,
             "networks": len(fitted.members),
             "batch_size": fitted.batch_size,
@@ -386,6 +393,13 @@ def compare_rules(
     return result
 
 
+def _hidden(network: Chain, settings: Settings) -> list[int]:
+    """The units of each hidden layer."""
+    if settings.net == "rbf":
+        return [layer.n_centers for layer in network.layers if isinstance(layer, RBF)]
+    return list(settings.hidden_layer_sizes)
+
+
 def _fingerprint(rows: Rows, encoder: TableEncoder, target: TargetEncoder) -> int:
     """A number that changes with the rows that are trained on, and with what a model says of them."""
     number = zlib.crc32(json.dumps(plain([encoder.to_json(), target.to_json()])).encode())
@@ -418,7 +432,7 @@ def _encode(
     split = split_rows(
         len(usable),
         settings.seed,
-        valid=VALIDATION_FRACTION,
+        valid=VALIDATION_FRACTION if settings.holds_out else 0.0,
         test=0.0 if test is not None else test_size,
         classes=classes,
     )
@@ -446,7 +460,7 @@ def _encoded_table(
 
 
 def predict_table(
-    run: str | os.PathLike[str], data: str | os.PathLike[str], *, proba: bool = False
+    run: str | os.PathLike[str], data: str | os.PathLike[str], *, proba: bool = False, std: bool = False
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Predict the rows of a table.
 
@@ -455,10 +469,12 @@ def predict_table(
     run : a run directory or model file.
     data : a table with the columns of the training table; others are ignored.
     proba : whether to add the probability of each class.
+    std : whether to add how far the networks are apart, see `axonic.model.Model.spread`; of classes that of the class
+        predicted.
 
     Returns
     -------
-    table : a column "prediction" and, with `proba`, one for each class; rows in their order.
+    table : a column "prediction" and, with `proba`, one for each class, with `std` a column "std"; rows in their order.
     unseen : for each column, the number of values that were not among its categories in training.
 
     Raises
@@ -469,10 +485,14 @@ def predict_table(
     if proba and model.task != "classification":
         raise InputError("--proba is for classes and this model predicts numbers", "leave it out", str(run))
     x, unseen = model.encoder.encode(read_table(data))
+    spread = model.spread(x) if std else None
     if model.task == "regression":
-        return pl.DataFrame({"prediction": model.numbers(x)}), unseen
+        numbers = {"prediction": model.numbers(x)}
+        return pl.DataFrame(numbers if spread is None else {**numbers, "std": spread}), unseen
     p = model.probabilities(x)
     table = pl.DataFrame({"prediction": model.target.inverse(p.argmax(axis=1))})
+    if spread is not None:
+        table = table.with_columns(pl.Series("std", spread[np.arange(len(p)), p.argmax(axis=1)]))
     if proba:
         names = _class_columns(model)
         table = table.hstack(pl.DataFrame(p, schema=names))
@@ -481,11 +501,12 @@ def predict_table(
 
 def _class_columns(model: Model) -> list[str]:
     """A column name for each class: the class itself, or "proba CLASS" where that is taken."""
-    return [f"proba {label}" if str(label) == "prediction" else str(label) for label in model.target.classes]
+    return [f"proba {label}" if str(label) in ("prediction", "std") else str(label) for label in model.target.classes]
 
 
 def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> dict[str, Any]:
-    """Score a model on a table with known targets; see `axonic.model.Model.metrics`.
+    """Score a model on a table with known targets; see `axonic.model.Model.metrics`, for classes with the "reliability"
+    curve of `axonic.calibration`.
 
     Raises
     ------
@@ -496,7 +517,10 @@ def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) ->
         raise InputError("the model was not trained on a table", "evaluate it in Python with score()", str(run))
     schema = Schema.from_json(model.info["schema"])
     x, y, unseen = _encoded_table(read_table(data), schema, model.encoder, model.target, data)
-    return plain({"task": model.task, "target": schema.target, "n": len(x), **model.metrics(x, y), "unseen": unseen})
+    scores: dict[str, Any] = model.metrics(x, y)
+    if model.task == "classification":
+        scores["reliability"] = [each._asdict() for each in reliability(model.probabilities(x), y)]
+    return plain({"task": model.task, "target": schema.target, "n": len(x), **scores, "unseen": unseen})
 
 
 def write_predictions(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:

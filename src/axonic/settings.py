@@ -13,14 +13,29 @@ from axonic.data.schema import Task
 from axonic.errors import InputError
 from axonic.layers import Chain, activations, initializers
 from axonic.losses import Loss
+from axonic.regularization import Regularization, quantiles
 
 SHALLOW = 2
+NETS = ("feedforward", "rbf")
+CENTERS = ("kmeans", "random", "grow")
+TRAININGS = ("closed_form", "gradient")
+OF_NET = {
+    "feedforward": {"hidden_layer_sizes", "activation", "init"},
+    "rbf": {"n_centers", "centers", "radial", "width", "widths", "training", "ridge", "goal"},
+}
+"""Settings of one kind of network alone."""
+OF_GRADIENT = {
+    *("optimizer", "learning_rate", "batch_size", "epochs", "l2", "l1", "dropout", "regularization"),
+    *Regularization._fields,
+}
+"""Settings that the closed form of networks of radial basis functions has no use for."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """How to train; the parameters of the estimators with the same names, where they are documented.
 
+    class_weight : of the rows of a table; estimators weight theirs themselves.
     batch_stage, branch_stage : whether the recipe looks at other batch sizes than `batch_size`, and whether it branches
         off with a tenth of the rate; the estimators' `recipe="full"` is both.
     """
@@ -36,6 +51,12 @@ class Settings:
     l2: float = 0.0
     l1: float = 0.0
     dropout: float = 0.0
+    input_noise: float = 0.0
+    mixup: float = 0.0
+    label_smoothing: float = 0.0
+    max_norm: float | None = None
+    weight_average: float = 0.0
+    class_weight: Literal["balanced"] | None = None
     regularization: Literal["auto"] | None = "auto"
     ensemble: int | Literal["auto"] = "auto"
     batch_stage: bool = False
@@ -44,6 +65,15 @@ class Settings:
     early_stopping: bool = True
     monitor: bool = True
     seed: int = 0
+    net: str = "feedforward"
+    n_centers: int | Literal["auto"] = "auto"
+    centers: str = "kmeans"
+    radial: str = "gaussian"
+    width: float | Literal["auto"] = "auto"
+    widths: str = "shared"
+    training: str = "closed_form"
+    ridge: float | Literal["auto"] = "auto"
+    goal: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a value that can't work."""
@@ -57,16 +87,21 @@ class Settings:
             _refuse("batch_size", self.batch_size, "give a whole number of at least 1")
         if self.epochs != "auto" and not (_is_whole(self.epochs) and self.epochs >= 1):
             _refuse("epochs", self.epochs, "give 'auto' or a whole number of at least 1")
-        for name in ("l2", "l1"):
+        for name in ("l2", "l1", "input_noise", "mixup"):
             if not _is_number(getattr(self, name), least=0.0):
                 _refuse(name, getattr(self, name), "give a number that is not negative")
-        if not (_is_number(self.dropout, least=0.0) and self.dropout < 1):
-            _refuse("dropout", self.dropout, "give a number from 0 to below 1")
+        for name in ("dropout", "label_smoothing", "weight_average"):
+            if not (_is_number(getattr(self, name), least=0.0) and getattr(self, name) < 1):
+                _refuse(name, getattr(self, name), "give a number from 0 to below 1")
+        if self.max_norm is not None and not _is_number(self.max_norm, above=0.0):
+            _refuse("max_norm", self.max_norm, "give None or a positive number")
         for name in ("shuffle", "early_stopping", "monitor", "batch_stage", "branch_stage"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 _refuse(name, getattr(self, name), "give True or False")
         if self.regularization not in ("auto", None):
             _refuse("regularization", self.regularization, "give 'auto' or None")
+        if self.class_weight not in ("balanced", None):
+            _refuse("class_weight", self.class_weight, "give 'balanced' or None")
         if self.ensemble != "auto" and not (_is_whole(self.ensemble) and self.ensemble >= 1):
             _refuse("ensemble", self.ensemble, "give 'auto' or a whole number of at least 1")
         if not (_is_whole(self.seed) and 0 <= self.seed < 2**63):
@@ -75,11 +110,48 @@ class Settings:
         rule = optimizers.get("momentum" if self.optimizer == "auto" else self.optimizer)
         if self.learning_rate != "auto" and not rule.has_rate:
             _refuse("learning_rate", self.learning_rate, f"leave it out: {type(rule).__name__} has no rate")
-        if self.dropout > 0 and rule.same_objective:
-            how = f"{type(rule).__name__} needs the same loss at every step; use momentum or adam with dropout"
-            _refuse("dropout", self.dropout, how)
+        if rule.same_objective and (names := self.changes_steps):
+            how = f"{type(rule).__name__} needs the same loss at every step; use momentum or adam with {names[0]}"
+            _refuse(names[0], getattr(self, names[0]), how)
         for name in self._activations():
             activations.get(name)
+        self._check_net()
+
+    def _check_net(self) -> None:
+        """Raise `InputError` for a value that the network of this kind can't work with, or has no use for."""
+        if self.net not in NETS:
+            _refuse("net", self.net, f"use one of {', '.join(NETS)}")
+        given = {field.name for field in dataclasses.fields(self) if getattr(self, field.name) != field.default}
+        for net, names in OF_NET.items():
+            if net != self.net and (others := given & names):
+                name = min(others)
+                _refuse(name, getattr(self, name), f"leave it out: it is for networks of the kind {net!r}")
+        if self.net != "rbf":
+            return
+        if self.n_centers != "auto" and not (_is_whole(self.n_centers) and self.n_centers >= 1):
+            _refuse("n_centers", self.n_centers, "give 'auto' or a whole number of at least 1")
+        for name, known in (
+            ("centers", CENTERS),
+            ("radial", layers.RADIALS),
+            ("widths", layers.WIDTHS),
+            ("training", TRAININGS),
+        ):
+            if getattr(self, name) not in known:
+                _refuse(name, getattr(self, name), f"use one of {', '.join(known)}")
+        for name in ("width", "ridge"):
+            if getattr(self, name) != "auto" and not _is_number(getattr(self, name), above=0.0):
+                _refuse(name, getattr(self, name), "give 'auto' or a positive number")
+        if not _is_number(self.goal, least=0.0):
+            _refuse("goal", self.goal, "give a number that is not negative")
+        if self.goal and self.centers != "grow":
+            _refuse("goal", self.goal, "leave it out: it ends the growing of centers='grow'")
+        if self.centers == "grow" and self.widths != "shared":
+            _refuse("widths", self.widths, "use 'shared' with centers='grow', which needs the width before the centres")
+        if self.training == "closed_form" and (others := given & OF_GRADIENT):
+            name = min(others)
+            _refuse(
+                name, getattr(self, name), "leave it out, or use training='gradient': the closed form takes no steps"
+            )
 
     def _activations(self) -> tuple[str, ...]:
         if isinstance(self.activation, tuple):
@@ -91,7 +163,11 @@ class Settings:
 
         With `init="auto"` a shallow network (up to `SHALLOW` hidden layers) starts with Glorot's weights whatever its
         activation, since He's factor of 2 starts it too large; see `docs/decisions/002-initial-weights.md`.
+
+        A network of radial basis functions has one centre here, if their number is yet to be chosen.
         """
+        if self.net == "rbf":
+            return self.radial_network(1 if self.n_centers == "auto" else self.n_centers, n_out)
         shallow = self.init == "auto" and len(self.hidden_layer_sizes) <= SHALLOW
         init = "glorot_uniform" if shallow else self.init
         hidden = []
@@ -100,6 +176,27 @@ class Settings:
             if self.dropout > 0:
                 hidden.append(layers.dropout(self.dropout))
         return layers.chain(*hidden, layers.dense(n_out, "identity", init))
+
+    @property
+    def changes_steps(self) -> list[str]:
+        """What is asked for that makes the loss another one at each step, or moves the weights after it."""
+        return [name for name in ("dropout", "input_noise", "mixup", "max_norm") if getattr(self, name)]
+
+    @property
+    def values(self) -> Regularization:
+        """What acts on batches and weights; None where it is not asked for."""
+        values = Regularization(*(getattr(self, name) or None for name in Regularization._fields))
+        return values if values.mixup is None else values._replace(mixup=quantiles(values.mixup))
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether validation rows are held out: not for a closed form, which leaves every row out once."""
+        return self.net != "rbf" or self.training != "closed_form"
+
+    def radial_network(self, n_centers: int, n_out: int) -> Chain:
+        """So many radial basis functions, dropout, and a linear last layer."""
+        dropped = [layers.dropout(self.dropout)] if self.dropout > 0 else []
+        return layers.chain(layers.rbf(n_centers, self.radial, self.widths), *dropped, layers.dense(n_out))
 
 
 def pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
@@ -111,6 +208,10 @@ def pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
     ------
     InputError : the loss does not go with the task.
     """
+    if task == "regression":
+        for name in ("label_smoothing", "class_weight"):
+            if getattr(settings, name):
+                _refuse(name, getattr(settings, name), "leave it out: it is for classes")
     if isinstance(settings.loss, Loss):
         if any(leaf is settings.loss for leaf in jax.tree.leaves(settings.loss)):
             _refuse("loss", type(settings.loss).__name__, "put @spec (of axonic.specs) before the class of your loss")

@@ -219,6 +219,8 @@ def _layer_to_json(layer: Layer) -> dict[str, Any]:
         }
     if type(layer) is Dropout:
         return {"layer": "dropout", "rate": float(layer.rate)}
+    if type(layer) is layers.RBF:
+        return {"layer": "rbf", "n_centers": layer.n_centers, "radial": layer.radial, "widths": layer.widths}
     if type(layer) is layers.RNN:
         return {"layer": "rnn", "activation": layer.activation.name, **_cell_to_json(layer)}
     if type(layer) is layers.LSTM:
@@ -266,6 +268,10 @@ def _layer_from_json(value: Mapping[str, Any]) -> Layer:
             if not 0 <= float(value["rate"]) < 1:
                 raise ValueError(f"a dropout rate of {value['rate']!r}")
             return dropout(float(value["rate"]))
+        case "rbf":
+            if type(value["n_centers"]) is not int or value["n_centers"] < 1:
+                raise ValueError(f"a layer of {value['n_centers']!r} centres")
+            return layers.rbf(value["n_centers"], str(value["radial"]), str(value["widths"]))
         case "rnn":
             n_hidden, init, truncate = _cell_from_json(value)
             return layers.rnn(n_hidden, str(value["activation"]), init, truncate)

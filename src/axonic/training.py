@@ -32,6 +32,7 @@ from axonic.losses import Loss
 from axonic.objective import Objective
 from axonic.optimizers import Optimizer
 from axonic.optimizers.base import one_thread
+from axonic.regularization import Regularization, averaged, changed, within_norm
 from axonic.types import Batch, Params
 
 HISTORY = ("train_loss", "valid_loss", "test_loss", "learning_rate")
@@ -50,6 +51,7 @@ class Trial(NamedTuple):
     l2: Any
     l1: Any
     key: Any
+    regularization: Regularization = Regularization()
 
 
 class StopRule(NamedTuple):
@@ -87,6 +89,7 @@ class State(NamedTuple):
     epoch, step : epochs and steps done.
     train, held : sums of the epoch under way; `held` has one more axis for validation and test.
     stopped, diverged : the lane is done; a loss was not finite.
+    average : the mean of the weights, with `Regularization.weight_average`; () without.
     """
 
     params: Params
@@ -102,6 +105,12 @@ class State(NamedTuple):
     held: Sums
     stopped: Any
     diverged: Any
+    average: Params = ()
+
+    @property
+    def current(self) -> Params:
+        """What the network predicts with now: the mean of the weights if there is one."""
+        return self.average or self.params
 
 
 class Progress(NamedTuple):
@@ -134,6 +143,7 @@ def start(trial: Trial, params: Params) -> State:
         held=Sums(np.zeros(2, np.float32), np.zeros(2, np.float32)),
         stopped=no,
         diverged=no,
+        average=() if trial.regularization.weight_average is None else params,
     )
 
 
@@ -322,17 +332,26 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
 
 def _step(trial: Trial, batch: Batch, state: State) -> State:
     """One step of the rule on one batch."""
-    objective = _objective(trial, batch, fold(trial.key, state.step))
+    objective = _training_objective(trial, batch, state.step)
     params, optimizer, info = trial.optimizer.step(objective, state.params, state.optimizer)
+    values, average = trial.regularization, state.average
+    if values.max_norm is not None:
+        params = within_norm(trial.network, params, values.max_norm)
+    if values.weight_average is not None:
+        average = averaged(average, params, values.weight_average, state.step)
     return state._replace(
-        params=params, optimizer=optimizer, step=state.step + 1, train=_add(state.train, info.value.loss, batch.weight)
+        params=params,
+        optimizer=optimizer,
+        step=state.step + 1,
+        train=_add(state.train, info.value.loss, objective.batch.weight),
+        average=average,
     )
 
 
 def _look(trial: Trial, batch: Batch, before: State, after: State) -> Array:
     """What the step from `before` to `after` on the batch looked like: (layers, columns); NaN for a lane that had
     stopped."""
-    objective = _objective(trial, batch, fold(trial.key, before.step))
+    objective = _training_objective(trial, batch, before.step)
     loss, rows = look(objective, before.params, after.params)
     shown = jnp.broadcast_to(jnp.stack([before.epoch.astype(rows.dtype), loss]), (len(rows), 2))
     return jnp.where(before.stopped, jnp.nan, jnp.concatenate([shown, rows], axis=1))
@@ -340,8 +359,17 @@ def _look(trial: Trial, batch: Batch, before: State, after: State) -> Array:
 
 def _evaluate(trial: Trial, batch: Batch, part: Any, state: State) -> State:
     """Add the loss of one held-out batch, of validation (part 0) or test (part 1)."""
-    sums = _add(Sums(0.0, 0.0), _objective(trial, batch, None).value(state.params).loss, batch.weight)
+    sums = _add(Sums(0.0, 0.0), _objective(trial, batch, None).value(state.current).loss, batch.weight)
     return state._replace(held=Sums(*(total.at[part].add(s) for total, s in zip(state.held, sums, strict=True))))
+
+
+def _training_objective(trial: Trial, batch: Batch, step: Any) -> Objective:
+    """The objective of one step, whose batch is changed as the regularization asks for."""
+    key = fold(trial.key, step)
+    if trial.regularization.changes_batches:
+        x = jax.tree.leaves(batch.x)[0]
+        batch = changed(batch, trial.regularization, trial.network.n_out(x.shape[-1]), key)
+    return _objective(trial, batch, key)
 
 
 def _objective(trial: Trial, batch: Batch, key: Any) -> Objective:
@@ -370,7 +398,7 @@ def _close(trial: Trial, state: State, stop: StopRule) -> tuple[State, Array]:
     done = (flat >= stop.min_flat) & (flat >= stop.flat_share * epoch) | (epoch >= stop.max_epochs)
 
     state = state._replace(
-        best=jax.tree.map(lambda new, old: jnp.where(best, new, old), state.params, state.best),
+        best=jax.tree.map(lambda new, old: jnp.where(best, new, old), state.current, state.best),
         best_loss=jnp.where(best, monitored, state.best_loss),
         best_epoch=jnp.where(best, epoch, state.best_epoch),
         reference=jnp.where(gained, monitored, state.reference),

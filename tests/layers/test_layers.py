@@ -9,7 +9,7 @@ import pytest
 
 from axonic import layers
 from axonic.errors import InputError
-from axonic.layers import ACTIVATIONS, INITS, base, initializers
+from axonic.layers import ACTIVATIONS, INITS, RADIALS, WIDTHS, base, initializers
 from tests.layers.test_recurrent import CASES as SEQUENCE_CASES
 from tests.oracles import assert_close, central_gradient, dot, random_like, to64
 
@@ -17,6 +17,10 @@ KEY = np.array([1, 2], np.uint32)
 CASES = {
     **{f"dense-{name}": layers.dense(4, name) for name in ACTIVATIONS},
     "dropout": layers.dropout(0.4),
+    **{
+        f"rbf-{radial}-{widths}": layers.rbf(4, radial, widths)
+        for radial, widths in zip(RADIALS, (*WIDTHS, "shared"), strict=True)
+    },
     "chain": layers.chain(layers.dense(5, "tanh"), layers.dropout(0.3), layers.dense(4, "gelu"), layers.dense(2)),
 }
 

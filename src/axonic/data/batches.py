@@ -312,6 +312,12 @@ def split_rows(
     return Split(np.setdiff1d(rest, held_valid), np.sort(held_valid), np.sort(held_test))
 
 
+def balanced(codes: np.ndarray, weight: np.ndarray, n_classes: int) -> np.ndarray:
+    """The factor of each row's weight that gives every class of these rows the same total, their sum unchanged."""
+    totals = np.bincount(codes, weights=weight, minlength=n_classes)
+    return (weight.sum() / (np.count_nonzero(totals) * np.maximum(totals, 1e-300)))[codes]
+
+
 def resplit(split: Split, seed: int, classes: np.ndarray | None = None) -> Split:
     """A split with another validation part of the same size, drawn from the training and validation rows alike.
 

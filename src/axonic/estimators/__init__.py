@@ -2,5 +2,6 @@
 
 from axonic.estimators.feedforward import FeedForwardClassifier, FeedForwardRegressor
 from axonic.estimators.loading import load
+from axonic.estimators.rbf import RBFClassifier, RBFRegressor
 
-__all__ = ["FeedForwardClassifier", "FeedForwardRegressor", "load"]
+__all__ = ["FeedForwardClassifier", "FeedForwardRegressor", "RBFClassifier", "RBFRegressor", "load"]

@@ -33,13 +33,14 @@ from sklearn.utils.validation import (
 from axonic import recipe as recipes
 from axonic import storage
 from axonic.checks import check_rows, check_table
-from axonic.data.batches import Rows, Split, split_rows
+from axonic.data.batches import Rows, Split, balanced, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.schema import Schema, Task, canonical, infer_columns
 from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.errors import InputError
 from axonic.losses import Loss
 from axonic.model import Model
+from axonic.regularization import Regularization
 from axonic.settings import Settings, fit_target, pair
 from axonic.types import Finding
 
@@ -215,8 +216,7 @@ class Estimator(BaseEstimator):
         if not (isinstance(fraction, int | float | np.number) and 0 < fraction < 1):
             raise InputError(f"validation_fraction = {fraction!r} is impossible", "give a number between 0 and 1")
         return Settings(
-            hidden_layer_sizes=_as_tuple(self.hidden_layer_sizes),
-            activation=tuple(self.activation) if isinstance(self.activation, list) else self.activation,
+            **self._network_settings(),
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
@@ -224,7 +224,6 @@ class Estimator(BaseEstimator):
             batch_stage=self.recipe == "full",
             branch_stage=self.recipe == "full",
             loss=self.loss,
-            init=self.init,
             l2=self.l2,
             l1=self.l1,
             dropout=self.dropout,
@@ -235,6 +234,15 @@ class Estimator(BaseEstimator):
             monitor=self.monitor,
             seed=_seed(self.random_state),
         )
+
+    def _network_settings(self) -> dict[str, Any]:
+        """The settings of this kind of network alone."""
+        return {
+            "hidden_layer_sizes": _as_tuple(self.hidden_layer_sizes),
+            "activation": tuple(self.activation) if isinstance(self.activation, list) else self.activation,
+            "init": self.init,
+            **{name: getattr(self, name) for name in Regularization._fields if hasattr(self, name)},
+        }
 
     def _pair(self, settings: Settings) -> tuple[Loss, int]:
         """The loss and the number of output units, for the target as it was encoded when training began."""
@@ -334,7 +342,7 @@ class Estimator(BaseEstimator):
 
     def _take(self, fitted: recipes.Fit, findings: list[Finding]) -> None:
         self.model_ = Model(fitted.network, fitted.loss, fitted.members, self._encoder, self._target)
-        self.learning_rate_ = float(fitted.optimizer.rate)
+        self.learning_rate_ = fitted.learning_rate
         self.l2_ = fitted.l2
         self.batch_size_ = fitted.batch_size
         self.n_iter_ = fitted.n_epochs
@@ -387,13 +395,21 @@ class Classifier(ClassifierMixin, Estimator):
 
     def predict(self, X):
         """The most probable class of each row, shape (n,)."""
-        p = self.predict_proba(X)
-        return self.classes_[p.argmax(axis=1)]
-
-    def predict_proba(self, X):
-        """Probabilities of the classes in the order of `classes_`, shape (n, n_classes), rows summing to 1."""
         check_is_fitted(self)
-        return self.model_.predict_proba(self._inputs(X, reset=False))
+        return self.model_.predict(self._inputs(X, reset=False))
+
+    def predict_proba(self, X, return_std=False):
+        """Probabilities of the classes in the order of `classes_`, shape (n, n_classes), rows summing to 1; with
+        `return_std` also how far those of the networks are apart, see `axonic.model.Model.spread`.
+
+        Raises
+        ------
+        InputError : `return_std` and a single network.
+        """
+        check_is_fitted(self)
+        x = self.model_.encoder.transform(self._inputs(X, reset=False))
+        p = self.model_.probabilities(x)
+        return (p, self.model_.spread(x)) if return_std else p
 
     def _targets(self, y):
         y = column_or_1d(y, warn=True)
@@ -423,8 +439,7 @@ class Classifier(ClassifierMixin, Estimator):
         if isinstance(self.class_weight, str):
             if self.class_weight != "balanced":
                 raise InputError(f"class_weight = {self.class_weight!r} is impossible", "give 'balanced' or a dict")
-            totals = np.bincount(y, weights=weight, minlength=len(self.classes_))
-            return (weight.sum() / (np.count_nonzero(totals) * np.maximum(totals, 1e-300)))[y]
+            return balanced(y, weight, len(self.classes_))
         weights = list(self.class_weight.values()) if isinstance(self.class_weight, dict) else [None]
         if not all(isinstance(w, int | float | np.number) and np.isfinite(w) and w >= 0 for w in weights):
             how = "give 'balanced' or a dict from class to a number that is not negative"
@@ -437,10 +452,18 @@ class Regressor(RegressorMixin, Estimator):
 
     _task = "regression"
 
-    def predict(self, X):
-        """Predicted numbers, shape (n,) or (n, n_targets) as the target was."""
+    def predict(self, X, return_std=False):
+        """Predicted numbers, shape (n,) or (n, n_targets) as the target was; with `return_std` also how far those of
+        the networks are apart, see `axonic.model.Model.spread`.
+
+        Raises
+        ------
+        InputError : `return_std` and a single network.
+        """
         check_is_fitted(self)
-        return self.model_.predict(self._inputs(X, reset=False))
+        x = self.model_.encoder.transform(self._inputs(X, reset=False))
+        numbers = self.model_.numbers(x)
+        return (numbers, self.model_.spread(x)) if return_std else numbers
 
     def _targets(self, y):
         y = np.asarray(check_array(y, ensure_2d=False, dtype="numeric", input_name="y"), np.float64)
@@ -463,10 +486,7 @@ class Regressor(RegressorMixin, Estimator):
 PARAMETERS = """
     Parameters
     ----------
-    hidden_layer_sizes : units of each hidden layer, a tuple of whole numbers; () is a linear model. Default (64, 64).
-    activation : of the hidden layers: one name, or one for each ("identity", "sigmoid", "tanh", "relu", "leaky_relu",
-        "elu", "selu", "gelu", "silu", "softplus", "softmax"). Default "relu".
-    optimizer : the learning rule: a name (`axonic.optimizers.names()`), a rule such as
+    {network}optimizer : the learning rule: a name (`axonic.optimizers.names()`), a rule such as
         `axonic.optimizers.Momentum(momentum=0.95)`, an optax transformation, or "auto" to train with several and take
         the one with the lowest mean validation loss: up to 10,000 training rows momentum, rprop, conjugate_gradient,
         scaled_conjugate_gradient and lbfgs, beyond momentum, adam and rmsprop. Default "momentum".
@@ -478,13 +498,11 @@ PARAMETERS = """
         and at the end of the long run the networks branch off with a tenth of the rate. None takes `batch_size` as it
         is and does not branch. Default None.
     loss : {losses}
-    init : initial weights: "auto" is Glorot's up to two hidden layers and follows the activation beyond; "he_normal",
-        "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros". Default "auto".
     l2, l1 : penalties l2/2 sum w^2 and l1 sum |w| on weights, never on biases, added to the mean loss. Default 0.
     dropout : share of the hidden units dropped while training, from 0 to below 1. Default 0.
-    regularization : "auto" scales an L2 penalty by the number of training rows, l2 = c / n, if `l2`, `l1` and `dropout`
-        are 0; where several networks are trained and the table is small, c is the better of 1 and 1/4 by mean
-        validation loss, otherwise 1. None takes `l2`, `l1` and `dropout` as they are. Default "auto".
+    {regularizers}regularization : "auto" scales an L2 penalty by the number of training rows, l2 = c / n, if `l2`,
+        `l1` and `dropout` are 0; where several networks are trained and the table is small, c is the better of 1 and
+        1/4 by mean validation loss, otherwise 1. None takes `l2`, `l1` and `dropout` as they are. Default "auto".
     ensemble : number of networks, trained from different weights and with different validation rows, whose outputs are
         averaged. "auto" is five, but one if `epochs` is given by hand, nothing is held out, or the table and network
         are large (weights times rows above 1e9). Default "auto".
@@ -518,9 +536,27 @@ PARAMETERS = """
 """
 
 
-def document(cls, **parts: str):
+FEEDFORWARD = """\
+hidden_layer_sizes : units of each hidden layer, a tuple of whole numbers; () is a linear model. Default (64, 64).
+    activation : of the hidden layers: one name, or one for each ("identity", "sigmoid", "tanh", "relu", "leaky_relu",
+        "elu", "selu", "gelu", "silu", "softplus", "softmax"). Default "relu".
+    init : initial weights: "auto" is Glorot's up to two hidden layers and follows the activation beyond; "he_normal",
+        "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros". Default "auto".
+    """
+
+
+REGULARIZERS = """\
+input_noise : standard deviation of the noise that is added to every encoded input at each step. Default 0.
+    mixup : a in Beta(a, a), from which the share is drawn in which rows are mixed with others; 0 mixes none. Default 0.
+    max_norm : largest norm of the weights into a hidden unit, a positive number or None. Default None.
+    weight_average : b of the mean of the weights of all steps, k steps ago with weight b^k, that is validated and kept;
+        from 0 (the weights of the last step) to below 1. Default 0.
+    """
+
+
+def document(cls, network: str = FEEDFORWARD, regularizers: str = REGULARIZERS, **parts: str):
     """Append the documentation of the shared parameters, with what is this class's own."""
-    cls.__doc__ = cls.__doc__.rstrip() + "\n" + PARAMETERS.format(**parts)
+    cls.__doc__ = cls.__doc__.rstrip() + "\n" + PARAMETERS.format(network=network, regularizers=regularizers, **parts)
     return cls
 
 

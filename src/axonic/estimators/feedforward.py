@@ -22,6 +22,10 @@ class _FeedForward(Estimator):
         l2=0.0,
         l1=0.0,
         dropout=0.0,
+        input_noise=0.0,
+        mixup=0.0,
+        max_norm: Any = None,
+        weight_average=0.0,
         regularization: Any = "auto",
         ensemble: Any = "auto",
         standardize=True,
@@ -45,6 +49,10 @@ class _FeedForward(Estimator):
         self.l2 = l2
         self.l1 = l1
         self.dropout = dropout
+        self.input_noise = input_noise
+        self.mixup = mixup
+        self.max_norm = max_norm
+        self.weight_average = weight_average
         self.regularization = regularization
         self.ensemble = ensemble
         self.standardize = standardize
@@ -83,8 +91,13 @@ class FeedForwardClassifier(_FeedForward, Classifier):
         l2=0.0,
         l1=0.0,
         dropout=0.0,
+        input_noise=0.0,
+        mixup=0.0,
+        max_norm: Any = None,
+        weight_average=0.0,
         regularization: Any = "auto",
         ensemble: Any = "auto",
+        label_smoothing=0.0,
         class_weight=None,
         standardize=True,
         shuffle=True,
@@ -108,6 +121,10 @@ class FeedForwardClassifier(_FeedForward, Classifier):
             l2,
             l1,
             dropout,
+            input_noise,
+            mixup,
+            max_norm,
+            weight_average,
             regularization,
             ensemble,
             standardize,
@@ -119,6 +136,7 @@ class FeedForwardClassifier(_FeedForward, Classifier):
             random_state,
             verbose,
         )
+        self.label_smoothing = label_smoothing
         self.class_weight = class_weight
 
 
@@ -138,7 +156,9 @@ document(
     FeedForwardClassifier,
     losses='"auto"; "cross_entropy" (two classes, sigmoid), "log_likelihood" (softmax), "mse" (squared error behind\n'
     "        the same output, for comparison: it learns slowly from saturated units); or a loss of `axonic.losses`.",
-    specific='class_weight : None, "balanced", or a dict from class to weight. Default None.\n    ',
+    specific="label_smoothing : share of each target that is spread over all classes, from 0 to below 1. Default 0."
+    "\n    "
+    'class_weight : None, "balanced", or a dict from class to weight. Default None.\n    ',
     attributes="classes_ : the classes, sorted.\n    ",
 )
 document(

@@ -7,9 +7,11 @@ import numpy as np
 
 from axonic import storage
 from axonic.estimators.feedforward import FeedForwardClassifier, FeedForwardRegressor
+from axonic.estimators.rbf import RBFClassifier, RBFRegressor
+from axonic.layers import RBF
 from axonic.types import Finding
 
-ESTIMATORS = {cls.__name__: cls for cls in (FeedForwardClassifier, FeedForwardRegressor)}
+ESTIMATORS = {cls.__name__: cls for cls in (FeedForwardClassifier, FeedForwardRegressor, RBFClassifier, RBFRegressor)}
 
 
 def load(path):
@@ -26,7 +28,8 @@ def load(path):
     InputError : there is none, or the file is damaged.
     """
     model = storage.load_model(path)
-    default = "FeedForwardClassifier" if model.task == "classification" else "FeedForwardRegressor"
+    kind = "RBF" if any(isinstance(layer, RBF) for layer in model.network.layers) else "FeedForward"
+    default = kind + ("Classifier" if model.task == "classification" else "Regressor")
     framed = bool(model.info.get("framed", "schema" in model.info))
     try:
         params = {n: storage.parameter_from_json(value) for n, value in model.info.get("params", {}).items()}
@@ -39,6 +42,8 @@ def load(path):
             setattr(estimator, name, value)
     estimator.model_, estimator._encoder, estimator._target = model, model.encoder, model.target
     estimator._framed, estimator._columns = framed, model.encoder.columns if framed else ()
+    if isinstance(estimator, RBFClassifier | RBFRegressor):
+        estimator.centers_, estimator.log_width_ = model.members[0][0]
     if model.task == "classification":
         estimator.classes_ = np.asarray(model.target.classes)
     return estimator

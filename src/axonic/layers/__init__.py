@@ -18,6 +18,7 @@ from axonic.layers.heads import (
 )
 from axonic.layers.initializers import INITS
 from axonic.layers.lstm import LSTM, LSTMParams, lstm
+from axonic.layers.rbf import RADIALS, RBF, WIDTHS, RBFParams, rbf
 from axonic.layers.rnn import RNN, RNNParams, rnn
 
 __all__ = [
@@ -25,7 +26,10 @@ __all__ = [
     "GRU",
     "INITS",
     "LSTM",
+    "RADIALS",
+    "RBF",
     "RNN",
+    "WIDTHS",
     "Activation",
     "Bidirectional",
     "BidirectionalParams",
@@ -40,6 +44,7 @@ __all__ = [
     "LastStep",
     "Layer",
     "MeanOverTime",
+    "RBFParams",
     "RNNParams",
     "Trace",
     "bidirectional",
@@ -52,6 +57,7 @@ __all__ = [
     "last_step",
     "lstm",
     "mean_over_time",
+    "rbf",
     "rnn",
     "sequence",
 ]

@@ -56,8 +56,8 @@ def constant(member: Member) -> tuple[Params, float] | None:
     if found is None:
         return None
     b = found.astype(last.b.dtype)
-    y = _targets(rows, split.valid, n_out).astype(b.dtype)
-    values = np.concatenate([_block_values(loss, b, y[i : i + BLOCK]) for i in range(0, len(y), BLOCK)])
+    y = targets(rows, split.valid, n_out).astype(b.dtype)
+    values = loss_values(loss, np.broadcast_to(b, y.shape), y)
     params = jax.tree.map(np.zeros_like, member.params)
     params = (*params[:-1], last._replace(w=np.zeros_like(last.w), b=b))
     return params, float(np.average(values, weights=rows.weight[split.valid]))
@@ -66,8 +66,8 @@ def constant(member: Member) -> tuple[Params, float] | None:
 def constant_bias(member: Member) -> np.ndarray | None:
     """The pre-activation (n_out,) of the constant answer to the training rows; None where it is not known."""
     rows, train = member.batches.rows, member.batches.split.train
-    targets = _targets(rows, train, len(member.params[-1].b))
-    return bias(member.trial.loss, targets, rows.weight[train].astype(np.float64))
+    y = targets(rows, train, len(member.params[-1].b))
+    return bias(member.trial.loss, y, rows.weight[train].astype(np.float64))
 
 
 def no_worse(member: Member, run: Trained) -> tuple[Trained, bool]:
@@ -129,18 +129,23 @@ BIASES: dict[type, Callable[[Any, np.ndarray, np.ndarray], np.ndarray | None]] =
 }
 
 
-def _targets(rows: Rows, part: np.ndarray, n_out: int) -> np.ndarray:
+def targets(rows: Rows, part: np.ndarray, n_out: int) -> np.ndarray:
+    """The targets of a part, (n, n_out) float64: numbers, or indicators of the classes."""
     y = rows.y[part]
     if y.dtype.kind != "i":
         return y.astype(np.float64).reshape(len(part), -1)
     return (y[:, None] == np.arange(n_out)) * 1.0 if n_out > 1 else y[:, None].astype(np.float64)
 
 
-def _block_values(loss: Loss, b: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The loss of each of at most `BLOCK` rows, float64."""
-    padded = np.zeros((BLOCK, y.shape[1]), y.dtype)
-    padded[: len(y)] = y
-    return np.asarray(_values(loss, np.broadcast_to(b, padded.shape), padded), np.float64)[: len(y)]
+def loss_values(loss: Loss, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The loss of each row with pre-activations z and targets y, (n, n_out), in float64."""
+    values = []
+    for start in range(0, len(y), BLOCK):
+        block = np.zeros((2, BLOCK, y.shape[1]), y.dtype)
+        rows = slice(start, min(start + BLOCK, len(y)))
+        block[0, : rows.stop - start], block[1, : rows.stop - start] = z[rows], y[rows]
+        values.append(np.asarray(_values(loss, *block), np.float64)[: rows.stop - start])
+    return np.concatenate(values)
 
 
 @jax.jit

@@ -37,7 +37,7 @@ class Fit(NamedTuple):
         held out.
     splits : the rows that each network was trained on and validated with.
     states : where each network ended, for going on.
-    optimizer : the rule with the rate of the long runs.
+    optimizer : the rule with the rate of the long runs, an `Optimizer`; None where the weights were had in closed form.
     l2 : the penalty.
     batch_size : rows of a batch.
     histories : (epochs, columns) of each network, columns as in `axonic.training.HISTORY`: its long run, and after it
@@ -53,7 +53,7 @@ class Fit(NamedTuple):
     members: tuple[Params, ...]
     splits: tuple[Split, ...]
     states: tuple[State, ...]
-    optimizer: Optimizer
+    optimizer: Any
     l2: float
     batch_size: int
     histories: tuple[np.ndarray, ...]
@@ -66,6 +66,16 @@ class Fit(NamedTuple):
     def n_epochs(self) -> int:
         """Epochs run, of the first network."""
         return len(self.histories[0])
+
+    @property
+    def rule(self) -> str:
+        """The name of the rule, or "closed_form"."""
+        return "closed_form" if self.optimizer is None else optimizers.name(self.optimizer)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the long runs, NaN without one."""
+        return math.nan if self.optimizer is None else float(self.optimizer.rate)
 
     def history_columns(self, network: int = 0) -> dict[str, np.ndarray]:
         """The history of a network by column, "epoch" counted from 1."""
@@ -86,24 +96,7 @@ class Plan(NamedTuple):
     stop: StopRule
 
 
-def fit(task: Task, *, watcher: Watcher | None = None, journal: Journal | None = None) -> Fit:
-    """Train one network or several.
-
-    Parameters
-    ----------
-    task : what is to be trained, on what and how.
-    watcher : is told of every stage and every tape, and may end the fit.
-    journal : keeps what would have to be done again, and has what was done before.
-
-    Raises
-    ------
-    InputError : the weights to start from don't fit, or the journal is another run's.
-    """
-    use_compilation_cache()
-    return _Fitting(task, watcher or Watcher(), journal or Journal()).run()
-
-
-class _Fitting:
+class Fitting:
     """One fit under way.
 
     Attributes
@@ -112,9 +105,9 @@ class _Fitting:
     trained : what became of the networks, by the name of the rule and the penalty.
     """
 
-    def __init__(self, task: Task, watcher: Watcher, journal: Journal) -> None:
+    def __init__(self, task: Task, watcher: Watcher, journal: Journal, notebook: Notebook | None = None) -> None:
         self.task, self.watcher, self.journal = task, watcher, journal
-        self.notebook, self.clock = Notebook(watcher, journal), Clock()
+        self.notebook, self.clock = notebook or Notebook(watcher, journal), Clock()
         self.count = task.n_networks()
         self.penalties = candidate_penalties(task, choose=self.count > 1 and task.held_out)
         self.keeps_best = task.settings.early_stopping and task.held_out
@@ -351,7 +344,7 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
     return Fit(
         network,
         loss,
-        tuple(state.params for state in states),
+        tuple(state.current for state in states),
         (split,) * len(states),
         tuple(states),
         rule,

@@ -3,7 +3,7 @@
 import math
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -44,6 +44,8 @@ class Task(NamedTuple):
     network, loss : what; see `Settings.network` and `axonic.settings.pair`.
     resplits : whether further networks may hold out other rows than `split.valid`.
     start : weights to start from, a tree for each network; None draws them.
+    begin : what draws them, from a seed and a split, and their validation loss (infinite if it need not be undercut);
+        None is `Chain.init`.
     """
 
     rows: Rows
@@ -53,6 +55,7 @@ class Task(NamedTuple):
     loss: Loss
     resplits: bool = True
     start: Sequence[Params] | None = None
+    begin: Callable[[int, Split], tuple[Params, float]] | None = None
 
     @property
     def n_train(self) -> int:
@@ -81,7 +84,10 @@ class Task(NamedTuple):
         seed = settings.seed if index == 0 else int(generator(settings.seed, "network", index).integers(2**31))
         if index and self.resplits and self.held_out:
             split = resplit(split, seed, self.rows.y if self.rows.y.dtype.kind == "i" else None)
-        if self.start is None:
+        loss = math.inf
+        if self.start is None and self.begin is not None:
+            params, loss = self.begin(seed, split)
+        elif self.start is None:
             params = _to_scale(
                 self.network.init(generator(seed, "init"), self.rows.x.shape[1]), self.rows.x, split.train
             )
@@ -90,8 +96,9 @@ class Task(NamedTuple):
             self.check_start(params)
         size = WHOLE_BLOCK if rule.full_batch else batch_size or settings.batch_size
         batches = Batches(self.rows, split, size, seed, settings.shuffle, looks=settings.monitor)
-        trial = Trial(self.network, self.loss, rule, l2, settings.l1, key_data(seed, "dropout"))
-        return Member(trial, params, batches)
+        key = key_data(seed, "dropout")
+        trial = Trial(self.network, self.loss, rule, l2, settings.l1, key, regularization=settings.values)
+        return Member(trial, params, batches, loss)
 
     def check_start(self, params: Params) -> None:
         """Raise `InputError` if these weights are not those of the network."""
@@ -210,7 +217,7 @@ class Trained(NamedTuple):
         """The weights to keep, the best or the last ones, and the epochs done when they were had."""
         if best or self.state.diverged:
             return self.state.best, int(self.state.best_epoch)
-        return self.state.params, int(self.state.epoch)
+        return self.state.current, int(self.state.epoch)
 
 
 def train_side_by_side(

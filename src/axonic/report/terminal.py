@@ -113,6 +113,8 @@ def _said(stage: dict[str, Any]) -> str:
             return f"batch size {decision} at rate {stage['learning_rate']:g}: {reason}"
         case "regularization":
             return f"l2 {decision:.2g}: {reason}"
+        case "centers":
+            return f"{decision} centres: {reason}"
         case "run":
             return f"{_listed(list(map(str, stage['epochs'])))} epochs: {reason}"
         case "branch":
@@ -216,6 +218,9 @@ def _rate(result: dict[str, Any]) -> str:
 
 
 def _networks(result: dict[str, Any]) -> str:
+    if result["optimizer"] == "closed_form":
+        count = result["networks"]
+        return f"{result['hidden'][0]} centres" + (f", {count} networks averaged" if count > 1 else "")
     epochs = f"{result['epochs']} epochs"
     return epochs if result["networks"] == 1 else f"{result['networks']} networks averaged ({epochs} the first)"
 
