@@ -34,6 +34,7 @@ ORDER = [
     "race",
     "storage",
     "run_directory",
+    "export",
     "report",
     "runs",
     "estimators",

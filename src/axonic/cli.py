@@ -1,4 +1,4 @@
-"""The command line: `axonic fit`, `resume`, `predict`, `evaluate`, `check`, `diagnose`, `compare`, `demo`."""
+"""The command line: `axonic fit`, `resume`, `predict`, `evaluate`, `check`, `diagnose`, `compare`, `export`, `demo`."""
 
 import os
 import sys
@@ -391,6 +391,27 @@ def compare(
         if out is not None:
             Console(highlight=False).print(f"curves: {out / 'compare.svg'}", markup=False, soft_wrap=True)
     return 130 if reporter.interrupted() else 0
+
+
+@app.command
+def export(run: Path, /, *, onnx: Path) -> int:
+    """Write a trained model as one ONNX file that takes raw columns, once onnxruntime has reproduced its predictions.
+
+    Example: axonic export runs/iris-1 --onnx iris.onnx
+
+    Parameters
+    ----------
+    run
+        A run directory or model file.
+    onnx
+        The file to write. Its inputs and outputs are described at docs/export.md.
+    """
+    from axonic import runs
+
+    n_rows = runs.export_run(run, onnx)
+    checked = "rows made up from its encoders" if n_rows == 0 else f"{n_rows} rows of its table and on made-up ones"
+    print(f"{onnx} written; onnxruntime predicts the same on {checked}", file=sys.stderr)
+    return 0
 
 
 @app.command

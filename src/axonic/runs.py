@@ -499,6 +499,31 @@ def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) ->
     return plain({"task": model.task, "target": schema.target, "n": len(x), **model.metrics(x, y), "unseen": unseen})
 
 
+def export_run(run: str | os.PathLike[str], path: str | os.PathLike[str]) -> int:
+    """Write the model of a run as an ONNX file; see `axonic.export`.
+
+    Returns
+    -------
+    The number of rows of its table that the file was checked with; 0 if the table is not at hand.
+
+    Raises
+    ------
+    InputError : as `axonic.storage.load_model` and `axonic.export.export_onnx`.
+    """
+    from axonic.export import CHECKED_ROWS, export_onnx
+
+    model = load_model(run)
+    rows = None
+    if Path(run).is_dir() and (Path(run) / RUN).exists():
+        try:
+            rows = read_table(Request.from_json(RunDirectory(Path(run)).run(), Path(run) / RUN).data)[:CHECKED_ROWS]
+            model.encoder.transform(rows)
+        except (InputError, OSError):
+            rows = None
+    export_onnx(model, path, rows)
+    return 0 if rows is None else len(rows)
+
+
 def write_predictions(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write predictions as .csv, .tsv, .parquet or .arrow, whole or not at all.
 
