@@ -28,6 +28,7 @@ ORDER = [
     "minimization",
     "training",
     "model",
+    "baselines",
     "settings",
     "recipe",
     "diagnosis",

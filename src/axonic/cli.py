@@ -257,6 +257,7 @@ def check(
     *,
     target: str,
     task: Literal["auto", "classification", "regression"] = "auto",
+    out: Path | None = None,
     json: Json = False,
 ) -> int:
     """Check a table before training: what was inferred, and what could go wrong.
@@ -271,23 +272,24 @@ def check(
         The column to predict.
     task
         What the target asks for; inferred unless given.
+    out
+        A folder for check.json and its page, report.html.
     """
-    from axonic.checks import check_table
-    from axonic.data.reading import read_table
-    from axonic.data.schema import infer_schema
+    from axonic import runs
 
-    frame = read_table(data)
-    schema = infer_schema(frame, target, task)
-    findings = check_table(frame, schema)
+    class Shown(runs.Reporter):
+        def data(self, frame: Any, schema: Any, findings: list[Any]) -> None:
+            console = Console(highlight=False)
+            print_schema(console, frame, schema)
+            print_findings(console, findings)
+            if not findings:
+                console.print("Nothing to remark.")
+
+    result = runs.check_data(data, target, task=task, out=out, reporter=None if json else Shown())
     if json:
-        found = [finding._asdict() for finding in findings]
-        print_json({"n_rows": len(frame), "schema": schema.to_json(), "findings": found})
-    else:
-        console = Console(highlight=False)
-        print_schema(console, frame, schema)
-        print_findings(console, findings)
-        if not findings:
-            console.print("Nothing to remark.")
+        print_json(result)
+    elif out is not None:
+        _say_where(out)
     return 0
 
 
@@ -345,7 +347,7 @@ def compare(
     optimizers
         Names of rules separated by commas (see axonic fit --help), or all.
     out
-        A folder for compare.json and the curves, compare.svg.
+        A folder for compare.json and its page with the curves, report.html.
     seconds
         Training time of each rule on each seed.
     seeds
@@ -389,8 +391,32 @@ def compare(
     else:
         print_race(result)
         if out is not None:
-            Console(highlight=False).print(f"curves: {out / 'compare.svg'}", markup=False, soft_wrap=True)
+            _say_where(out)
     return 130 if reporter.interrupted() else 0
+
+
+@app.command
+def report(run: Path, /, *, open: Annotated[bool, Parameter(name="--open", negative="")] = False) -> int:
+    """Write report.html of a fit, compare or check afresh, from what its folder holds.
+
+    Example: axonic report runs/iris-1 --open
+
+    Parameters
+    ----------
+    run
+        The folder.
+    open
+        Show it in the browser.
+    """
+    from axonic import runs
+
+    page = runs.write_report(run)
+    Console(highlight=False).print(f"report: {page}", markup=False, soft_wrap=True)
+    if open:
+        import webbrowser
+
+        webbrowser.open(page.absolute().as_uri())
+    return 0
 
 
 @app.command
@@ -441,6 +467,10 @@ def demo(*, out: Path = Path("axonic-demo"), json: Json = False, quiet: Quiet = 
         command = f"axonic predict {out} {out / 'penguins.csv'} --proba"
         Console(highlight=False).print(f"\nTry: {command}", soft_wrap=True)
     return 130 if reporter.interrupted() else 0
+
+
+def _say_where(folder: Path) -> None:
+    Console(highlight=False).print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
 def _sizes(text: str) -> tuple[int, ...]:
