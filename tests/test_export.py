@@ -184,7 +184,7 @@ def test_classes(labels, framed, tmp_path):
 
 def test_estimator(tmp_path):
     x, y = load_iris(return_X_y=True)
-    model = FeedForwardClassifier((4,), epochs=20, learning_rate=0.1, ensemble=1).fit(x, y)
+    model = FeedForwardClassifier((4,), epochs=30, learning_rate=0.1, monitor=False).fit(x, y)
     model.export_onnx(tmp_path / "m.onnx", x)
     predicted, probabilities = run(tmp_path / "m.onnx", {"x": x})
     np.testing.assert_allclose(probabilities, model.predict_proba(x), rtol=1e-5, atol=1e-6)
@@ -194,7 +194,9 @@ def test_estimator(tmp_path):
 @pytest.mark.parametrize("loss", ["squared_error", "poisson", "huber"])
 def test_numbers_of_two_targets(loss, tmp_path):
     x, y = load_diabetes(return_X_y=True)
-    model = FeedForwardRegressor((4,), epochs=20, learning_rate=0.03, loss=loss).fit(x, np.stack([y, 2 * y], axis=1))
+    model = FeedForwardRegressor((4,), epochs=20, learning_rate=0.03, loss=loss, monitor=False).fit(
+        x, np.stack([y, 2 * y], axis=1)
+    )
     model.export_onnx(tmp_path / "m.onnx", x)
     (predicted,) = run(tmp_path / "m.onnx", {"x": x})
     np.testing.assert_allclose(predicted, model.predict(x), rtol=1e-5)

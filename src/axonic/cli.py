@@ -75,15 +75,15 @@ def fit(
     task
         What the target asks for; inferred unless given.
     out
-        The run directory (default: runs/NAME-N). An earlier run there is replaced.
+        The run directory (default: runs/NAME-N); an earlier one is replaced.
     test
         A table of test rows, instead of holding out a share of DATA.
     test_size
         Share of the rows held out for the test scores.
     hidden
-        Units of the hidden layers, separated by commas; "none" for a linear model.
+        Units of the hidden layers; "none" is a linear model.
     activation
-        One name, or one for each hidden layer: relu, tanh, sigmoid, gelu, elu, ...
+        One name or one a hidden layer: relu, tanh, sigmoid, gelu, ...
     loss
         For numbers squared_error, huber, absolute, quantile or poisson; a tau or threshold of your own after a colon:
         quantile:0.9 predicts what 90 % lie below. For classes cross_entropy (two), log_likelihood or mse.
@@ -421,7 +421,7 @@ def report(run: Path, /, *, open: Annotated[bool, Parameter(name="--open", negat
 
 @app.command
 def export(run: Path, /, *, onnx: Path) -> int:
-    """Write a trained model as one ONNX file that takes raw columns, once onnxruntime has reproduced its predictions.
+    """Write a model as one ONNX file that takes raw columns, checked with onnxruntime.
 
     Example: axonic export runs/iris-1 --onnx iris.onnx
 

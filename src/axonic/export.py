@@ -78,7 +78,7 @@ def export_onnx(model: Any, path: str | os.PathLike[str], rows: Any = None, *, f
     >>> from sklearn.datasets import load_iris
     >>> from axonic import FeedForwardClassifier, export_onnx
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = FeedForwardClassifier((4,), epochs=2, learning_rate=0.1, ensemble=1).fit(X, y)
+    >>> model = FeedForwardClassifier((4,), epochs=30, learning_rate=0.1, monitor=False).fit(X, y)
     >>> import onnxruntime, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     export_onnx(model, folder + "/iris.onnx")

@@ -251,13 +251,16 @@ def _headline(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """In their order, the cause of what went wrong first; equal ones that differ in the column alone are told once."""
+    """In their order, the cause of what went wrong first, but for what is only worth knowing: of that what concerns the
+    training comes first. Equal ones that differ in the column alone are told once."""
     groups: dict[tuple, dict[str, Any]] = {}
     for finding in findings:
         key = (finding["severity"], finding["code"], finding["remedy"])
         group = groups.setdefault(key, {**finding, "places": []})
         group["places"].append((finding["where"], finding["cause"]))
-    told = list(groups.values())
+    told = sorted(
+        groups.values(), key=lambda f: (f["severity"] == "info", f["severity"] == "info" and f["code"][:5] != "train")
+    )
     for i, finding in enumerate(told):
         finding["id"] = f"finding-{i}"
         finding["figures"] = [
