@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench examples clean
+.PHONY: demo test lint docs bench examples clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,11 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+	@echo docs/_build/index.html
+
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
 	cd benchmarks && ../$(BIN)/python throughput.py && ../$(BIN)/python quality.py && ../$(BIN)/python startup.py && ../$(BIN)/python memory.py
@@ -33,4 +38,4 @@ examples: $(VENV)/installed
 	for example in slow_sigmoid ravine rate_sweep small_weights; do $(BIN)/python examples/$$example.py || exit 1; done
 
 clean:
-	rm -rf $(VENV) demo-run
+	rm -rf $(VENV) demo-run docs/_build docs/reference

@@ -4,11 +4,12 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import altair as alt
+import numpy as np
 
-from axonic.report.charts import svg
+from axonic.report.plots import Series, axis, picture
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 
 
 def folder() -> Path:
@@ -19,34 +20,15 @@ def folder() -> Path:
 
 
 def lines(
-    path: Path,
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    x: str,
-    y: str,
-    *,
-    log: bool = False,
-    points: bool = False,
-    dots: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {},
+    path: Path, curves: Curves, x: str, y: str, *, log: bool = False, points: bool = False, dots: Curves | None = None
 ) -> None:
     """Write curves, x and y values by their name, and dots as an SVG file."""
-
-    def drawn(kind: alt.Chart, named: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> alt.Chart:
-        rows = [
-            {"curve": name, "x": float(a), "y": float(b), "order": i}
-            for name, (xs, ys) in named.items()
-            for i, (a, b) in enumerate(zip(xs, ys, strict=True))
-        ]
-        names = alt.Scale(domain=[*curves, *dots], scheme="tableau10")
-        return kind.properties(data=alt.Data(values=rows)).encode(
-            x=alt.X("x:Q", title=x),
-            y=alt.Y("y:Q", title=y, scale=alt.Scale(type="log" if log else "linear", zero=False)),
-            color=alt.Color("curve:N", title=None, scale=names),
-            order="order:Q",
-        )
-
-    chart = drawn(alt.Chart().mark_line(point=points), curves)
-    if dots:
-        chart = chart + drawn(alt.Chart().mark_point(filled=True), dots)
-    chart = chart.properties(width=460, height=300)
+    dots = dots or {}
+    drawn = [Series(name, xs, ys, hue=i) for i, (name, (xs, ys)) in enumerate(curves.items(), 1)]
+    if points:
+        drawn += [one._replace(form="dots") for one in drawn]
+    drawn += [Series(name, xs, ys, "blobs", hue=i) for i, (name, (xs, ys)) in enumerate(dots.items(), len(curves) + 1)]
+    across, up = (np.concatenate([np.asarray(one[i], float) for one in drawn]) for i in (1, 2))
+    text = f"{y} against {x}: {', '.join([*curves, *dots])}."
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(svg(chart) + "\n")
+    path.write_text(picture(path.stem, text, axis(x, across), axis(y, up, log=log), drawn))

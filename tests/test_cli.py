@@ -43,7 +43,8 @@ def test_fit_predict_evaluate(folder, tmp_path, capsys):
     assert result["n_train"] + result["n_valid"] + result["n_test"] == 150
     assert result["test"]["accuracy"] > 0.8
     assert {path.name for path in run.iterdir()} == {
-        "run.json", "model.safetensors", "health.csv", "history.csv", "notebook.jsonl", "result.json"
+        "run.json", "model.safetensors", "health.csv", "history.csv", "notebook.jsonl", "report.html",
+        "report.json", "result.json",
     }  # fmt: skip
     history = pl.read_csv(run / "history.csv")
     assert history["network"].unique().sort().to_list() == list(range(1, result["networks"] + 1))

@@ -114,9 +114,9 @@ def test_compare_from_the_command_line(tmp_path, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result == json.loads((tmp_path / "race" / "compare.json").read_text())
     assert {rule["name"] for rule in result["rules"]} == {"sgd", "adam"}
-    picture = (tmp_path / "race" / "compare.svg").read_text()
-    assert picture.startswith("<svg")
-    assert "adam" in picture
+    page = (tmp_path / "race" / "report.html").read_text()
+    assert page.count('<svg class="plot"') == 2
+    assert "adam" in page
     assert main(arguments) == 0
     assert "adam" in capsys.readouterr().out
 

@@ -32,7 +32,7 @@ from tests.test_runs import always, files, load_json, make_table, without_times
 
 ROOT = Path(__file__).parents[1]
 N = 200
-SAME = ("health.csv", "history.csv", "model.safetensors", "notebook.jsonl", "run.json")
+SAME = ("health.csv", "history.csv", "model.safetensors", "notebook.jsonl", "report.json", "run.json")
 SLOTS = 128
 """Slots of a tape: few, so that a network takes several tapes."""
 

@@ -26,7 +26,8 @@ from axonic.storage import load_model
 
 ROOT = Path(__file__).parents[1]
 N = 90
-PARTS = ("health.csv", "history.csv", "model.safetensors", "notebook.jsonl", "result.json", "run.json")
+PARTS = ("health.csv", "history.csv", "model.safetensors", "notebook.jsonl", "report.json", "result.json", "run.json")
+PAGE = "report.html"
 # batches of one row and two networks, so that a run is several tapes and checkpoints long
 OPTIONS = [
     *("--target", "kind", "--hidden", "4", "--batch-size", "1", "--epochs", "60", "--ensemble", "2"),
@@ -83,7 +84,10 @@ def checked(run, references):
     """Every file in a run directory is whole, and is that of one of the finished runs: which one, by name."""
     names = files(run)
     checkpoints = {name for name in names if name.startswith("checkpoints/")}
-    assert names - checkpoints <= set(PARTS), names
+    assert names - checkpoints - {PAGE} <= set(PARTS), names
+    if PAGE in names:
+        assert "result.json" in names
+        assert (run / PAGE).read_text().rstrip().endswith("</html>")
     candidates = set(references)
     for name in names & set(PARTS):
         content = (run / name).read_bytes()
@@ -393,6 +397,7 @@ def without_test(run):
     result = without_times(load_json(run / "result.json"))
     history = pl.read_csv(run / "history.csv")
     test = {"n_test": result.pop("n_test"), "scores": result.pop("test"), "curve": history["test_loss"].to_list()}
+    result["baselines"] = {name: scores["valid"] for name, scores in result["baselines"].items()}
     model, notebook = (run / "model.safetensors").read_bytes(), (run / "notebook.jsonl").read_bytes()
     return {"model": model, "notebook": notebook, "result": result, "history": history.drop("test_loss").rows()}, test
 

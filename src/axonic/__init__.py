@@ -13,9 +13,11 @@ refuse_broken_version()
 if TYPE_CHECKING:
     from axonic import layers, losses, objective, optimizers, training
     from axonic.estimators import FeedForwardClassifier, FeedForwardRegressor, RBFClassifier, RBFRegressor, load
+    from axonic.export import export_onnx
     from axonic.minimization import minimize
 
 _MODULES = ("layers", "losses", "objective", "optimizers", "training")
+_FUNCTIONS = {"export_onnx": "export", "minimize": "minimization"}
 _ESTIMATORS = ("FeedForwardClassifier", "FeedForwardRegressor", "RBFClassifier", "RBFRegressor", "load")
 
 __all__ = [  # noqa: RUF022
@@ -29,6 +31,7 @@ __all__ = [  # noqa: RUF022
     "RBFClassifier",
     "RBFRegressor",
     "load",
+    "export_onnx",
     "minimize",
 ]
 
@@ -40,10 +43,10 @@ def __getattr__(name: str) -> Any:
         return import_module(f"axonic.{name}")
     if name in _ESTIMATORS:
         return getattr(import_module("axonic.estimators"), name)
-    if name == "minimize":
-        return import_module("axonic.minimization").minimize
+    if name in _FUNCTIONS:
+        return getattr(import_module(f"axonic.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module 'axonic' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_MODULES, *_ESTIMATORS, "minimize"]
+    return [*globals(), *_MODULES, *_ESTIMATORS, *_FUNCTIONS]

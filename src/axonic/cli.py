@@ -1,4 +1,4 @@
-"""The command line: `axonic fit`, `resume`, `predict`, `evaluate`, `check`, `diagnose`, `compare`, `demo`."""
+"""The command line: `axonic fit`, `resume`, `predict`, `evaluate`, `check`, `diagnose`, `compare`, `export`, `demo`."""
 
 import os
 import sys
@@ -90,7 +90,7 @@ def fit(
     task
         What the target asks for; inferred unless given.
     out
-        The run directory (default: runs/NAME-N). An earlier run there is replaced.
+        The run directory (default: runs/NAME-N); an earlier one is replaced.
     test
         A table of test rows, instead of holding out a share of DATA.
     test_size
@@ -98,9 +98,9 @@ def fit(
     net
         The kind of network: feedforward, or rbf for radial basis functions.
     hidden
-        Units of the hidden layers, separated by commas; "none" for a linear model.
+        Units of the hidden layers; "none" is a linear model.
     activation
-        One name, or one for each hidden layer: relu, tanh, sigmoid, gelu, elu, ...
+        One name or one a hidden layer: relu, tanh, sigmoid, gelu, ...
     n_centers
         With --net rbf: the number of centres, or auto to choose it by leaving rows out.
     centers
@@ -329,6 +329,7 @@ def check(
     *,
     target: str,
     task: Literal["auto", "classification", "regression"] = "auto",
+    out: Path | None = None,
     json: Json = False,
 ) -> int:
     """Check a table before training: what was inferred, and what could go wrong.
@@ -343,23 +344,24 @@ def check(
         The column to predict.
     task
         What the target asks for; inferred unless given.
+    out
+        A folder for check.json and its page, report.html.
     """
-    from axonic.checks import check_table
-    from axonic.data.reading import read_table
-    from axonic.data.schema import infer_schema
+    from axonic import runs
 
-    frame = read_table(data)
-    schema = infer_schema(frame, target, task)
-    findings = check_table(frame, schema)
+    class Shown(runs.Reporter):
+        def data(self, frame: Any, schema: Any, findings: list[Any]) -> None:
+            console = Console(highlight=False)
+            print_schema(console, frame, schema)
+            print_findings(console, findings)
+            if not findings:
+                console.print("Nothing to remark.")
+
+    result = runs.check_data(data, target, task=task, out=out, reporter=None if json else Shown())
     if json:
-        found = [finding._asdict() for finding in findings]
-        print_json({"n_rows": len(frame), "schema": schema.to_json(), "findings": found})
-    else:
-        console = Console(highlight=False)
-        print_schema(console, frame, schema)
-        print_findings(console, findings)
-        if not findings:
-            console.print("Nothing to remark.")
+        print_json(result)
+    elif out is not None:
+        _say_where(out)
     return 0
 
 
@@ -417,7 +419,7 @@ def compare(
     optimizers
         Names of rules separated by commas (see axonic fit --help), or all.
     out
-        A folder for compare.json and the curves, compare.svg.
+        A folder for compare.json and its page with the curves, report.html.
     seconds
         Training time of each rule on each seed.
     seeds
@@ -461,8 +463,53 @@ def compare(
     else:
         print_race(result)
         if out is not None:
-            Console(highlight=False).print(f"curves: {out / 'compare.svg'}", markup=False, soft_wrap=True)
+            _say_where(out)
     return 130 if reporter.interrupted() else 0
+
+
+@app.command
+def report(run: Path, /, *, open: Annotated[bool, Parameter(name="--open", negative="")] = False) -> int:
+    """Write report.html of a fit, compare or check afresh, from what its folder holds.
+
+    Example: axonic report runs/iris-1 --open
+
+    Parameters
+    ----------
+    run
+        The folder.
+    open
+        Show it in the browser.
+    """
+    from axonic import runs
+
+    page = runs.write_report(run)
+    Console(highlight=False).print(f"report: {page}", markup=False, soft_wrap=True)
+    if open:
+        import webbrowser
+
+        webbrowser.open(page.absolute().as_uri())
+    return 0
+
+
+@app.command
+def export(run: Path, /, *, onnx: Path) -> int:
+    """Write a model as one ONNX file that takes raw columns, checked with onnxruntime.
+
+    Example: axonic export runs/iris-1 --onnx iris.onnx
+
+    Parameters
+    ----------
+    run
+        A run directory or model file.
+    onnx
+        The file to write. Its inputs and outputs are described at docs/export.md.
+    """
+    from axonic import runs
+
+    n_rows = runs.export_run(run, onnx)
+    checked = "rows made up from its encoders" if n_rows == 0 else f"{n_rows} rows of its table and on made-up ones"
+    print(f"{onnx} written; onnxruntime predicts the same on {checked}", file=sys.stderr)
+    return 0
 
 
 @app.command
@@ -492,6 +539,10 @@ def demo(*, out: Path = Path("axonic-demo"), json: Json = False, quiet: Quiet = 
         command = f"axonic predict {out} {out / 'penguins.csv'} --proba"
         Console(highlight=False).print(f"\nTry: {command}", soft_wrap=True)
     return 130 if reporter.interrupted() else 0
+
+
+def _say_where(folder: Path) -> None:
+    Console(highlight=False).print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

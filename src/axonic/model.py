@@ -90,7 +90,11 @@ class Model:
 
     def probabilities(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "n n_classes"]:
         """Probability of each class, float64, rows summing to 1."""
-        a = self.outputs(x).astype(np.float64)
+        return self.probabilities_of(self.outputs(x))
+
+    def probabilities_of(self, a: Float[np.ndarray, "n n_out"]) -> Float[np.ndarray, "n n_classes"]:
+        """As `probabilities`, of output activations; a single one is that of the second of two classes."""
+        a = a.astype(np.float64)
         if a.shape[1] == 1:
             return np.hstack([1.0 - a, a])
         return a / a.sum(axis=1, keepdims=True)
@@ -129,20 +133,22 @@ class Model:
         y : encoded targets (class indices, or numbers).
         weight : weights of the rows; None weighs them alike.
         """
-        if len(x) == 0:
-            return {}
+        return self.scores(self.outputs(x), y, weight) if len(x) else {}
+
+    def scores(self, a: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
+        """As `metrics`, of output activations a (n, n_out)."""
         mean = functools.partial(np.average, axis=0, weights=weight)
         if self.task == "classification":
-            p = self.probabilities(x)
+            p = self.probabilities_of(a)
             true = np.clip(p[np.arange(len(y)), y], np.finfo(np.float32).eps, 1.0)
             return {
                 "loss": float(-mean(np.log(true))),
                 "accuracy": float(mean(p.argmax(axis=1) == y)),
                 "ece": expected_calibration_error(p, y, weight),
             }
-        y = y.astype(np.float64).reshape(len(x), -1)
-        a = self.outputs(x).astype(np.float64)
-        true, predicted = (np.asarray(self.target.inverse(v), np.float64).reshape(len(x), -1) for v in (y, a))
+        y = y.astype(np.float64).reshape(len(a), -1)
+        a = a.astype(np.float64)
+        true, predicted = (np.asarray(self.target.inverse(v), np.float64).reshape(len(a), -1) for v in (y, a))
         square = mean((true - predicted) ** 2)
         spread = mean((true - mean(true)) ** 2)
         r2 = np.mean(1 - square / spread) if np.all(spread > 0) else np.nan

@@ -6,7 +6,9 @@
     history.csv         losses of every epoch of every network
     health.csv          what was seen inside the networks: see `axonic.health`; layers are counted from 1
     model.safetensors   all that predictions need
-    result.json         scores and decisions; while it is there, the four before it are whole and belong to it
+    report.json         what the page shows of the predictions; see `axonic.report.evidence`
+    result.json         scores and decisions; while it is there, the files before it are whole and belong to it
+    report.html         the page, made from the others
 
 Every file is written whole and renamed (`axonic.storage.write`), so the directory can be resumed whenever the run was
 killed.
@@ -36,6 +38,7 @@ from axonic.training import State, lane
 
 RUN, NOTEBOOK, CHECKPOINTS = "run.json", "notebook.jsonl", "checkpoints"
 HISTORY, HEALTH, RESULT = "history.csv", "health.csv", "result.json"
+EVIDENCE, PAGE = "report.json", "report.html"
 RUNNING_SECONDS = 15.0
 """How often the state of a network under way is written."""
 FINISHED_SECONDS = 2.0
@@ -73,7 +76,16 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Take the files of an earlier run away."""
-        for name in (RESULT, RUN, NOTEBOOK, HISTORY, HEALTH, MODEL):  # the result says that the others are there
+        for name in (
+            PAGE,
+            RESULT,
+            EVIDENCE,
+            RUN,
+            NOTEBOOK,
+            HISTORY,
+            HEALTH,
+            MODEL,
+        ):  # the result says that the others are there
             (self.path / name).unlink(missing_ok=True)
         self.clear_checkpoints()
 
@@ -113,6 +125,12 @@ class RunDirectory:
         write(self.path / MODEL, model)
         write_json(self.path / RESULT, result)
 
+    def keep_evidence(self, evidence: Mapping[str, Any]) -> None:
+        """Write what the page shows of the predictions; before `finish`."""
+        for name in (PAGE, RESULT):
+            (self.path / name).unlink(missing_ok=True)
+        write_json(self.path / EVIDENCE, evidence)
+
     def save_notebook(self, stages: Sequence[Stage]) -> None:
         """One JSON object a line for each decision."""
         lines = (json.dumps(plain(stage), ensure_ascii=False) + "\n" for stage in stages)
@@ -143,7 +161,8 @@ class RunDirectory:
 
     def clear_checkpoints(self) -> None:
         """Take all checkpoints away, and what runs that were killed have left under a temporary name."""
-        written = [self.path / name for name in (RUN, NOTEBOOK, HISTORY, HEALTH, MODEL, RESULT)]
+        names = (RUN, NOTEBOOK, HISTORY, HEALTH, EVIDENCE, MODEL, RESULT, PAGE)
+        written = [self.path / name for name in names]
         for path in (*written, self.path / CHECKPOINTS / "*.safetensors"):
             for left in path.parent.glob(f".{path.name}.????????"):
                 left.unlink()

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from axonic import recipe
+from axonic.baselines import baselines
 from axonic.calibration import reliability
 from axonic.checks import check_table
 from axonic.data.batches import Rows, Split, balanced, split_rows
@@ -28,7 +29,8 @@ from axonic.layers import RBF, Chain
 from axonic.model import Model
 from axonic.race import Spectator, race
 from axonic.recipe import Clock
-from axonic.report.charts import race_svg
+from axonic.report.evidence import evidence
+from axonic.report.pages import CHECK, COMPARISON, PAGE, rebuilt
 from axonic.run_directory import RESULT, RUN, RunDirectory, RunJournal
 from axonic.settings import Settings, fit_target, pair
 from axonic.storage import (
@@ -45,7 +47,6 @@ from axonic.training import StopRule
 from axonic.types import Finding, Severity
 
 VALIDATION_FRACTION = 0.15
-COMPARISON = "compare.json"
 
 
 @runtime_checkable
@@ -220,6 +221,8 @@ def resume_run(
     result = directory.result()
     if result is not None and not result.get("interrupted"):
         directory.clear_checkpoints()
+        if not (directory.path / PAGE).exists():
+            write_report(directory.path)
         return result
     if data is not None:
         request = request._replace(data=os.path.abspath(data))
@@ -252,6 +255,8 @@ def _run(
         "encoding", _encode, frame, schema, request.test, request.test_size, settings
     )
     n_rows, width = frame.shape
+    numbers = usable_rows(frame, schema) + 1
+    numbers = np.concatenate([numbers, np.arange(1, len(rows.x) - len(numbers) + 1)])  # those of a test table after it
     del frame
     loss, n_out = pair(settings, schema.task, encoded_target.n_out)
     fingerprint = _fingerprint(rows, encoder, encoded_target)
@@ -279,6 +284,8 @@ def _run(
         info = {"schema": schema.to_json(), "seed": settings.seed}
         model = Model(fitted.network, loss, fitted.members, encoder, encoded_target, info)
         metrics = clock.time("evaluating", _metrics, model, rows, fitted.splits)
+        beaten = clock.time("baselines", baselines, model, rows, split)
+        kept = clock.time("evidence", evidence, model, rows, fitted.splits[0], numbers, schema)
         result = {
             "task": schema.task,
             "target": request.target,
@@ -303,6 +310,7 @@ def _run(
             "seconds_by_phase": {},
             "seed": settings.seed,
             **metrics,
+            "baselines": beaten,
             "findings": [finding._asdict() for finding in findings],
             "stages": fitted.stages,
             "interrupted": watcher.cut_short,
@@ -312,7 +320,9 @@ def _run(
         result["seconds_by_phase"] = {name: round(spent, 3) for name, spent in seconds.items()}
         result["seconds"] = round(time.perf_counter() - begun, 3)
         histories = [fitted.history_columns(network) for network in range(len(fitted.members))]
+        directory.keep_evidence(kept)
         directory.finish(histories, fitted.healths, model_file(model), result)
+        (write_report if resumes else _write_page)(directory.path)  # what was resumed may have been forged
         if not watcher.cut_short:
             directory.clear_checkpoints()
     except BaseException:
@@ -361,7 +371,7 @@ def compare_rules(
     Parameters
     ----------
     data, target, task : as for `fit_table`.
-    out : a folder for the result (compare.json) and the curves (compare.svg); None writes nothing.
+    out : a folder for the result (compare.json) and its page (report.html); None writes nothing.
     names, seconds, seeds, spectator : as for `axonic.race.race`.
     settings, reporter : as for `fit_table`.
 
@@ -389,7 +399,7 @@ def compare_rules(
     result = plain({"task": schema.task, "target": target, "n_rows": len(frame), **race_result})
     if folder is not None:
         write_json(folder / COMPARISON, result)
-        write(folder / COMPARISON.replace(".json", ".svg"), race_svg(result).encode())
+        _write_page(folder)
     return result
 
 
@@ -398,6 +408,66 @@ def _hidden(network: Chain, settings: Settings) -> list[int]:
     if settings.net == "rbf":
         return [layer.n_centers for layer in network.layers if isinstance(layer, RBF)]
     return list(settings.hidden_layer_sizes)
+
+
+def check_data(
+    data: str | os.PathLike[str],
+    target: str,
+    *,
+    task: Literal["auto", "classification", "regression"] = "auto",
+    out: str | os.PathLike[str] | None = None,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Check a table before training; see `axonic.checks`.
+
+    Parameters
+    ----------
+    data, target, task, reporter : as for `fit_table`.
+    out : a folder for the result (check.json) and its page (report.html); None writes nothing.
+
+    Returns
+    -------
+    "n_rows", "schema" and "findings", ready for JSON.
+
+    Raises
+    ------
+    InputError : as `fit_table`.
+    """
+    frame = read_table(data)
+    schema = infer_schema(frame, target, task)
+    findings = check_table(frame, schema)
+    (reporter or _Silent()).data(frame, schema, findings)
+    found = [finding._asdict() for finding in findings]
+    result = plain({"n_rows": len(frame), "schema": schema.to_json(), "findings": found})
+    if out is not None:
+        write_json(Path(out) / CHECK, result)
+        _write_page(Path(out))
+    return result
+
+
+def write_report(run: str | os.PathLike[str]) -> Path:
+    """Write report.html from what the folder of a fit, compare or check holds; returns its path.
+
+    Raises
+    ------
+    InputError : there is no result in the folder, or it is damaged.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise InputError("no such folder", "name the folder of a finished fit, compare or check", str(run))
+    try:
+        return _write_page(folder)
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        what = f"a file of the run does not hold what axonic writes: {type(error).__name__}: {error}"
+        raise InputError(what, "start the run afresh", str(folder)) from error
+
+
+def _write_page(folder: Path) -> Path:
+    """The page of a folder whose files are as they were written."""
+    write(folder / PAGE, rebuilt(folder).encode("utf-8", "replace"))
+    return folder / PAGE
 
 
 def _fingerprint(rows: Rows, encoder: TableEncoder, target: TargetEncoder) -> int:
@@ -521,6 +591,31 @@ def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) ->
     if model.task == "classification":
         scores["reliability"] = [each._asdict() for each in reliability(model.probabilities(x), y)]
     return plain({"task": model.task, "target": schema.target, "n": len(x), **scores, "unseen": unseen})
+
+
+def export_run(run: str | os.PathLike[str], path: str | os.PathLike[str]) -> int:
+    """Write the model of a run as an ONNX file; see `axonic.export`.
+
+    Returns
+    -------
+    The number of rows of its table that the file was checked with; 0 if the table is not at hand.
+
+    Raises
+    ------
+    InputError : as `axonic.storage.load_model` and `axonic.export.export_onnx`.
+    """
+    from axonic.export import CHECKED_ROWS, export_onnx
+
+    model = load_model(run)
+    rows = None
+    if Path(run).is_dir() and (Path(run) / RUN).exists():
+        try:
+            rows = read_table(Request.from_json(RunDirectory(Path(run)).run(), Path(run) / RUN).data)[:CHECKED_ROWS]
+            model.encoder.transform(rows)
+        except (InputError, OSError):
+            rows = None
+    export_onnx(model, path, rows)
+    return 0 if rows is None else len(rows)
 
 
 def write_predictions(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:

@@ -258,6 +258,8 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     Parameters
     ----------
     trial, state : with their axis of lanes.
+    tape : the batches, and what to do with them.
+    stop : when a lane stops.
     whole : each training span is one step over all its slots (rules that need the whole training set).
 
     Returns

@@ -288,7 +288,7 @@ def split_rows(
     Parameters
     ----------
     n : number of rows.
-    seed : the seed; `purpose` folds into it.
+    seed, purpose : the seed, into which the purpose is folded.
     valid, test : shares of all rows, in [0, 1); a positive share gets at least one row.
     classes : (n,) class of each row; each class is then split in these shares as exactly as whole rows allow, and a
         class with a single row stays in training.

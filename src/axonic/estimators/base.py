@@ -195,6 +195,23 @@ class Estimator(BaseEstimator):
         }
         storage.save_model(self.model_, Path(path), **info)
 
+    def export_onnx(self, path, X=None):
+        """Write an ONNX file that takes the raw columns; see `axonic.export`.
+
+        Parameters
+        ----------
+        path : the file.
+        X : rows as in `fit` that onnxruntime must predict alike, besides those that are made up.
+
+        Raises
+        ------
+        InputError : as `axonic.export.export_onnx`.
+        """
+        from axonic.export import export_onnx
+
+        check_is_fitted(self)
+        export_onnx(self, path, None if X is None else self._inputs(X, reset=False))
+
     def _params_to_json(self) -> dict[str, Any]:
         params = {}
         for name, value in self.get_params().items():

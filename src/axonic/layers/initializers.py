@@ -37,6 +37,7 @@ def draw(rng: np.random.Generator, init: str, suits: str, n_in: int, n_out: int)
     rng : source of randomness.
     init : one of `INITS`; "auto" takes the scheme that suits the activation, uniform for glorot and normal otherwise.
     suits : "he", "glorot" or "lecun", from `Activation.init`.
+    n_in, n_out : inputs and units.
     """
     if init == "zeros":
         return np.zeros((n_in, n_out), np.float32)

@@ -101,7 +101,7 @@ def matching(activation: str | Activation) -> Matching:
     >>> from axonic import losses
     >>> from axonic.layers.activations import Activation
     >>> arctan = Activation("arctan", jnp.arctan, lambda z, a: 1 / (1 + z * z))
-    >>> losses.matching(arctan).value(jnp.array([[1.0]]), jnp.array([[0.0]])).round(4).tolist()
+    >>> [round(float(v), 4) for v in losses.matching(arctan).value(jnp.array([[1.0]]), jnp.array([[0.0]]))]
     [0.4388]
 
     Raises

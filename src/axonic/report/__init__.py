@@ -1,1 +1,1 @@
-"""What is shown: on a terminal, and as pictures."""
+"""What is shown: on a terminal, and as a page that opens offline."""

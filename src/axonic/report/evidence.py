@@ -1,0 +1,164 @@
+"""What a page shows of the predictions, taken down at the end of a run, as `report.json` holds it.
+
+The rows are the test rows, or where there are none the validation rows of the first network. Big tables are thinned:
+pictures need no more than `POINTS` rows, and a column's importance no more than `SHUFFLED` predictions.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from axonic.data.batches import Rows, Split
+from axonic.data.encoding import TableEncoder
+from axonic.data.schema import Schema
+from axonic.model import Model
+
+POINTS = 1000
+WORST = 10
+BINS = 10
+MAX_CLASSES = 30
+SHUFFLED = 4096
+MAX_COLUMNS = 100
+LEVELS = 8
+
+
+def evidence(model: Model, rows: Rows, split: Split, numbers: np.ndarray, schema: Schema) -> dict[str, Any]:
+    """What the page of a fit needs beside the result and the history.
+
+    Parameters
+    ----------
+    model, rows, split : as trained, the split being that of the first network.
+    numbers : the place of each row in its table, counted from 1.
+    schema : of the table.
+
+    Returns
+    -------
+    "columns" : what was inferred of each; see `_columns`. "part", "n" : the rows looked at. Of classes "labels",
+    "confusion" (true by predicted), "reliability" and "worst"; of numbers "points", "residuals" and "worst".
+    "importance" : the columns, the most important first.
+    """
+    part = "test" if len(split.test) else "valid"
+    index = getattr(split, part)
+    kept = {"columns": _columns(model.encoder, schema), "part": part, "n": len(index)}
+    if len(index) == 0:
+        return kept
+    x, y = rows.x[index], rows.y[index]
+    a = model.outputs(x)
+    shown = _classes if model.task == "classification" else _numbers
+    return {**kept, **shown(model, a, y, numbers[index]), "importance": importance(model, x, y)}
+
+
+def _columns(encoder: TableEncoder, schema: Schema) -> list[dict[str, Any]]:
+    """Name, kind, number of inputs and how it is encoded, or why a column is left out."""
+    used = [
+        {
+            "name": coding.name,
+            "kind": coding.kind,
+            "inputs": len(coding.feature_names),
+            "missing": coding.has_missing,
+            "center": coding.center if coding.kind == "number" else None,
+            "scale": coding.scale if coding.kind == "number" else None,
+            "levels": list(coding.levels[:LEVELS]),
+            "more": max(0, len(coding.levels) - LEVELS),
+            "cycles": list(coding.cycles),
+        }
+        for coding in encoder.columns
+    ]
+    return used + [{"name": column.name, "kind": "ignored", "reason": column.reason} for column in schema.ignored]
+
+
+def _classes(model: Model, a: np.ndarray, y: np.ndarray, numbers: np.ndarray) -> dict[str, Any]:
+    p = model.probabilities_of(a)
+    predicted, confidence = p.argmax(axis=1), p.max(axis=1)
+    labels = [str(label) for label in model.target.classes]
+    of_truth = p[np.arange(len(y)), y]
+    worst = [i for i in np.argsort(of_truth, kind="stable")[:WORST] if predicted[i] != y[i]]
+    shown: dict[str, Any] = {
+        "labels": labels,
+        "reliability": _reliability(confidence, predicted == y),
+        "worst": [
+            {
+                "row": int(numbers[i]),
+                "true": labels[y[i]],
+                "predicted": labels[predicted[i]],
+                "probability": float(of_truth[i]),
+                "confidence": float(confidence[i]),
+            }
+            for i in worst
+        ],
+    }
+    if len(labels) <= MAX_CLASSES:
+        counts = np.zeros((len(labels), len(labels)), int)
+        np.add.at(counts, (y, predicted), 1)
+        shown["confusion"] = counts.tolist()
+    return shown
+
+
+def _reliability(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
+    """Bins of the probability given to the predicted class: how many rows, its mean, and how often it was right."""
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins = []
+    for i in range(BINS):
+        here = place == i
+        if here.any():
+            bins.append(
+                {"n": int(here.sum()), "confidence": float(confidence[here].mean()), "right": float(right[here].mean())}
+            )
+    return bins
+
+
+def _numbers(model: Model, a: np.ndarray, y: np.ndarray, numbers: np.ndarray) -> dict[str, Any]:
+    true, predicted = (np.asarray(model.target.inverse(v), np.float64).reshape(len(a), -1)[:, 0] for v in (y, a))
+    residual = true - predicted
+    few = np.unique(np.linspace(0, len(true) - 1, POINTS).round().astype(int))
+    counts, edges = np.histogram(residual, bins=min(30, max(5, int(np.sqrt(len(residual))))))
+    worst = np.argsort(-np.abs(residual), kind="stable")[:WORST]
+    return {
+        "points": {"true": true[few].tolist(), "predicted": predicted[few].tolist()},
+        "residuals": {"counts": counts.tolist(), "edges": edges.tolist()},
+        "worst": [{"row": int(numbers[i]), "true": float(true[i]), "predicted": float(predicted[i])} for i in worst],
+    }
+
+
+def importance(model: Model, x: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:
+    """How much the loss rises when a column is shuffled among the rows (Breiman 2001, section 10), all its inputs at
+    once; the mean over several shuffles of few rows, and its standard error.
+
+    Of more than `MAX_COLUMNS` columns those with the largest weights in the first layer are looked at.
+    """
+    rng = np.random.default_rng(0)
+    few = np.unique(np.linspace(0, len(x) - 1, SHUFFLED // 4).round().astype(int))
+    x, y = x[few], y[few]
+    repeats = max(1, min(20, SHUFFLED // len(x)))
+    base = model.scores(model.outputs(x), y)["loss"]
+    tall = np.tile(x, (repeats, 1))
+    found = []
+    for name, slots in _slots_of(model):
+        saved = tall[:, slots].copy()
+        for r in range(repeats):
+            block = slice(r * len(x), (r + 1) * len(x))
+            tall[block, slots] = x[rng.permutation(len(x))][:, slots]
+        a = model.outputs(tall)
+        rises = [model.scores(part, y)["loss"] - base for part in np.split(a, repeats)]
+        tall[:, slots] = saved
+        error = float(np.std(rises) / np.sqrt(repeats)) if repeats > 1 else None
+        found.append({"name": name, "rise": float(np.mean(rises)), "error": error})
+    return sorted(found, key=lambda column: -column["rise"])
+
+
+def _slots_of(model: Model) -> Sequence[tuple[str, slice]]:
+    """Each column with its inputs; the first layer's largest if there are too many."""
+    slots, start = [], 0
+    for coding in model.encoder.columns:
+        width = len(coding.feature_names)
+        slots.append((coding.name, slice(start, start + width)))
+        start += width
+    if len(slots) <= MAX_COLUMNS:
+        return slots
+    first = [next((layer.w for layer in member if hasattr(layer, "w")), None) for member in model.members]
+    if any(w is None for w in first):
+        return slots[:MAX_COLUMNS]
+    size = np.sum([np.square(np.asarray(w)).sum(axis=1) for w in first], axis=0)
+    order = sorted(slots, key=lambda slot: -float(size[slot[1]].sum()))
+    return order[:MAX_COLUMNS]

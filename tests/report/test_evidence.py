@@ -1,0 +1,89 @@
+"""What is kept for the page, against NumPy and scikit-learn."""
+
+import numpy as np
+from sklearn.inspection import permutation_importance
+from sklearn.metrics import confusion_matrix
+
+from axonic import layers, losses
+from axonic.data.batches import Rows, Split
+from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.schema import Column, Schema
+from axonic.model import Model
+from axonic.report.evidence import evidence, importance
+
+NONE = np.empty(0, np.int64)
+
+
+def linear(x, y, task, w):
+    """A linear model with given weights."""
+    encoder = TableEncoder.from_array(x)
+    target = TargetEncoder.fit(y, task)
+    loss = losses.squared_error if task == "regression" else losses.log_likelihood
+    params = (layers.DenseParams(w.astype(np.float32), np.zeros(w.shape[1], np.float32)),)
+    model = Model(layers.chain(layers.dense(w.shape[1])), loss, (params,), encoder, target)
+    return model, Rows(encoder.transform(x), target.transform(y), np.ones(len(x), np.float32))
+
+
+def schema(n, task):
+    return Schema(tuple(Column(f"x{i}", "number") for i in range(n)), "y", task)
+
+
+def test_classes():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 3))
+    y = np.array(["a", "b", "c"])[(x + 0.7 * rng.standard_normal(x.shape)).argmax(axis=1)]
+    model, rows = linear(x, y, "classification", 2 * np.eye(3))
+    test = np.arange(100, 200)
+    kept = evidence(model, rows, Split(np.arange(100), NONE, test), np.arange(1, 201), schema(3, "classification"))
+    predicted = model.predict(x[test])
+    assert kept["confusion"] == confusion_matrix(y[test], predicted).tolist()
+    p = model.predict_proba(x[test])
+    assert sum(b["n"] for b in kept["reliability"]) == 100
+    mean = sum(b["n"] * b["right"] for b in kept["reliability"]) / 100
+    np.testing.assert_allclose(mean, np.mean(predicted == y[test]))
+    of_truth = p[np.arange(100), np.searchsorted(model.target.classes, y[test])]
+    wrong = np.flatnonzero(predicted != y[test])
+    first = wrong[of_truth[wrong].argmin()]
+    assert kept["worst"][0]["row"] == test[first] + 1
+    assert kept["worst"][0]["true"] == y[test][first]
+    assert all(one["true"] != one["predicted"] for one in kept["worst"])
+
+
+def test_numbers():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 2))
+    y = 10 + 3 * x[:, 0] + rng.standard_normal(300)
+    model, rows = linear(x, y, "regression", np.array([[0.9], [0.0]]))
+    kept = evidence(
+        model, rows, Split(np.arange(200), np.arange(200, 300), NONE), np.arange(1, 301), schema(2, "regression")
+    )
+    assert kept["part"] == "valid"
+    residual = y[200:] - model.predict(x[200:])
+    np.testing.assert_allclose(kept["worst"][0]["row"], 201 + np.abs(residual).argmax())
+    assert sum(kept["residuals"]["counts"]) == 100
+    np.testing.assert_allclose(kept["points"]["true"], y[200:], rtol=1e-5)
+
+
+def test_importance_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 3))
+    y = 2 * x[:, 0] + x[:, 1]
+    model, rows = linear(x, y, "regression", np.array([[0.8], [0.4], [0.0]]))
+    found = {column["name"]: column["rise"] for column in importance(model, rows.x, rows.y)}
+
+    def loss(_, x, y):
+        return -model.metrics(model.encoder.transform(x), model.target.transform(y))["loss"]
+
+    class Fitted:
+        def fit(self, X, y):
+            return self
+
+    reference = permutation_importance(Fitted(), x, y, scoring=loss, n_repeats=30, random_state=0)
+    np.testing.assert_allclose([found["x0"], found["x1"], found["x2"]], reference.importances_mean, rtol=0.1, atol=1e-6)
+
+
+def test_without_rows_there_is_the_schema_alone():
+    x = np.random.default_rng(0).standard_normal((20, 2))
+    model, rows = linear(x, x[:, 0], "regression", np.ones((2, 1)))
+    kept = evidence(model, rows, Split(np.arange(20), NONE, NONE), np.arange(1, 21), schema(2, "regression"))
+    assert set(kept) == {"columns", "part", "n"}

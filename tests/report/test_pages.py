@@ -1,0 +1,297 @@
+"""Pages in a browser that has no network: headless Chromium, from a file:// address.
+
+Without Chromium or playwright these tests are skipped, and say so; `.ci/run` installs both.
+"""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from axonic.cli import main
+from axonic.errors import InputError
+from axonic.report.pages import fit_page
+from axonic.runs import write_report
+
+SCRIPT = "<script>alert(1)</script>"
+EVIL = [SCRIPT, "=cmd()", "x" * 500, "שלום עולם", "🦊 emoji", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}"]
+LABELS = ["<b>bold</b>", "=HYPERLINK()", "אבג"]
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def awkward(n=240):
+    rng = np.random.default_rng(0)
+    columns = {name: rng.standard_normal(n) for name in EVIL}
+    columns["level"] = rng.choice(["<i>lev</i>", "=1+1", "🎉", "k" * 500], n)
+    place = np.clip((columns[SCRIPT] * 1.2 + 1.5).astype(int), 0, 2)
+    return pl.DataFrame({**columns, f"</title>{SCRIPT}": np.array(LABELS)[place]}), f"</title>{SCRIPT}"
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """The folders of a fit of classes and one of numbers, a check and a race, with names that are awkward."""
+    path = tmp_path_factory.mktemp("pages")
+    frame, target = awkward()
+    table = path / "<img src=x> 'quoted' 表.csv"
+    frame.write_csv(table)
+    fast = ["--hidden", "4", "--epochs", "40", "--learning-rate", "0.1", "--batch-size", "32", "--quiet"]
+    runs = [
+        ["fit", str(table), "--target", target, "--ensemble", "2", "--out", str(path / "classes"), *fast],
+        ["fit", str(table), "--target", "=cmd()", "--out", str(path / "numbers"), *fast],
+        ["check", str(table), "--target", target, "--out", str(path / "check"), "--json"],
+        ["compare", str(table), "--target", target, "--optimizers", "sgd,adam", "--hidden", "4", "--seconds", "0.02",
+         "--seeds", "2", "--out", str(path / "race"), "--quiet"],
+    ]  # fmt: skip
+    for arguments in runs:
+        assert main(arguments) == 0
+    return path
+
+
+PAGES = {"classes": 3, "numbers": 3, "check": 0, "race": 2}
+"""Pages, and how many pictures they have at least."""
+
+
+class Outline(HTMLParser):
+    """Elements and texts of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.texts, self.ids, self.links = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        named = dict(attrs)
+        self.ids += [named["id"]] if "id" in named else []
+        self.links += [named["href"]] if "href" in named else []
+        assert not any(name.startswith("on") for name, _ in attrs)
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_a_user_named_is_text(name, folder):
+    page = (folder / name / "report.html").read_text()
+    outline = Outline()
+    outline.feed(page)
+    assert outline.tags.count("script") == 1
+    assert "img" not in outline.tags
+    texts = "".join(outline.texts)
+    shown = [f"</title>{SCRIPT}"] if name == "race" else [SCRIPT, "שלום עולם", "🦊 emoji", "{{ 7 * 7 }}", "x" * 500]
+    for text in shown:
+        assert text in texts
+    assert len(outline.ids) == len(set(outline.ids))
+    assert {link for link in outline.links if not link.startswith("#")} == {"data:,"}
+    assert {link[1:] for link in outline.links if link.startswith("#")} <= set(outline.ids)
+    assert len(page) < 2_000_000
+
+
+def test_a_page_says_what_the_result_does(folder):
+    result = json.loads((folder / "classes" / "result.json").read_text())
+    page = (folder / "classes" / "report.html").read_text()
+    assert f"{100 * result['test']['accuracy']:.1f} %" in page
+    assert set(result["baselines"]) == {"constant", "linear"}
+    for stage in result["stages"]:
+        assert stage["reason"][1:20] in page.replace("&#39;", "'")
+    assert "--ensemble 2" in page
+    assert "axonic fit" in page
+
+
+def test_rebuilt_from_the_journal_alone(folder, tmp_path, capsys):
+    for name in PAGES:
+        shutil.copytree(folder / name, tmp_path / name)
+        (tmp_path / name / "report.html").unlink()
+        (tmp_path / name / "model.safetensors").unlink(missing_ok=True)
+        assert main(["report", str(tmp_path / name)]) == 0
+        assert (tmp_path / name / "report.html").read_bytes() == (folder / name / "report.html").read_bytes()
+    (tmp_path / "classes" / "health.csv").unlink()
+    (tmp_path / "classes" / "report.json").unlink()
+    assert main(["report", str(tmp_path / "classes")]) == 0
+    assert 'id="health"' not in (tmp_path / "classes" / "report.html").read_text()
+    capsys.readouterr()
+
+
+def test_what_is_no_result_is_told_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        write_report(tmp_path / "nothing")
+    with pytest.raises(InputError, match="there is no result here"):
+        write_report(tmp_path)
+    (tmp_path / "result.json").write_text("[1]")
+    (tmp_path / "history.csv").write_text("")
+    with pytest.raises(InputError, match="does not hold what axonic writes"):
+        write_report(tmp_path)
+    (tmp_path / "result.json").write_text("{")
+    with pytest.raises(InputError, match="not a whole file"):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_thousand_epochs_are_no_large_page(folder):
+    result = json.loads((folder / "classes" / "result.json").read_text())
+    kept = json.loads((folder / "classes" / "report.json").read_text())
+    rng = np.random.default_rng(0)
+    lines = ["network,epoch,train_loss,valid_loss,test_loss,learning_rate"]
+    health = ["network,epoch,layer,delta_rms,dead"]
+    for network in range(1, 6):
+        for epoch in range(1, 1001):
+            a, b, c = rng.random(3) + 1 / epoch
+            lines.append(f"{network},{epoch},{a},{b},{c},0.1")
+            health += [f"{network},{epoch},{layer},{a},{b}" for layer in (1, 2, 3)]
+    page = fit_page(result, kept, "\n".join(lines), "\n".join(health), None)
+    assert len(page) < 500_000
+    assert page.count('<svg class="heat"') == 2
+
+
+# --- in a browser ---
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("NO BROWSER: chromium is not installed, so that no page was opened")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, folder):
+    """Opens a page and gives it back; at the end there must be nothing in the console and no request but the first."""
+    said, asked, contexts = [], [], []
+
+    def open_page(name, width=1280, scheme="light"):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(Path(folder / name / "report.html").as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert len(asked) == len(contexts)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", PAGES)
+def test_every_picture_is_drawn_and_nothing_overflows(name, width, scheme, opened):
+    page = opened(name, width, scheme)
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    page.wait_for_timeout(50)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    drawn = page.evaluate(
+        """[...document.querySelectorAll('svg.plot, svg.heat')].map(svg => ({
+            width: svg.getBoundingClientRect().width,
+            paths: [...svg.querySelectorAll('.inner path[data-series], .inner path[class^=s]')]
+                .map(path => path.getAttribute('d') ? path.getBBox().width + path.getBBox().height : 0),
+            ticks: svg.querySelectorAll('.grid text').length,
+            size: parseFloat(getComputedStyle(svg.querySelector('.grid text')).fontSize)
+                * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width,
+            described: svg.querySelector('desc').textContent.length,
+        }))"""
+    )
+    assert len(drawn) >= PAGES[name]
+    for one in drawn:
+        assert one["width"] > 200
+        assert one["paths"]
+        assert max(one["paths"]) > 0
+        assert one["ticks"] >= 3
+        assert one["size"] >= 10.5
+        assert one["described"] > 20
+    background, ink = page.evaluate(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    )
+    assert contrast(background, ink) > 7
+
+
+def contrast(one, other):
+    """The contrast of two colours (WCAG 2.1)."""
+
+    def light(colour):
+        values = [int(v) / 255 for v in re.findall(r"\d+", colour)[:3]]
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted([light(one), light(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_hover_legend_zoom_and_keyboard(opened):
+    page = opened("classes")
+    figure = page.locator("#loss-1")
+    plot, readout = figure.locator("svg.plot"), figure.locator("output")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    said = readout.inner_text()
+    assert re.match(r"epoch \d+ · training [\d.]+ · validation [\d.]+ · test [\d.]+$", said)
+    figure.get_by_role("button", name="training").click()
+    assert figure.locator("path[data-series='0']").is_hidden()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert "training" not in readout.inner_text()
+
+    def view():
+        return figure.locator("svg.inner").get_attribute("viewBox")
+
+    whole = view()
+    page.mouse.move(box["x"] + 200, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 400, box["y"] + 160)
+    page.mouse.up()
+    assert view() != whole
+    figure.get_by_role("button", name="all").click()
+    assert view() == whole
+    plot.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert readout.inner_text().startswith("epoch 3 ·")
+    page.keyboard.press("+")
+    assert view() != whole
+    page.keyboard.press("Escape")
+    assert view() == whole
+
+
+def test_values_read_off_are_those_of_the_history(opened, folder):
+    history = pl.read_csv(folder / "classes" / "history.csv").filter(pl.col("network") == 1)
+    page = opened("classes")
+    page.locator("#loss-1 svg.plot").focus()
+    page.keyboard.press("ArrowRight")
+    said = dict(part.rsplit(" ", 1) for part in page.locator("#loss-1 output").inner_text().split(" · "))
+    for name, column in (("training", "train_loss"), ("validation", "valid_loss"), ("test", "test_loss")):
+        assert float(said[name]) == pytest.approx(history[column][0], rel=0.01)
+
+
+def test_everything_can_be_reached_by_keyboard(opened):
+    page = opened("numbers")
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("document.activeElement.tagName + ' ' + (document.activeElement.className.baseVal || '')")
+        )
+    assert reached[0] == "A "
+    assert any(place.startswith("svg plot") for place in reached)
+    assert any(place.startswith("BUTTON") for place in reached)
+
+
+def test_printed(opened):
+    page = opened("classes")
+    page.emulate_media(media="print")
+    assert page.locator("nav").is_hidden()
+    assert page.locator("#loss-1 svg.plot").is_visible()
+    assert page.locator("main").is_visible()

@@ -1,0 +1,247 @@
+"""ONNX files: onnxruntime is the reference for what axonic predicts from the same raw columns."""
+
+import datetime
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnxruntime
+import polars as pl
+import pytest
+from sklearn.datasets import load_diabetes, load_iris
+
+from axonic import FeedForwardClassifier, FeedForwardRegressor, export, layers, losses
+from axonic.cli import main
+from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.schema import infer_schema, target_values
+from axonic.errors import InputError
+from axonic.export import ACTIVATIONS, LAYERS, export_onnx, inputs, onnx_network
+from axonic.layers.base import sequence
+from axonic.model import Model
+from axonic.storage import load_model
+
+KINDS = ["number", "category", "boolean", "date"]
+
+
+def table(n=400, seed=0):
+    """Every kind of column, with missing values and names that are awkward; the number has little spread far from 0."""
+    rng = np.random.default_rng(seed)
+    gap = rng.random((4, n)) < 0.1
+    start = datetime.datetime(1999, 1, 1)
+    moments = [start + datetime.timedelta(hours=int(h)) for h in rng.integers(0, 24 * 365 * 30, n)]
+    frame = pl.DataFrame(
+        {
+            "prediction": np.where(gap[0], np.nan, 1e9 + rng.standard_normal(n)),
+            "<script>alert(1)</script>": rng.standard_normal(n),
+            "城市 🌆": [None if g else f"c{i}" for g, i in zip(gap[1], rng.integers(0, 5, n), strict=True)],
+            "": pl.Series([None if g else bool(b) for g, b in zip(gap[2], rng.random(n) < 0.4, strict=True)]),
+            "when": [None if g else m for g, m in zip(gap[3], moments, strict=True)],
+        }
+    )
+    y = np.sin(np.arange(n)) + frame["<script>alert(1)</script>"].to_numpy()
+    return frame.with_columns(y=pl.Series(y))
+
+
+def untrained(frame, target, network, loss, n_members=2, scaling="deviation"):
+    schema = infer_schema(frame, target)
+    y = target_values(frame, schema)
+    encoder = TableEncoder.fit(frame, schema)
+    encoded = TargetEncoder.fit(y, schema.task, scaling=scaling)
+    rng = np.random.default_rng(0)
+    members = tuple(
+        jax.tree.map(
+            lambda leaf: leaf + 0.1 * rng.standard_normal(leaf.shape).astype(np.float32),
+            network.init(rng, encoder.n_features),
+        )
+        for _ in range(n_members)
+    )
+    return Model(network, loss, members, encoder, encoded, {"schema": schema.to_json()})
+
+
+def run(path, feeds):
+    return onnxruntime.InferenceSession(str(path)).run(None, feeds)
+
+
+def test_every_kind_of_column(tmp_path):
+    frame = table()
+    model = untrained(frame, "y", layers.chain(layers.dense(8, "tanh"), layers.dense(1)), losses.squared_error)
+    dates = next(column for column in model.encoder.columns if column.name == "when")
+    assert dates.cycles == ("year", "week", "day")
+    assert {column.kind for column in model.encoder.columns} == set(KINDS)
+    assert sum(column.has_missing for column in model.encoder.columns) == 4
+    export_onnx(model, tmp_path / "m.onnx", frame)
+    new = table(1000, seed=1).with_columns(pl.col("城市 🌆").str.replace("c3", "unseen"))
+    (predicted,) = run(tmp_path / "m.onnx", inputs(model.encoder, new))
+    np.testing.assert_allclose(predicted[:, 0], model.predict(new), rtol=1e-5, atol=1e-5)
+
+
+def test_matrix_of_encoded_columns_is_the_same(tmp_path):
+    """Each slot by itself: a network that hands its inputs on."""
+    frame = table()
+    model = untrained(frame, "y", layers.chain(layers.dense(1)), losses.squared_error, 1)
+    n = model.encoder.n_features
+    through = layers.chain(layers.dense(n))
+    params = ((layers.DenseParams(np.eye(n, dtype=np.float32), np.zeros(n, np.float32)),),)
+    target = TargetEncoder("regression", center=(0.0,) * n, scale=(1.0,) * n, is_flat=False)
+    model = Model(through, losses.squared_error, params, model.encoder, target, model.info)
+    export_onnx(model, tmp_path / "m.onnx", frame)
+    days = [datetime.datetime(1582, 10, 16) + datetime.timedelta(days=d, hours=d % 24) for d in range(0, 400_000, 397)]
+    calendar = pl.concat([frame] * 3)[: len(days)].with_columns(when=pl.Series(days))
+    (matrix,) = run(tmp_path / "m.onnx", inputs(model.encoder, calendar))
+    np.testing.assert_allclose(matrix, model.encoder.transform(calendar), rtol=1e-6, atol=2e-7)
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "exp"])
+def test_activation(name):
+    network = layers.chain(layers.dense(5, name), layers.dense(2))
+    params = network.init(np.random.default_rng(0), 3)
+    x = 5 * np.random.default_rng(1).standard_normal((50, 3)).astype(np.float32)
+    proto = onnx_network(network, losses.mse(name), [params], 3)
+    (outputs,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+    expected = losses.mse(name).activation.value(network.forward(params, jnp.asarray(x))[0])
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_every_activation_has_a_form():
+    assert set(layers.ACTIVATIONS) <= set(ACTIVATIONS)
+
+
+RECURRENT = {
+    "rnn": lambda: [layers.rnn(4)],
+    "rnn identity": lambda: [layers.rnn(4, "identity")],
+    "rnn leaky_relu, both": lambda: [layers.bidirectional(layers.rnn(4, "leaky_relu"))],
+    "rnn elu": lambda: [layers.rnn(4, "elu")],
+    "rnn softplus": lambda: [layers.rnn(4, "softplus")],
+    "rnn relu": lambda: [layers.rnn(4, "relu")],
+    "rnn sigmoid": lambda: [layers.rnn(4, "sigmoid")],
+    "lstm": lambda: [layers.lstm(4)],
+    "lstm both": lambda: [layers.bidirectional(layers.lstm(4)), layers.lstm(3)],
+    "gru": lambda: [layers.gru(4), layers.each_step(layers.dropout(0.2)), layers.gru(3)],
+    "gru both": lambda: [layers.bidirectional(layers.gru(4))],
+    "each": lambda: [layers.gru(4), layers.each_step(layers.dense(3, "tanh"))],
+}
+HEADS = {
+    "last": [layers.last_step(), layers.dense(2)],
+    "mean": [layers.mean_over_time(), layers.dense(2)],
+    "every": [layers.each_step(layers.dense(2)), layers.every_step()],
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("body", RECURRENT)
+def test_recurrent(body, head):
+    if head != "mean" and body not in ("lstm both", "gru", "rnn", "each"):
+        pytest.skip("the heads are tried on some layers")
+    network = layers.chain(*RECURRENT[body](), *HEADS[head])
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda leaf: leaf + 0.3 * rng.standard_normal(leaf.shape).astype(np.float32), network.init(rng, 3)
+    )
+    x = rng.standard_normal((6, 5, 3)).astype(np.float32)
+    lengths = np.array([5, 2, 1, 4, 5, 3], np.int32)
+    proto = onnx_network(network, losses.squared_error, [params], 3, sequences=True)
+    feeds = {"x": x, "lengths": lengths}
+    (outputs,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, feeds)
+    with jax.disable_jit():
+        expected, _ = network.forward(params, sequence(jnp.asarray(x), jnp.asarray(lengths)))
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_every_layer_has_a_form_or_is_refused():
+    kinds = [kind for kind in vars(layers).values() if isinstance(kind, type) and issubclass(kind, layers.Layer)]
+    assert {kind for kind in kinds if kind is not layers.Layer} - set(LAYERS) == set()
+
+    class Strange(layers.Layer):
+        pass
+
+    with pytest.raises(InputError, match="Strange layer has no ONNX form"):
+        onnx_network(layers.chain(Strange()), losses.squared_error, [((),)], 3)
+    network = layers.chain(layers.rnn(2, "gelu"), layers.last_step())
+    params = network.init(np.random.default_rng(0), 3)
+    with pytest.raises(InputError, match="recurrent layer with the activation 'gelu'"):
+        onnx_network(network, losses.squared_error, [params], 3, sequences=True)
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "<b>"], [3, 5, 9], [0.5, 1.5, 2.5], [False, True]])
+@pytest.mark.parametrize("framed", [True, False])
+def test_classes(labels, framed, tmp_path):
+    x, y = load_iris(return_X_y=True)
+    x = x[: 50 * len(labels)].copy()
+    x[::9, 1] = np.nan
+    target = TargetEncoder.fit(np.array(labels)[y[: len(x)]], "classification")
+    n_out, loss = (1, losses.cross_entropy) if len(labels) == 2 else (3, losses.log_likelihood)
+    network = layers.chain(layers.dense(4, "relu"), layers.dense(n_out))
+    members = tuple(network.init(np.random.default_rng(seed), 5) for seed in range(2))
+    model = Model(network, loss, members, TableEncoder.from_array(x), target)
+    rows = pl.DataFrame(x, schema=["x0", "x1", "x2", "x3"]) if framed else x
+    export_onnx(model, tmp_path / "m.onnx", rows, framed=framed)
+    predicted, probabilities = run(tmp_path / "m.onnx", inputs(model.encoder, rows, framed=framed))
+    np.testing.assert_allclose(probabilities, model.predict_proba(x), rtol=1e-5, atol=1e-6)
+    assert (predicted == model.predict(x)).all()
+
+
+def test_estimator(tmp_path):
+    x, y = load_iris(return_X_y=True)
+    model = FeedForwardClassifier((4,), epochs=30, learning_rate=0.1, monitor=False).fit(x, y)
+    model.export_onnx(tmp_path / "m.onnx", x)
+    predicted, probabilities = run(tmp_path / "m.onnx", {"x": x})
+    np.testing.assert_allclose(probabilities, model.predict_proba(x), rtol=1e-5, atol=1e-6)
+    assert (predicted == model.predict(x)).all()
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson", "huber"])
+def test_numbers_of_two_targets(loss, tmp_path):
+    x, y = load_diabetes(return_X_y=True)
+    model = FeedForwardRegressor((4,), epochs=20, learning_rate=0.03, loss=loss, monitor=False).fit(
+        x, np.stack([y, 2 * y], axis=1)
+    )
+    model.export_onnx(tmp_path / "m.onnx", x)
+    (predicted,) = run(tmp_path / "m.onnx", {"x": x})
+    np.testing.assert_allclose(predicted, model.predict(x), rtol=1e-5)
+
+
+def test_no_file_is_left_when_predictions_differ(tmp_path, monkeypatch):
+    frame = table()
+    model = untrained(frame, "y", layers.chain(layers.dense(1)), losses.squared_error)
+    dense = LAYERS[layers.Dense]
+    monkeypatch.setitem(
+        LAYERS, layers.Dense, lambda g, la, p, x: g.add("Mul", dense(g, la, p, x), g.constant(np.float32(1.0001)))
+    )
+    with pytest.raises(InputError, match="does not reproduce the predictions"):
+        export_onnx(model, tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command(tmp_path, capsys):
+    x, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])
+    frame = pl.DataFrame(x, schema=["sl", "sw", "pl", "pw"]).with_columns(species=pl.Series(names[y]))
+    frame.write_csv(tmp_path / "iris.csv")
+    fast = ["--epochs", "2", "--learning-rate", "0.1", "--hidden", "4", "--quiet", "--out", str(tmp_path / "run")]
+    assert main(["fit", str(tmp_path / "iris.csv"), "--target", "species", *fast]) == 0
+    assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "iris.onnx")]) == 0
+    predicted, _ = run(tmp_path / "iris.onnx", inputs(load_model(tmp_path / "run").encoder, frame))
+    assert (predicted == load_model(tmp_path / "run").predict(frame)).all()
+    capsys.readouterr()
+    assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path)]) == 2
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_without_onnx_one_line_says_what_to_install(tmp_path):
+    script = (
+        "import sys; sys.modules['onnx'] = None\n"
+        "from axonic.export import export_onnx\n"
+        f"export_onnx(None, {str(tmp_path / 'm.onnx')!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith("needs onnx and onnxruntime: pip install 'axonic[onnx]'")
+
+
+def test_made_up_rows_suit_their_encoder():
+    model = untrained(table(), "y", layers.chain(layers.dense(1)), losses.squared_error, 1)
+    rows = export.made_up_rows(model.encoder, 100)
+    matrix, unseen = model.encoder.encode(rows)
+    assert matrix.shape == (100, model.encoder.n_features)
+    assert unseen
