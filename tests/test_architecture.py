@@ -32,6 +32,7 @@ ORDER = [
     "calibration",
     "model",
     "baselines",
+    "sensitivity",
     "settings",
     "recipe",
     "diagnosis",

@@ -13,6 +13,7 @@ from axonic.data.batches import Rows, Split
 from axonic.data.encoding import TableEncoder
 from axonic.data.schema import Schema
 from axonic.model import Model
+from axonic.sensitivity import jacobian
 
 POINTS = 1000
 WORST = 10
@@ -123,7 +124,8 @@ def _numbers(model: Model, a: np.ndarray, y: np.ndarray, numbers: np.ndarray) ->
 
 def importance(model: Model, x: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:
     """How much the loss rises when a column is shuffled among the rows (Breiman 2001, section 10), all its inputs at
-    once; the mean over several shuffles of few rows, and its standard error.
+    once; the mean over several shuffles of few rows, and its standard error. Beside it how much the output moves with
+    the column (`axonic.sensitivity`).
 
     Of more than `MAX_COLUMNS` columns those with the largest weights in the first layer are looked at.
     """
@@ -132,7 +134,7 @@ def importance(model: Model, x: np.ndarray, y: np.ndarray) -> list[dict[str, Any
     x, y = x[few], y[few]
     repeats = max(1, min(20, SHUFFLED // len(x)))
     base = model.scores(model.outputs(x), y)["loss"]
-    tall = np.tile(x, (repeats, 1))
+    tall, wiggle = np.tile(x, (repeats, 1)), jacobian(model, x)
     found = []
     for name, slots in _slots_of(model):
         saved = tall[:, slots].copy()
@@ -143,7 +145,8 @@ def importance(model: Model, x: np.ndarray, y: np.ndarray) -> list[dict[str, Any
         rises = [model.scores(part, y)["loss"] - base for part in np.split(a, repeats)]
         tall[:, slots] = saved
         error = float(np.std(rises) / np.sqrt(repeats)) if repeats > 1 else None
-        found.append({"name": name, "rise": float(np.mean(rises)), "error": error})
+        moves = float(np.sqrt(np.sum(np.square(wiggle[slots]))))
+        found.append({"name": name, "rise": float(np.mean(rises)), "error": error, "jacobian": moves})
     return sorted(found, key=lambda column: -column["rise"])
 
 
