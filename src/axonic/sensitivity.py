@@ -3,9 +3,10 @@
     J_oj = dz_o / dx_j          the error that arrives at input j when output o alone has an error of 1
 
 The notes call delta and dy/dx the network's immaturity: where they are large, what it says of a row hangs on details of
-that row. `jacobian` is the root mean square of J over rows, its outputs added up in squares. Inputs are standardised, so
-it is the change of the output for a change of one deviation; shuffling a column (`axonic.report.evidence.importance`)
-says how much the answers get worse without it, which is another question: a column can move the output much and rightly.
+that row. `jacobian` is the root mean square of J over rows, its outputs added up in squares. Inputs are standardised,
+so it is the change of the output for a change of one deviation; shuffling a column says how much the answers get worse
+without it (`axonic.report.evidence.importance`), which is another question: a column can move the output much and
+rightly.
 """
 
 import jax

@@ -10,6 +10,7 @@ does not matter, and no row stands in training and validation at once. With `shu
 """
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,7 @@ class Estimator(BaseEstimator):
         settings = self._settings()
         goes_on = bool(self.warm_start) and hasattr(self, "model_")
         X, y, weight = self._validated(X, y, sample_weight, reset=not goes_on)
-        found = self._check(X, y) if self.monitor else []
-        if not self.shuffle:
-            found = [finding for finding in found if finding.code != "data.sorted"]  # said once the rows are split
+        seen = X, y
         X, y, weight = self._merged(X, y, weight)
         if not goes_on:
             self._encode_target(y, settings)
@@ -119,8 +118,7 @@ class Estimator(BaseEstimator):
         resplits, start = validation_data is None, self.model_.members if goes_on else None
         task = recipes.Task(rows, parts, settings, settings.network(n_out), loss, resplits, start)
         fitted = recipes.fit(task, watcher=_Printer() if self.verbose else None)
-        findings = diagnose(task, fitted) if self.monitor else unwatched(fitted)
-        self._take(fitted, with_cause_first(found, findings))
+        self._take(fitted, (lambda: self._diagnosed(*seen, task, fitted)) if self.monitor else None)
         return self
 
     def partial_fit(self, X, y, sample_weight=None, classes=None):
@@ -158,7 +156,7 @@ class Estimator(BaseEstimator):
         network = settings.network(n_out)
         fitted = recipes.go_on(rows, parts, settings, network, loss, None if first else self._fitted)
         before = None if first else (self.history_, self.notebook_)
-        self._take(fitted, unwatched(fitted))
+        self._take(fitted)
         if before is not None:
             self.history_ = {name: np.concatenate([before[0][name], column]) for name, column in self.history_.items()}
             self.history_["epoch"] = np.arange(1, len(self.history_["epoch"]) + 1)
@@ -189,7 +187,7 @@ class Estimator(BaseEstimator):
                 "batch_size_": self.batch_size_,
                 "n_iter_": self.n_iter_,
                 "history_": self.history_,
-                "findings_": [finding._asdict() for finding in self.findings_],
+                "findings_": [finding._asdict() for finding in self._findings],
                 "notebook_": self.notebook_,
             },
         }
@@ -357,7 +355,28 @@ class Estimator(BaseEstimator):
             return check_table(frame, Schema(names, target, self._task))
         return check_rows(X, y, self._task, getattr(self, "feature_names_in_", None))
 
-    def _take(self, fitted: recipes.Fit, findings: list[Finding]) -> None:
+    def _diagnosed(self, X, y, task: recipes.Task, fitted: recipes.Fit) -> list[Finding]:
+        found = self._check(X, y)
+        if not self.shuffle:
+            found = [finding for finding in found if finding.code != "data.sorted"]  # said once the rows are split
+        return with_cause_first(found, diagnose(task, fitted))
+
+    @property
+    def findings_(self) -> list[Finding]:
+        """What is worth telling of the fit. Diagnosed when it is first asked for, since the network may be trained
+        again to put a suspicion to the test; what needs no such test is known, and warned of, at once."""
+        if not hasattr(self, "_findings"):
+            raise AttributeError("findings_: not fitted yet")
+        if self._diagnosis is not None:
+            diagnosis, self._diagnosis = self._diagnosis, None
+            self._findings = diagnosis()
+        return self._findings
+
+    @findings_.setter
+    def findings_(self, findings: list[Finding]) -> None:
+        self._findings, self._diagnosis = findings, None
+
+    def _take(self, fitted: recipes.Fit, diagnosis: Callable[[], list[Finding]] | None = None) -> None:
         self.model_ = Model(fitted.network, fitted.loss, fitted.members, self._encoder, self._target)
         self.learning_rate_ = fitted.learning_rate
         self.l2_ = fitted.l2
@@ -366,11 +385,10 @@ class Estimator(BaseEstimator):
         self.history_ = fitted.history_columns()
         self.health_ = fitted.health_columns()
         self.notebook_ = fitted.stages
-        self.findings_ = findings
+        self._findings, self._diagnosis = unwatched(fitted), diagnosis
         self._fitted = fitted
-        for finding in findings:
-            if finding.severity != "info" and finding.code.startswith(("train.", "net.", "data.no_signal")):
-                warnings.warn(f"{finding.cause} {finding.remedy}", ConvergenceWarning, stacklevel=3)
+        for finding in self._findings:
+            warnings.warn(f"{finding.cause} {finding.remedy}", ConvergenceWarning, stacklevel=3)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
@@ -385,7 +403,7 @@ class Estimator(BaseEstimator):
         state: Any = super().__getstate__()
         if callable(getattr(self.optimizer, "update", None)):
             raise InputError("an optax transformation can't be pickled", "use a rule by name, or save() the model")
-        return state
+        return {**state, "_diagnosis": None}
 
     # what differs between classes and numbers
 
@@ -529,8 +547,8 @@ PARAMETERS = """
         loss is flat, and the weights of the best epoch are kept. Otherwise all rows train and the last weights are
         kept; `epochs="auto"` then watches the training loss. Default True.
     validation_fraction : share of the rows held out, between 0 and 1. Default 0.15.
-    monitor : whether training is watched from inside and diagnosed: layers are looked at now and then, and where
-        something is wrong the network is trained again with what would mend it (`axonic.diagnosis`). Default True.
+    monitor : whether training is watched from inside, so that `findings_` can say what went wrong: layers are looked at
+        now and then; see `axonic.diagnosis`. Default True.
     {specific}warm_start : whether `fit` goes on from the weights and encoders of the `fit` before. Default False.
     random_state : a whole number, a `numpy.random.RandomState` or None. Default 0.
     verbose : 1 prints progress. Default 0.
@@ -548,7 +566,9 @@ PARAMETERS = """
         epoch, loss, z_rms, a_rms, delta_rms, weight_rms, gradient_rms, update_ratio, saturated, dead, sign_flips,
         gradient_noise; see `axonic.health`.
     notebook_ : the stages of the fit with their evidence and decision.
-    findings_ : what is worth telling, a list of `axonic.types.Finding`, the cause of what went wrong first.
+    findings_ : what is worth telling, a list of `axonic.types.Finding`, the cause of what went wrong first; diagnosed
+        when it is first asked for, on the rows of the last `fit` (a copy of the estimator from a file or a pickle knows
+        what had been asked for).
     model_ : the trained `axonic.model.Model`.
 """
 

@@ -109,8 +109,8 @@ class _RBF(Estimator):
             raise InputError("validation_data has no part in the closed form, which leaves each row out once", how)
         return super()._with_validation(rows, validation_data)
 
-    def _take(self, fitted, findings):
-        super()._take(fitted, findings)
+    def _take(self, fitted, diagnosis=None):
+        super()._take(fitted, diagnosis)
         first = fitted.members[0][0]
         self.centers_, self.log_width_ = first.c, first.log_width
 
