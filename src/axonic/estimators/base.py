@@ -353,7 +353,8 @@ class Estimator(BaseEstimator):
             target = "target" if "target" not in frame.columns else "the target"
             frame = frame.with_columns(pl.Series(target, y if y.ndim == 1 else y[:, 0]))
             return check_table(frame, Schema(names, target, self._task))
-        return check_rows(X, y, self._task, getattr(self, "feature_names_in_", None))
+        names = list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
+        return check_rows(X, y, self._task, names)
 
     def _diagnosed(self, X, y, task: recipes.Task, fitted: recipes.Fit) -> list[Finding]:
         found = self._check(X, y)
