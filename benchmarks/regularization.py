@@ -3,9 +3,9 @@
     python benchmarks/regularization.py [--splits 5] [--tables wine,cars]
 
 Ten tables of 60 to 500 training rows: parts of real ones, and three generated ones with noise. "none" has early
-stopping and the averaging, as all others but "one network", which has early stopping alone. A choice among several takes the one whose five networks have the lowest mean
-validation loss, as `regularization="auto"` does. The loss is the log-loss, or half the mean squared error in units of
-the target's variance, so that ratios mean the same for both.
+stopping and the averaging, as all others but "one network", which has early stopping alone. A choice among several
+takes the one whose five networks have the lowest mean validation loss, as `regularization="auto"` does. The loss is the
+log-loss, or half the mean squared error in units of the target's variance, so that ratios mean the same for both.
 """
 
 import argparse
