@@ -663,4 +663,6 @@ def _command(request: Mapping[str, Any]) -> str:
     for name, (value, default) in options.items():
         if value != default:
             words += [name, str(value)]
+    if settings.get("monitor") is False:
+        words.append("--no-monitor")
     return shlex.join([*map(str, words), "--seed", str(settings["seed"])])
