@@ -113,8 +113,8 @@ def test_the_command_gives_the_same_settings(monkeypatch):
     given = """
         t.csv --target '<b>'
         "it's.csv" --target 'a b' --net rbf --n-centers 8 --radial multiquadric --ridge 0.1
-        t.csv --target y --hidden 8,4 --activation tanh,relu --loss quantile:0.9 --l2 0.01 --input-noise 0.1 --no-monitor
-        t.csv --target y --epochs 5 --batch-size 16 --test-size 0.1 --seed 3 --max-norm 2 --ensemble 2
+        t.csv --target y --hidden 8,4 --activation tanh,relu --loss quantile:0.9 --l2 0.01 --input-noise 0.1
+        t.csv --target y --epochs 5 --batch-size 16 --test-size 0.1 --seed 3 --max-norm 2 --ensemble 2 --no-monitor
         t.csv --target y --hidden none --regularization none --class-weight balanced --task regression
         t.csv --target y --optimizer adam --learning-rate 0.01 --dropout 0.1 --label-smoothing 0.05
     """.strip().splitlines()
