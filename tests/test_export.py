@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 
-from axonic import FeedForwardClassifier, FeedForwardRegressor, export, layers, losses
+from axonic import FeedForwardClassifier, FeedForwardRegressor, RBFClassifier, export, layers, losses
 from axonic.cli import main
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.schema import infer_schema, target_values
@@ -104,6 +104,22 @@ def test_activation(name):
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("radial", ["gaussian", "multiquadric", "inverse_multiquadric", "thin_plate"])
+@pytest.mark.parametrize("widths", ["shared", "per_center", "per_dimension"])
+def test_radial(radial, widths):
+    network = layers.chain(layers.rbf(6, radial, widths), layers.dense(2))
+    rng = np.random.default_rng(0)
+    params = network.init(rng, 3)
+    params = (
+        params[0]._replace(log_width=params[0].log_width + 0.1 * rng.random(params[0].log_width.shape, "f4")),
+        params[1],
+    )
+    x = rng.standard_normal((50, 3)).astype(np.float32)
+    proto = onnx_network(network, losses.squared_error, [params], 3)
+    (outputs,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+    np.testing.assert_allclose(outputs, network.forward(params, jnp.asarray(x))[0], rtol=1e-5, atol=1e-5)
+
+
 def test_every_activation_has_a_form():
     assert set(layers.ACTIVATIONS) <= set(ACTIVATIONS)
 
@@ -188,6 +204,14 @@ def test_estimator(tmp_path):
     model.export_onnx(tmp_path / "m.onnx", x)
     predicted, probabilities = run(tmp_path / "m.onnx", {"x": x})
     np.testing.assert_allclose(probabilities, model.predict_proba(x), rtol=1e-5, atol=1e-6)
+    assert (predicted == model.predict(x)).all()
+
+
+def test_radial_estimator(tmp_path):
+    x, y = load_iris(return_X_y=True)
+    model = RBFClassifier(n_centers=8, ensemble=1).fit(x, y)
+    model.export_onnx(tmp_path / "m.onnx", x)
+    predicted, _ = run(tmp_path / "m.onnx", {"x": x})
     assert (predicted == model.predict(x)).all()
 
 

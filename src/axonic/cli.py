@@ -74,6 +74,7 @@ def fit(
     monitor: bool = True,
     stop_on: Literal["warning", "error"] | None = None,
     seed: int = 0,
+    tensorboard: Path | None = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -160,6 +161,8 @@ def fit(
         End the training when something of this severity is seen while it is under way, and keep what is best so far.
     seed
         Seed of everything random.
+    tensorboard
+        A folder for TensorBoard event files, written when the run is done.
     """
     from axonic import runs
     from axonic.settings import Settings
@@ -197,6 +200,10 @@ def fit(
         monitor=monitor,
         seed=seed,
     )
+    if tensorboard is not None:
+        from axonic.report.tensorboard import require, write_events
+
+        require()
     reporter = Progress(quiet)
     with reporter:
         result = runs.fit_table(
@@ -211,6 +218,8 @@ def fit(
             stop_on=stop_on,
             reporter=reporter,
         )
+    if tensorboard is not None:
+        write_events(Path(result["run"]), tensorboard)
     print_result(result, json)
     return 130 if reporter.interrupted() else 0
 

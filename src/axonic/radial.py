@@ -429,6 +429,9 @@ def grow(
 
     Parameters
     ----------
+    x, y, weight : encoded rows, their targets (n, n_out) and their weights.
+    log_width : of every unit.
+    plan, limit : as above.
     auto : keep only as many as had the least leave-one-out error, known on the way from leverages and residuals, with
         those after a minimum that has lasted for half as long again not looked at.
     """

@@ -39,7 +39,7 @@ def test_classes():
     assert kept["confusion"] == confusion_matrix(y[test], predicted).tolist()
     p = model.predict_proba(x[test])
     assert sum(b["n"] for b in kept["reliability"]) == 100
-    mean = sum(b["n"] * b["right"] for b in kept["reliability"]) / 100
+    mean = sum(b["n"] * b["accuracy"] for b in kept["reliability"]) / 100
     np.testing.assert_allclose(mean, np.mean(predicted == y[test]))
     of_truth = p[np.arange(100), np.searchsorted(model.target.classes, y[test])]
     wrong = np.flatnonzero(predicted != y[test])

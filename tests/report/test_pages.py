@@ -5,6 +5,7 @@ Without Chromium or playwright these tests are skipped, and say so; `.ci/run` in
 
 import json
 import re
+import shlex
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,10 +14,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from axonic import cli, runs
 from axonic.cli import main
 from axonic.errors import InputError
-from axonic.report.pages import fit_page
+from axonic.report.pages import _command, fit_page
 from axonic.runs import write_report
+from axonic.storage import plain
 
 SCRIPT = "<script>alert(1)</script>"
 EVIL = [SCRIPT, "=cmd()", "x" * 500, "שלום עולם", "🦊 emoji", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}"]
@@ -100,6 +103,28 @@ def test_a_page_says_what_the_result_does(folder):
         assert stage["reason"][1:20] in page.replace("&#39;", "'")
     assert "--ensemble 2" in page
     assert "axonic fit" in page
+
+
+def test_the_command_gives_the_same_settings(monkeypatch):
+    """What the page says, given to the command line, asks for the same run."""
+    asked = []
+    monkeypatch.setattr(runs, "_run", lambda request, *args, **kwargs: asked.append(request) or {"seed": 0})
+    monkeypatch.setattr(cli, "print_result", lambda *args: None)
+    given = """
+        t.csv --target '<b>'
+        "it's.csv" --target 'a b' --net rbf --n-centers 8 --radial multiquadric --ridge 0.1
+        t.csv --target y --hidden 8,4 --activation tanh,relu --loss quantile:0.9 --l2 0.01 --input-noise 0.1
+        t.csv --target y --epochs 5 --batch-size 16 --test-size 0.1 --seed 3 --max-norm 2 --ensemble 2 --no-monitor
+        t.csv --target y --hidden none --regularization none --class-weight balanced --task regression
+        t.csv --target y --optimizer adam --learning-rate 0.01 --dropout 0.1 --label-smoothing 0.05
+    """.strip().splitlines()
+    for arguments in map(shlex.split, given):
+        assert main(["fit", *arguments, "--quiet"]) == 0
+        first = asked.pop()
+        words = shlex.split(_command(json.loads(json.dumps(plain(first.to_json(0))))))
+        assert words[:2] == ["axonic", "fit"]
+        assert main([*words[1:], "--quiet"]) == 0
+        assert asked.pop() == first
 
 
 def test_rebuilt_from_the_journal_alone(folder, tmp_path, capsys):

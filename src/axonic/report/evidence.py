@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from axonic.calibration import reliability
 from axonic.data.batches import Rows, Split
 from axonic.data.encoding import TableEncoder
 from axonic.data.schema import Schema
@@ -17,7 +18,6 @@ from axonic.sensitivity import jacobian
 
 POINTS = 1000
 WORST = 10
-BINS = 10
 MAX_CLASSES = 30
 SHUFFLED = 4096
 MAX_COLUMNS = 100
@@ -77,7 +77,7 @@ def _classes(model: Model, a: np.ndarray, y: np.ndarray, numbers: np.ndarray) ->
     worst = [i for i in np.argsort(of_truth, kind="stable")[:WORST] if predicted[i] != y[i]]
     shown: dict[str, Any] = {
         "labels": labels,
-        "reliability": _reliability(confidence, predicted == y),
+        "reliability": [b._asdict() for b in reliability(p, y)],
         "worst": [
             {
                 "row": int(numbers[i]),
@@ -94,19 +94,6 @@ def _classes(model: Model, a: np.ndarray, y: np.ndarray, numbers: np.ndarray) ->
         np.add.at(counts, (y, predicted), 1)
         shown["confusion"] = counts.tolist()
     return shown
-
-
-def _reliability(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
-    """Bins of the probability given to the predicted class: how many rows, its mean, and how often it was right."""
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    bins = []
-    for i in range(BINS):
-        here = place == i
-        if here.any():
-            bins.append(
-                {"n": int(here.sum()), "confidence": float(confidence[here].mean()), "right": float(right[here].mean())}
-            )
-    return bins
 
 
 def _numbers(model: Model, a: np.ndarray, y: np.ndarray, numbers: np.ndarray) -> dict[str, Any]:

@@ -9,6 +9,7 @@ show. Whatever comes from a user (names of columns, classes and files) is escape
 """
 
 import csv
+import dataclasses
 import io
 import itertools
 import json
@@ -23,6 +24,7 @@ from markupsafe import Markup
 
 from axonic.errors import InputError
 from axonic.report.plots import Axis, Note, Series, axis, clipped, heat, plot, short, spark
+from axonic.settings import Settings
 
 PAGE = "report.html"
 RESULT, COMPARISON, CHECK = "result.json", "compare.json", "check.json"
@@ -536,7 +538,7 @@ def _evaluation(kept: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str,
     if kept.get("reliability"):
         bins = kept["reliability"]
         n = sum(b["n"] for b in bins)
-        gap = sum(b["n"] * abs(b["right"] - b["confidence"]) for b in bins) / n
+        gap = sum(b["n"] * abs(b["accuracy"] - b["confidence"]) for b in bins) / n
         shown["figures"].append(
             plot(
                 "reliability",
@@ -548,8 +550,8 @@ def _evaluation(kept: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str,
                 Axis("share that is right", -0.03, 1.03),
                 [
                     Series("perfect", [0, 1], [0, 1], "rule", 3),
-                    Series("rows", [b["confidence"] for b in bins], [b["right"] for b in bins], "blobs", 1),
-                    Series("rows", [b["confidence"] for b in bins], [b["right"] for b in bins], "rule", 1),
+                    Series("rows", [b["confidence"] for b in bins], [b["accuracy"] for b in bins], "blobs", 1),
+                    Series("rows", [b["confidence"] for b in bins], [b["accuracy"] for b in bins], "rule", 1),
                 ],
                 square=True,
             )
@@ -630,6 +632,22 @@ def _column(column: Mapping[str, Any]) -> dict[str, str]:
 # --- how to reproduce ---
 
 
+NAMED = {
+    *(
+        "hidden_layer_sizes",
+        "activation",
+        "loss",
+        "optimizer",
+        "learning_rate",
+        "batch_size",
+        "epochs",
+        "regularization",
+    ),
+    *("init", "shuffle", "early_stopping", "batch_stage", "branch_stage", "seed"),
+}
+"""Settings whose option has another name or form, or that the command line does not have."""
+
+
 def _command(request: Mapping[str, Any]) -> str:
     """The command that gives the same run."""
     settings: Mapping[str, Any] = request["settings"]
@@ -654,13 +672,12 @@ def _command(request: Mapping[str, Any]) -> str:
         "--learning-rate": (settings["learning_rate"], "auto"),
         "--batch-size": ("auto" if settings["batch_stage"] else settings["batch_size"], "auto"),
         "--epochs": (settings["epochs"], "auto"),
-        "--l2": (settings["l2"], 0.0),
-        "--l1": (settings["l1"], 0.0),
-        "--dropout": (settings["dropout"], 0.0),
         "--regularization": (settings["regularization"] or "none", "auto"),
-        "--ensemble": (settings["ensemble"], "auto"),
     }
+    for field in dataclasses.fields(Settings):
+        if field.name not in NAMED and field.name in settings and settings[field.name] is not None:
+            options["--" + field.name.replace("_", "-")] = settings[field.name], field.default
     for name, (value, default) in options.items():
         if value != default:
-            words += [name, str(value)]
+            words += [f"--no-{name[2:]}"] if value is False else [name, str(value)]
     return shlex.join([*map(str, words), "--seed", str(settings["seed"])])
