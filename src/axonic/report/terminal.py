@@ -108,6 +108,8 @@ def _said(stage: dict[str, Any]) -> str:
     """A line on what a stage has decided."""
     decision, reason = stage["decision"], stage["reason"]
     match stage["stage"]:
+        case "sequences":
+            return str(decision)
         case "rate":
             return f"learning rate {decision:g}: {reason}"
         case "batch_size":
