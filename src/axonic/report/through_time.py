@@ -19,7 +19,7 @@ def through_time_svg(layers: Sequence[Any]) -> str:
     low, high = np.floor(min(values.min(initial=0), -1)), np.ceil(max(values.max(initial=0), 0))
     longest = max((int(steps.max(initial=1)) for _, steps, _ in curves), default=1)
 
-    def place(step: float, power: float) -> str:
+    def place(step: Any, power: Any) -> str:
         x = MARGIN + (WIDTH - 2 * MARGIN) * step / longest
         y = MARGIN + (HEIGHT - 2 * MARGIN) * (high - power) / (high - low)
         return f"{x:.1f},{y:.1f}"
