@@ -12,13 +12,29 @@ refuse_broken_version()
 
 if TYPE_CHECKING:
     from axonic import layers, losses, objective, optimizers, training
-    from axonic.estimators import FeedForwardClassifier, FeedForwardRegressor, RBFClassifier, RBFRegressor, load
+    from axonic.estimators import (
+        FeedForwardClassifier,
+        FeedForwardRegressor,
+        RBFClassifier,
+        RBFRegressor,
+        RecurrentClassifier,
+        RecurrentRegressor,
+        load,
+    )
     from axonic.export import export_onnx
     from axonic.minimization import minimize
 
 _MODULES = ("layers", "losses", "objective", "optimizers", "training")
 _FUNCTIONS = {"export_onnx": "export", "minimize": "minimization"}
-_ESTIMATORS = ("FeedForwardClassifier", "FeedForwardRegressor", "RBFClassifier", "RBFRegressor", "load")
+_ESTIMATORS = (
+    "FeedForwardClassifier",
+    "FeedForwardRegressor",
+    "RBFClassifier",
+    "RBFRegressor",
+    "RecurrentClassifier",
+    "RecurrentRegressor",
+    "load",
+)
 
 __all__ = [  # noqa: RUF022
     "layers",
@@ -30,6 +46,8 @@ __all__ = [  # noqa: RUF022
     "FeedForwardRegressor",
     "RBFClassifier",
     "RBFRegressor",
+    "RecurrentClassifier",
+    "RecurrentRegressor",
     "load",
     "export_onnx",
     "minimize",

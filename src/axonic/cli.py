@@ -43,9 +43,9 @@ def fit(
     out: Path | None = None,
     test: Path | None = None,
     test_size: float = 0.2,
-    net: Literal["feedforward", "rbf"] = "feedforward",
-    hidden: str = "64,64",
-    activation: str = "relu",
+    net: Literal["feedforward", "rbf", "rnn", "lstm", "gru"] = "feedforward",
+    hidden: str | None = None,
+    activation: str | None = None,
     n_centers: str = "auto",
     centers: Literal["kmeans", "random", "grow"] = "kmeans",
     radial: Literal["gaussian", "multiquadric", "inverse_multiquadric", "thin_plate"] = "gaussian",
@@ -55,7 +55,7 @@ def fit(
     ridge: str = "auto",
     goal: float = 0.0,
     loss: str = "auto",
-    optimizer: str = "momentum",
+    optimizer: str | None = None,
     learning_rate: str = "auto",
     batch_size: str = "auto",
     epochs: str = "auto",
@@ -73,21 +73,31 @@ def fit(
     budget: float | None = None,
     monitor: bool = True,
     stop_on: Literal["warning", "error"] | None = None,
+    sequence_id: str | None = None,
+    order_by: str | None = None,
+    window: int | None = None,
+    horizon: int | None = None,
+    bidirectional: Annotated[bool, Parameter(negative="")] = False,
+    head: Literal["auto", "last", "mean", "every"] = "auto",
+    clip_norm: str = "auto",
+    truncate: int | None = None,
     seed: int = 0,
     tensorboard: Path | None = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Train a network on a table and leave a run directory. Ctrl-C ends it and keeps what is best so far.
+    """Train a network on a table or on sequences and leave a run directory. Ctrl-C ends it and keeps the best so far.
 
-    Example: axonic fit iris.csv --target species --out runs/iris
+    Examples: axonic fit iris.csv --target species --out runs/iris;
+    axonic fit visits.csv --target outcome --net lstm --sequence-id patient --order-by day;
+    axonic fit co2.csv --target co2 --net gru --window 104 --horizon 12
 
     Parameters
     ----------
     data
-        The table: .csv, .tsv, .parquet or .arrow.
+        The table: .csv, .tsv, .parquet or .arrow; or sequences in a .npz (x: n, time, features; lengths; the target).
     target
-        The column to predict.
+        The column to predict; of a .npz the array.
     task
         What the target asks for; inferred unless given.
     out
@@ -95,13 +105,13 @@ def fit(
     test
         A table of test rows, instead of holding out a share of DATA.
     test_size
-        Share of the rows held out for the test scores.
+        Share of the rows held out for the test scores; of a series its last steps.
     net
-        The kind of network: feedforward, or rbf for radial basis functions.
+        The kind of network: feedforward, or rbf for radial basis functions; for sequences rnn, lstm or gru.
     hidden
-        Units of the hidden layers; "none" is a linear model.
+        Units of the hidden layers; "none" is a linear model (default: 64,64; recurrent: 64).
     activation
-        One name or one a hidden layer: relu, tanh, sigmoid, gelu, ...
+        One name or one a hidden layer: relu, tanh, sigmoid, gelu, ... (default: relu; recurrent: tanh).
     n_centers
         With --net rbf: the number of centres, or auto to choose it by leaving rows out.
     centers
@@ -124,7 +134,7 @@ def fit(
     optimizer
         The learning rule: gd, sgd, momentum, physical_momentum, nesterov, adam, amsgrad, swats, adaptive_gain, rmsprop,
         rprop, newton, levenberg_marquardt, conjugate_gradient, scaled_conjugate_gradient, lbfgs, vsgd; or auto to
-        choose one by validation.
+        choose one by validation (default: momentum; recurrent: adam).
     learning_rate
         A positive number, or auto to find it by a sweep.
     batch_size
@@ -159,18 +169,38 @@ def fit(
         Look at the layers while training, and diagnose the run when it is done.
     stop_on
         End the training when something of this severity is seen while it is under way, and keep what is best so far.
+    sequence_id
+        The column that says which sequence a row belongs to.
+    order_by
+        The column that orders the steps: numbers or dates.
+    window
+        Forecast one series: the steps that a forecast looks at.
+    horizon
+        The steps that are forecast at a time (default: 1).
+    bidirectional
+        Recurrent layers go through the sequences in both directions.
+    head
+        What is predicted from: the last state, the mean of the states, or every one, for a target at each step
+        (default: last, or every where the target changes within a sequence).
+    clip_norm
+        The largest norm of a gradient, or none (default: none; recurrent: 1).
+    truncate
+        The steps that an error is sent back at most (default: all).
     seed
         Seed of everything random.
     tensorboard
         A folder for TensorBoard event files, written when the run is done.
     """
     from axonic import runs
+    from axonic.data.sequences import Layout
     from axonic.settings import Settings
 
+    recurrent = net in ("rnn", "lstm", "gru")
+    layout = Layout(sequence_id, order_by, window, horizon)
     settings = Settings(
         net=net,
-        hidden_layer_sizes=_sizes(hidden),
-        activation=_activation(activation),
+        hidden_layer_sizes=_sizes(hidden if hidden is not None else "64" if recurrent else "64,64"),
+        activation=_activation(activation or ("tanh" if recurrent else "relu")),
         n_centers=_number("--n-centers", n_centers, int),
         centers=centers,
         radial=radial,
@@ -179,8 +209,12 @@ def fit(
         training=training,
         ridge=_number("--ridge", ridge, float),
         goal=goal,
+        bidirectional=bidirectional,
+        head=head if recurrent or head != "auto" else "last",
+        truncate=truncate,
+        clip_norm=_clip_norm(clip_norm, recurrent),
         loss=_loss(loss),
-        optimizer=optimizer,
+        optimizer=optimizer or ("adam" if recurrent else "momentum"),
         learning_rate=_number("--learning-rate", learning_rate, float),
         **({} if batch_size == "auto" else {"batch_size": _number("--batch-size", batch_size, int)}),
         batch_stage=batch_size == "auto",
@@ -214,6 +248,7 @@ def fit(
             test=test,
             test_size=test_size,
             settings=settings,
+            layout=layout,
             budget=budget,
             stop_on=stop_on,
             reporter=reporter,
@@ -265,8 +300,9 @@ def predict(
     out: Path | None = None,
     proba: Annotated[bool, Parameter(negative="")] = False,
     std: Annotated[bool, Parameter(negative="")] = False,
+    steps: int | None = None,
 ) -> int:
-    """Predict the rows of a table, in their order.
+    """Predict the rows of a table or the sequences of a file, in their order, or continue a series.
 
     Example: axonic predict runs/iris-1 new.csv --out predictions.csv --proba
 
@@ -283,12 +319,14 @@ def predict(
     std
         Add how far the networks are apart: the standard deviation of their numbers, or of their probabilities of the
         class predicted.
+    steps
+        The steps by which to continue a series (default: the horizon).
     """
     from axonic import runs
 
     if out is not None:
         runs.check_prediction_path(out)
-    table, unseen = runs.predict_table(run, data, proba=proba, std=std)
+    table, unseen = runs.predict_table(run, data, proba=proba, std=std, steps=steps)
     for column, count in unseen.items():
         print(f"note: {count} values of {column!r} were not seen in training and count as 'other'", file=sys.stderr)
     if out is None:
@@ -583,6 +621,12 @@ def _loss(text: str) -> Any:
         if isinstance(error, InputError):
             raise
         raise InputError(f"--loss {text!r} has no number after the colon", "give one such as quantile:0.9") from None
+
+
+def _clip_norm(text: str, recurrent: bool) -> float | None:
+    if text == "auto":
+        return 1.0 if recurrent else None
+    return None if text == "none" else _number("--clip-norm", text, float)
 
 
 def _number(option: str, text: str, kind: type) -> Any:

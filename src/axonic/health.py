@@ -54,7 +54,10 @@ WRONG = 0.5
 
 
 def traced(network: Chain) -> tuple[int, ...]:
-    """The indices of the layers that have a row: those with weights and an activation."""
+    """The indices of the layers that have a row: those with weights and an activation; none of a network that reads
+    sequences, see `axonic.diagnosis.sequences`."""
+    if network.reads_sequences:
+        return ()
     return tuple(i for i, layer in enumerate(network.layers) if hasattr(layer, "activation"))
 
 

@@ -2,28 +2,40 @@
 
 table or array  ->  encoder  ->  network  ->  output activation  ->  target encoder  ->  predictions
 
+Of sequences (`axonic.data.ragged.Ragged`) the encoder sees the steps, and where every step is predicted the outputs are
+those of all steps, one after the other.
+
 A model may hold several networks of the same kind, trained from different weights on different splits: its output is
 then the mean of theirs (the probabilities of classes, or the numbers).
 """
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 from jaxtyping import Array, Float
 
 from axonic.calibration import expected_calibration_error
 from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.ragged import Ragged, known, known_steps
+from axonic.data.sequences import SeriesCoding
 from axonic.errors import InputError
+from axonic.layers import EveryStep
 from axonic.layers.base import Chain
 from axonic.losses import Loss
-from axonic.types import Params
+from axonic.types import Params, Sequence
 
 BLOCK = 128
 BLOCKS = 32
+SEQUENCES = 32
+"""Sequences of a block."""
+SEQUENCE_BYTES = 8 << 20
+SHORTEST = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +63,37 @@ class Model:
         """ "classification" or "regression"."""
         return self.target.task
 
+    @property
+    def recurrent(self) -> bool:
+        """Whether it reads sequences."""
+        return self.network.reads_sequences
+
+    @property
+    def by_step(self) -> bool:
+        """Whether every step of a sequence is predicted."""
+        return isinstance(self.network.layers[-1], EveryStep)
+
     def alone(self, index: int) -> "Model":
         """The model with one of its networks only."""
         return dataclasses.replace(self, members=(self.members[index],))
 
-    def outputs(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "n n_out"]:
-        """Output activations for encoded rows, the mean over the networks; one compiled program serves any number of
-        rows and networks."""
+    def encode(self, data: Any) -> Any:
+        """The network's inputs for a table or an array, or for sequences of either.
+
+        Raises
+        ------
+        InputError : a column is missing or holds what it did not hold in training.
+        """
+        if isinstance(data, Ragged):
+            return Ragged(self.encoder.transform(data.values), data.offsets)
+        return self.encoder.transform(data)
+
+    def outputs(self, x: Float[np.ndarray, "n n_in"] | Ragged) -> Float[np.ndarray, "n n_out"]:
+        """Output activations for encoded rows or sequences, the mean over the networks; one compiled program serves any
+        number of rows and networks, and sequences of similar length."""
         return self.each(x).mean(axis=0)
 
-    def spread(self, x: Float[np.ndarray, "n n_in"]) -> np.ndarray:
+    def spread(self, x: Float[np.ndarray, "n n_in"] | Ragged) -> np.ndarray:
         """How far the networks are apart on encoded rows: the standard deviation of their probabilities,
         (n, n_classes), or of their numbers, (n,) or (n, n_targets), in the target's units. It is large where the rows
         that were seen leave open what holds; noise of the target itself is not in it.
@@ -75,8 +108,10 @@ class Model:
         answers = [one.probabilities(x) if self.task == "classification" else one.numbers(x) for one in each]
         return np.std(answers, axis=0, ddof=1)
 
-    def each(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "networks n n_out"]:
+    def each(self, x: Float[np.ndarray, "n n_in"] | Ragged) -> Float[np.ndarray, "networks n n_out"]:
         """The outputs of each network."""
+        if isinstance(x, Ragged):
+            return self._each_of_sequences(x)
         size = BLOCK * BLOCKS
         outputs = []
         for start in range(0, len(x), size):
@@ -88,7 +123,32 @@ class Model:
             outputs.append(np.stack(each).reshape(len(each), size, -1)[:, : len(rows)])
         return np.concatenate(outputs, axis=1) if outputs else np.zeros((len(self.members), 0, 0), np.float32)
 
-    def probabilities(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "n n_classes"]:
+    def _each_of_sequences(self, x: Ragged) -> Float[np.ndarray, "networks n n_out"]:
+        n_time = next(t for t in _sizes() if t >= x.longest)
+        n_in = x.shape[1]
+        n_blocks = int(np.clip(SEQUENCE_BYTES // (4 * SEQUENCES * n_time * n_in), 1, BLOCKS))
+        size = SEQUENCES * n_blocks
+        order = np.argsort(-x.lengths, kind="stable")
+        n_out = self.network.n_out(n_in)
+        outputs = np.empty((len(self.members), len(x.values) if self.by_step else len(x), n_out), np.float32)
+        for start in range(0, len(x), size):
+            rows = order[start : start + size]
+            slots = np.full((n_blocks, SEQUENCES), -1)
+            slots.reshape(-1)[: len(rows)] = rows
+            values = np.zeros((*slots.shape, n_time, n_in), np.float32)
+            mask = np.zeros((*slots.shape, n_time), bool)
+            x.fill(slots, values, mask)
+            used = np.int32(-(-len(rows) // SEQUENCES))
+            blocks = Sequence(values, mask)  # pyright: ignore[reportArgumentType]
+            each = [_forward(self.network, self.loss, params, blocks, used) for params in self.members]
+            found = np.stack(each).reshape(len(each), size, *each[0].shape[2:])[:, : len(rows)]
+            if self.by_step:
+                outputs[:, x.steps(rows)] = found[:, mask.reshape(size, n_time)[: len(rows)]]
+            else:
+                outputs[:, rows] = found
+        return outputs
+
+    def probabilities(self, x: Float[np.ndarray, "n n_in"] | Ragged) -> Float[np.ndarray, "n n_classes"]:
         """Probability of each class, float64, rows summing to 1."""
         return self.probabilities_of(self.outputs(x))
 
@@ -99,7 +159,7 @@ class Model:
             return np.hstack([1.0 - a, a])
         return a / a.sum(axis=1, keepdims=True)
 
-    def numbers(self, x: Float[np.ndarray, "n n_in"]) -> np.ndarray:
+    def numbers(self, x: Float[np.ndarray, "n n_in"] | Ragged) -> np.ndarray:
         """Predicted numbers in the target's units, (n,) or (n, n_targets)."""
         return self.target.inverse(self.outputs(x))
 
@@ -110,17 +170,60 @@ class Model:
         ------
         InputError : a column is missing or holds what it did not hold in training.
         """
-        x = self.encoder.transform(data)
+        x = self.encode(data)
         if self.task == "regression":
             return self.numbers(x)
         return self.target.inverse(self.probabilities(x).argmax(axis=1))
 
     def predict_proba(self, data: Any) -> np.ndarray:
         """Probabilities of the classes, in the order of `target.classes`; see `predict`."""
-        return self.probabilities(self.encoder.transform(data))
+        return self.probabilities(self.encode(data))
 
-    def metrics(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
-        """Scores on encoded rows.
+    def forecast(self, steps: Any, n_steps: int | None = None) -> np.ndarray:
+        """The values that follow a series, (n_steps,), float64.
+
+        Parameters
+        ----------
+        steps : the series, an array or a frame whose first column is the one to forecast; its last window is looked at.
+        n_steps : how many; None is the horizon. Beyond it the forecasts themselves continue the series.
+
+        Raises
+        ------
+        InputError : the series is shorter than the window, or n_steps is impossible.
+        """
+        coding = SeriesCoding.from_json(self.info["series"])
+        wanted = coding.horizon if n_steps is None else n_steps
+        if not isinstance(wanted, int | np.integer) or wanted < 1:
+            raise InputError(f"{wanted!r} steps are impossible", "give a whole number of at least 1")
+        if len(steps) < coding.window:
+            what = f"the series of {len(steps)} steps is shorter than the window of {coding.window}"
+            raise InputError(what, f"give at least its last {coding.window} steps")
+        if wanted > coding.horizon and steps.shape[1] > 1:
+            what = f"{wanted} steps are more than the horizon of {coding.horizon}"
+            raise InputError(
+                what, "other columns are not known beyond it: forecast fewer, or train with the series alone"
+            )
+        recent = steps[-coding.window :]
+        found: list[float] = []
+        while len(found) < wanted:
+            series = np.asarray(recent[:, 0], np.float64)
+            end = np.array([coding.window - 1])
+            x = coding.inputs(self.encoder.transform(recent), end)
+            following = self.numbers(x).reshape(-1) + coding.origin(series, end)
+            found += following.tolist()
+            series = np.concatenate([series, following])[-coding.window :]
+            recent = series[:, None] if isinstance(recent, np.ndarray) else pl.DataFrame({recent.columns[0]: series})
+        return np.array(found[:wanted])
+
+    def metrics(
+        self,
+        x: np.ndarray | Ragged,
+        y: np.ndarray | Ragged,
+        weight: np.ndarray | None = None,
+        origin: np.ndarray | None = None,
+    ) -> dict[str, float]:
+        """Scores on encoded rows, or on encoded sequences (every one counts alike, where each step has a target its
+        steps share it).
 
         Classification: `loss` is the mean negative logarithm of the probability of the true class (natural),
         `accuracy`, and `ece`, the expected calibration error (`axonic.calibration`). Regression: `loss` is half the
@@ -132,11 +235,21 @@ class Model:
         x : encoded rows.
         y : encoded targets (class indices, or numbers).
         weight : weights of the rows; None weighs them alike.
+        origin : (n,) what numbers are counted from, in the target's units; None is 0.
         """
-        return self.scores(self.outputs(x), y, weight) if len(x) else {}
+        return self.scores(self.outputs(x), y, weight, origin) if len(x) else {}
 
-    def scores(self, a: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
+    def scores(
+        self,
+        a: np.ndarray,
+        y: np.ndarray | Ragged,
+        weight: np.ndarray | None = None,
+        origin: np.ndarray | None = None,
+    ) -> dict[str, float]:
         """As `metrics`, of output activations a (n, n_out)."""
+        if isinstance(y, Ragged):
+            a = a[known(y)]
+            y, weight = known_steps(y, np.ones(len(y)) if weight is None else weight)
         mean = functools.partial(np.average, axis=0, weights=weight)
         if self.task == "classification":
             p = self.probabilities_of(a)
@@ -149,6 +262,8 @@ class Model:
         y = y.astype(np.float64).reshape(len(a), -1)
         a = a.astype(np.float64)
         true, predicted = (np.asarray(self.target.inverse(v), np.float64).reshape(len(a), -1) for v in (y, a))
+        if origin is not None:
+            true, predicted = true + origin[:, None], predicted + origin[:, None]
         square = mean((true - predicted) ** 2)
         spread = mean((true - mean(true)) ** 2)
         r2 = np.mean(1 - square / spread) if np.all(spread > 0) else np.nan
@@ -160,15 +275,24 @@ class Model:
         }
 
 
+def _sizes() -> Iterator[int]:
+    """Numbers of steps that programs are compiled for: 16, 24, 32, 48, 64, ..."""
+    size = SHORTEST
+    while True:
+        yield from (size, size + size // 2)
+        size *= 2
+
+
 @jax.jit
 def _forward(
-    network: Chain, loss: Loss, params: Params, x: Float[Array, "block row n_in"], n_blocks: Any
-) -> Float[Array, "block row n_out"]:
+    network: Chain, loss: Loss, params: Params, x: Float[Array, "block row n_in"] | Sequence, n_blocks: Any
+) -> Float[Array, "block row ..."]:
     """Output activations of the first `n_blocks` blocks of rows; the others are 0."""
 
-    def block(i: Any, outputs: Array) -> Array:
-        z, _ = network.forward(params, x[i])
-        return outputs.at[i].set(loss.activation.value(z))
+    def outputs(i: Any) -> Array:
+        z, _ = network.forward(params, jax.tree.map(lambda a: a[i], x))
+        return loss.activation.value(z)
 
-    n_out = network.n_out(x.shape[-1])
-    return jax.lax.fori_loop(0, n_blocks, block, jnp.zeros((*x.shape[:2], n_out), x.dtype))
+    block = jax.eval_shape(outputs, 0)
+    zero = jnp.zeros((len(jax.tree.leaves(x)[0]), *block.shape), block.dtype)
+    return jax.lax.fori_loop(0, n_blocks, lambda i, all: all.at[i].set(outputs(i)), zero)

@@ -6,6 +6,10 @@ with n the number of rows of weight other than 0 (padding has weight 0; weights 
 that the size of a step depends neither on the batch size nor on the scale of the weights). The penalties act on
 weights w, never on biases. This is the only place where 1/n, L1, L2 and reductions over rows are written.
 
+With `clip_norm` c the gradient is shortened to that length, g min(1, c / |g|) (Pascanu, Mikolov and Bengio 2013,
+algorithm 1): one batch on which the error explodes on its way through time then moves the weights no further than
+others. Products with the Hessian are those of the total itself.
+
 A batch may come in blocks, arrays with one more leading axis (block, row, ...): the sums are then accumulated block by
 block, skipping the empty blocks at the end, so that one program serves any number of rows.
 
@@ -45,6 +49,7 @@ class Objective:
     batch : rows with weights; see the module for blocks.
     l2, l1 : penalties on w, not negative.
     key : raw key for dropout, (2,) uint32; None evaluates the network as it predicts.
+    clip_norm : the largest norm of a gradient; None is no limit.
     """
 
     network: Chain
@@ -53,6 +58,7 @@ class Objective:
     l2: Any = 0.0
     l1: Any = 0.0
     key: Key | None = None
+    clip_norm: Any = None
 
     def value(self, params: Params) -> Value:
         """The value alone."""
@@ -64,7 +70,11 @@ class Objective:
         return Value(self._sum(rows) / self._count(), self._penalty(params))
 
     def value_and_grad(self, params: Params) -> tuple[Value, Params]:
-        """(value, gradient of its total)."""
+        """(value, gradient of its total, clipped)."""
+        value, grads = self._value_and_grad(params)
+        return value, grads if self.clip_norm is None else clipped(grads, self.clip_norm)
+
+    def _value_and_grad(self, params: Params) -> tuple[Value, Params]:
         count = self._count()
 
         def rows(batch: Batch, key: Key | None) -> tuple[Array, Params]:
@@ -85,7 +95,7 @@ class Objective:
 
     def hvp(self, params: Params, v: Params) -> Params:
         """Product of the Hessian of the total with v, a tree like params."""
-        return jax.jvp(lambda p: self.value_and_grad(p)[1], (params,), (v,))[1]
+        return jax.jvp(lambda p: self._value_and_grad(p)[1], (params,), (v,))[1]
 
     def gnvp(self, params: Params, v: Params) -> Params:
         """Product of the generalised Gauss-Newton matrix (plus l2) with v, a tree like params."""
@@ -245,6 +255,13 @@ def from_function(f: Callable[[Params], Any]) -> Function:
 def from_residuals(residuals: Callable[[Params], Any]) -> Residuals:
     """The objective 1/2 sum r^2 of a function that returns the vector of residuals r, shape (m,)."""
     return Residuals(residuals)
+
+
+def clipped(grads: Params, norm: Any) -> Params:
+    """A gradient shortened to `norm` if it is longer."""
+    length = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(grads)))
+    factor = jnp.minimum(1.0, norm / jnp.maximum(length, jnp.finfo(length.dtype).tiny))
+    return jax.tree.map(lambda g: g * factor.astype(g.dtype), grads)
 
 
 def _matrix(product: Callable[[Params], Params], like: Params) -> Float[Array, "n n"]:

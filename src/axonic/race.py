@@ -126,7 +126,7 @@ def race(
 
     laps: dict[str, list[Lap]] = {name: [] for name in runners}
     for seed in range(seeds):
-        here = split if seed == 0 else resplit(split, seed, rows.y if rows.y.dtype.kind == "i" else None)
+        here = split if seed == 0 else resplit(split, seed, rows.classes)
         for name in runners:
             if spectator.interrupted():
                 break

@@ -5,6 +5,7 @@
     checkpoints/        the whole state of networks under way; gone when the run is finished
     history.csv         losses of every epoch of every network
     health.csv          what was seen inside the networks: see `axonic.health`; layers are counted from 1
+    through_time.svg    of a recurrent network how an error fades or grows on its way back through time
     model.safetensors   all that predictions need
     report.json         what the page shows of the predictions; see `axonic.report.evidence`
     result.json         scores and decisions; while it is there, the files before it are whole and belong to it
@@ -37,6 +38,7 @@ from axonic.storage import MODEL, pack, plain, tree_names, unpack, unwritable, w
 from axonic.training import State, lane
 
 RUN, NOTEBOOK, CHECKPOINTS = "run.json", "notebook.jsonl", "checkpoints"
+THROUGH_TIME = "through_time.svg"
 HISTORY, HEALTH, RESULT = "history.csv", "health.csv", "result.json"
 EVIDENCE, PAGE = "report.json", "report.html"
 RUNNING_SECONDS = 15.0
@@ -84,6 +86,7 @@ class RunDirectory:
             NOTEBOOK,
             HISTORY,
             HEALTH,
+            THROUGH_TIME,
             MODEL,
         ):  # the result says that the others are there
             (self.path / name).unlink(missing_ok=True)
@@ -117,11 +120,14 @@ class RunDirectory:
         healths: Sequence[np.ndarray],
         model: bytes,
         result: Mapping[str, Any],
+        through_time: bytes | None = None,
     ) -> None:
         """Write what the run leaves; the result last."""
         (self.path / RESULT).unlink(missing_ok=True)
         write(self.path / HISTORY, _history_table(histories).encode())
         write(self.path / HEALTH, _health_table(healths).encode())
+        if through_time is not None:
+            write(self.path / THROUGH_TIME, through_time)
         write(self.path / MODEL, model)
         write_json(self.path / RESULT, result)
 
@@ -161,7 +167,7 @@ class RunDirectory:
 
     def clear_checkpoints(self) -> None:
         """Take all checkpoints away, and what runs that were killed have left under a temporary name."""
-        names = (RUN, NOTEBOOK, HISTORY, HEALTH, EVIDENCE, MODEL, RESULT, PAGE)
+        names = (RUN, NOTEBOOK, HISTORY, HEALTH, THROUGH_TIME, EVIDENCE, MODEL, RESULT, PAGE)
         written = [self.path / name for name in names]
         for path in (*written, self.path / CHECKPOINTS / "*.safetensors"):
             for left in path.parent.glob(f".{path.name}.????????"):

@@ -11,18 +11,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 import polars as pl
 
-from axonic import recipe
+from axonic import recipe, sequence_runs
 from axonic.baselines import baselines
 from axonic.calibration import reliability
 from axonic.checks import check_table
 from axonic.data.batches import Rows, Split, balanced, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.ragged import Ragged
 from axonic.data.reading import read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
-from axonic.diagnosis import diagnose, unwatched, with_cause_first
+from axonic.data.sequences import NPZ, Layout
+from axonic.diagnosis import diagnose, sequences, unwatched, with_cause_first
 from axonic.diagnosis.live import alarms
 from axonic.errors import InputError
 from axonic.layers import RBF, Chain
@@ -31,6 +34,7 @@ from axonic.race import Spectator, race
 from axonic.recipe import Clock
 from axonic.report.evidence import evidence
 from axonic.report.pages import CHECK, COMPARISON, PAGE, rebuilt
+from axonic.report.through_time import through_time_svg
 from axonic.run_directory import RESULT, RUN, RunDirectory, RunJournal
 from axonic.settings import Settings, fit_target, pair
 from axonic.storage import (
@@ -111,6 +115,7 @@ class Request(NamedTuple):
     ----------
     data, target, task, test, test_size : as for `fit_table`; paths are absolute.
     settings : how to train.
+    layout : how sequences lie in the file.
     """
 
     data: str
@@ -119,13 +124,15 @@ class Request(NamedTuple):
     test: str | None
     test_size: float
     settings: Settings
+    layout: Layout = Layout()
 
     def to_json(self, fingerprint: int) -> dict[str, Any]:
         """With a number that stands for the table, and the versions."""
         fields = dataclasses.fields(Settings)
         settings = {field.name: parameter_to_json(getattr(self.settings, field.name)) for field in fields}
         versions = {name: version(name) for name in ("axonic", "jax", "numpy", "polars")}
-        return {**self._asdict(), "settings": settings, "rows": fingerprint, "versions": versions}
+        own = {"settings": settings, "layout": self.layout.to_json()}
+        return {**self._asdict(), **own, "rows": fingerprint, "versions": versions}
 
     @classmethod
     def from_json(cls, value: dict[str, Any], path: Path) -> "Request":
@@ -143,7 +150,8 @@ class Request(NamedTuple):
             if values["task"] not in ("auto", "classification", "regression"):
                 raise ValueError(f"task = {values['task']!r}")
             settings = {name: parameter_from_json(item) for name, item in values["settings"].items()}
-            return cls(**{**values, "settings": Settings(**settings)})
+            layout = Layout.from_json(values["layout"])
+            return cls(**{**values, "settings": Settings(**settings), "layout": layout})
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"not the request of a run: {error}", "start the run afresh", str(path)) from error
 
@@ -157,11 +165,12 @@ def fit_table(
     test: str | os.PathLike[str] | None = None,
     test_size: float = 0.2,
     settings: Settings | None = None,
+    layout: Layout | None = None,
     budget: float | None = None,
     stop_on: Literal["warning", "error"] | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Train on a table and leave a run directory.
+    """Train on a table, or with recurrent layers on sequences, and leave a run directory.
 
     Parameters
     ----------
@@ -172,6 +181,7 @@ def fit_table(
     test : a table of test rows; None holds out `test_size` of the rows.
     test_size : share of the rows for the test, from 0 (none) to below 1.
     settings : how to train.
+    layout : how sequences lie in the file.
     budget : seconds after which training ends, and what is best so far is evaluated and saved; None is no limit.
     stop_on : end the training, as a budget does, when something of this severity is seen while it is under way.
     reporter : is told of everything as it happens.
@@ -189,7 +199,11 @@ def fit_table(
             f"test_size = {test_size!r} is impossible", f"give a number from 0 to below {1 - VALIDATION_FRACTION:g}"
         )
     test = None if test is None else os.path.abspath(test)
-    request = Request(os.path.abspath(data), target, task, test, test_size, settings or Settings())
+    settings, layout = settings or Settings(), layout or Layout()
+    if not settings.recurrent and (layout != Layout() or Path(data).suffix.lower() == NPZ):
+        what = "sequences" if layout == Layout() else "--sequence-id, --order-by, --window and --horizon"
+        raise InputError(f"{what} need a recurrent network", "choose one with --net: rnn, lstm or gru", "--net")
+    request = Request(os.path.abspath(data), target, task, test, test_size, settings, layout)
     return _run(request, RunDirectory(Path(out)), budget, reporter, stop_on, resumes=False)
 
 
@@ -241,23 +255,17 @@ def _run(
     resumes: bool,
 ) -> dict[str, Any]:
     """Begin or go on with what is asked for."""
-    settings, reporter, clock = request.settings, reporter or _Silent(), Clock()
+    reporter, clock = reporter or _Silent(), Clock()
     begun = time.perf_counter()
     if budget is not None and not budget > 0:
         raise InputError(f"budget = {budget!r} is impossible", "give a positive number of seconds")
     watcher = _Watcher(reporter, math.inf if budget is None else time.monotonic() + budget, stop_on)
-    frame = clock.time("reading", read_table, request.data)
-    schema = infer_schema(frame, request.target, request.task)
-    found = clock.time("checking", check_table, frame, schema)
-    reporter.data(frame, schema, found)
-
-    rows, split, encoder, encoded_target = clock.time(
-        "encoding", _encode, frame, schema, request.test, request.test_size, settings
-    )
-    n_rows, width = frame.shape
-    numbers = usable_rows(frame, schema) + 1
-    numbers = np.concatenate([numbers, np.arange(1, len(rows.x) - len(numbers) + 1)])  # those of a test table after it
-    del frame
+    prepared = _prepare(request, clock, reporter)
+    settings, rows, split = prepared.settings, prepared.rows, prepared.split
+    schema, found = prepared.schema, prepared.findings
+    encoder, encoded_target = prepared.encoder, prepared.target
+    n_rows, width = prepared.frame.shape
+    prepared = prepared._replace(frame=prepared.frame.head(0))
     loss, n_out = pair(settings, schema.task, encoded_target.n_out)
     fingerprint = _fingerprint(rows, encoder, encoded_target)
     if not resumes:
@@ -274,18 +282,21 @@ def _run(
         weighted = rows._replace(weight=(weight / weight[split.train].mean()).astype(np.float32))
     try:
         journal = RunJournal(directory)
-        task = recipe.Task(weighted, split, settings, settings.network(n_out), loss)
+        network = settings.network(n_out)
+        task = recipe.Task(weighted, split, settings, network, loss, prepared.resplits)
         fitted = recipe.fit(task, watcher=watcher, journal=journal)
         if watcher.cut_short:
             journal.flush()
         diagnosed = clock.time("diagnosis", diagnose, task, fitted, watcher) if settings.monitor else unwatched(fitted)
         findings = with_cause_first(found, diagnosed)
         reporter.findings(diagnosed)
-        info = {"schema": schema.to_json(), "seed": settings.seed}
+        info = {**prepared.info, "seed": settings.seed}
         model = Model(fitted.network, loss, fitted.members, encoder, encoded_target, info)
-        metrics = clock.time("evaluating", _metrics, model, rows, fitted.splits)
-        beaten = clock.time("baselines", baselines, model, rows, split)
-        kept = clock.time("evidence", evidence, model, rows, fitted.splits[0], numbers, schema)
+        metrics = clock.time("evaluating", _metrics, model, rows, fitted.splits, prepared.origin)
+        beaten, kept = {}, None
+        if not settings.recurrent:
+            beaten = clock.time("baselines", baselines, model, rows, split)
+            kept = clock.time("evidence", evidence, model, rows, fitted.splits[0], prepared.numbers, schema)
         result = {
             "task": schema.task,
             "target": request.target,
@@ -297,9 +308,8 @@ def _run(
             "net": settings.net,
             "hidden": _hidden(fitted.network, settings),
             "activation": settings.radial if settings.net == "rbf" else settings.activation,
-            "n_parameters": sum(
-                int(np.prod(s.shape)) for layer in fitted.network.shapes(rows.x.shape[1]) for s in layer
-            ),
+            **_recurrent(settings, request.layout),
+            "n_parameters": sum(math.prod(s.shape) for s in jax.tree.leaves(fitted.network.shapes(rows.x.shape[1]))),
             "optimizer": fitted.rule,
             "learning_rate": fitted.learning_rate,
             "l2": fitted.l2,
@@ -320,9 +330,14 @@ def _run(
         result["seconds_by_phase"] = {name: round(spent, 3) for name, spent in seconds.items()}
         result["seconds"] = round(time.perf_counter() - begun, 3)
         histories = [fitted.history_columns(network) for network in range(len(fitted.members))]
-        directory.keep_evidence(kept)
-        directory.finish(histories, fitted.healths, model_file(model), result)
-        (write_report if resumes else _write_page)(directory.path)  # what was resumed may have been forged
+        picture = None
+        if settings.recurrent and settings.monitor:
+            picture = through_time_svg(sequences.examine(task, fitted).layers).encode()
+        if kept is not None:
+            directory.keep_evidence(kept)
+        directory.finish(histories, fitted.healths, model_file(model), result, picture)
+        if not settings.recurrent:
+            (write_report if resumes else _write_page)(directory.path)  # what was resumed may have been forged
         if not watcher.cut_short:
             directory.clear_checkpoints()
     except BaseException:
@@ -351,6 +366,47 @@ def findings_of(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
     ):
         raise InputError("not a whole result: it has no findings", "start the run afresh", str(Path(run) / RESULT))
     return findings
+
+
+def _prepare(request: Request, clock: Clock, reporter: Reporter) -> sequence_runs.Prepared:
+    """Read, check, split and encode what is to be trained on."""
+    settings = request.settings
+    if settings.recurrent:
+        prepared = clock.time(
+            "reading",
+            sequence_runs.prepare,
+            request.data,
+            request.target,
+            request.task,
+            request.test,
+            request.test_size,
+            request.layout,
+            settings,
+        )
+        reporter.data(prepared.frame, prepared.schema, prepared.findings)
+        reporter.stage({"stage": "sequences", "decision": prepared.summary, "reason": ""})
+        return prepared
+    frame = clock.time("reading", read_table, request.data)
+    schema = infer_schema(frame, request.target, request.task)
+    findings = clock.time("checking", check_table, frame, schema)
+    reporter.data(frame, schema, findings)
+    rows, split, encoder, target = clock.time(
+        "encoding", _encode, frame, schema, request.test, request.test_size, settings
+    )
+    info = {"schema": schema.to_json()}
+    numbers = usable_rows(frame, schema) + 1
+    numbers = np.concatenate([numbers, np.arange(1, len(rows.x) - len(numbers) + 1)])  # those of a test table after it
+    return sequence_runs.Prepared(
+        settings, frame, schema, findings, "", rows, split, encoder, target, None, info, True, numbers
+    )
+
+
+def _recurrent(settings: Settings, layout: Layout) -> dict[str, Any]:
+    """What a result says of a recurrent network."""
+    if not settings.recurrent:
+        return {}
+    own = {"head": settings.head, "bidirectional": settings.bidirectional}
+    return own | ({"window": layout.window, "horizon": layout.steps_ahead} if layout.forecasts else {})
 
 
 def compare_rules(
@@ -474,16 +530,19 @@ def _fingerprint(rows: Rows, encoder: TableEncoder, target: TargetEncoder) -> in
     """A number that changes with the rows that are trained on, and with what a model says of them."""
     number = zlib.crc32(json.dumps(plain([encoder.to_json(), target.to_json()])).encode())
     for array in (rows.x, rows.y):
-        number = zlib.crc32(np.ascontiguousarray(array).data, number)
+        for part in (array.values, array.offsets) if isinstance(array, Ragged) else (array,):
+            number = zlib.crc32(np.ascontiguousarray(part).data, number)
     return number
 
 
-def _metrics(model: Model, rows: Rows, splits: Sequence[Split]) -> dict[str, dict[str, float]]:
+def _metrics(
+    model: Model, rows: Rows, splits: Sequence[Split], origin: np.ndarray | None
+) -> dict[str, dict[str, float]]:
     """Scores on the three parts. Test: of the model. Training and validation: the mean of its networks, each on its own
     rows, since the rows that one has not seen another has."""
 
     def scores(model: Model, part: np.ndarray) -> dict[str, float]:
-        return model.metrics(rows.x[part], rows.y[part], rows.weight[part])
+        return model.metrics(rows.x[part], rows.y[part], rows.weight[part], None if origin is None else origin[part])
 
     def mean(part: str) -> dict[str, float]:
         each = [scores(model.alone(i), getattr(split, part)) for i, split in enumerate(splits)]
@@ -530,9 +589,14 @@ def _encoded_table(
 
 
 def predict_table(
-    run: str | os.PathLike[str], data: str | os.PathLike[str], *, proba: bool = False, std: bool = False
+    run: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    proba: bool = False,
+    std: bool = False,
+    steps: int | None = None,
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Predict the rows of a table.
+    """Predict the rows of a table, the sequences of a file or their steps, or what follows a series.
 
     Parameters
     ----------
@@ -541,10 +605,12 @@ def predict_table(
     proba : whether to add the probability of each class.
     std : whether to add how far the networks are apart, see `axonic.model.Model.spread`; of classes that of the class
         predicted.
+    steps : how many steps of a series to forecast; None is the horizon.
 
     Returns
     -------
     table : a column "prediction" and, with `proba`, one for each class, with `std` a column "std"; rows in their order.
+        Of sequences in a long table also the column that names them; of a series the steps ahead.
     unseen : for each column, the number of values that were not among its categories in training.
 
     Raises
@@ -554,11 +620,35 @@ def predict_table(
     model = load_model(run)
     if proba and model.task != "classification":
         raise InputError("--proba is for classes and this model predicts numbers", "leave it out", str(run))
+    if steps is not None and "series" not in model.info:
+        raise InputError("--steps is for a model that forecasts a series", "leave it out", str(run))
+    if "series" in model.info:
+        if std:
+            raise InputError("--std is not for forecasts of a series", "leave it out", str(run))
+        return sequence_runs.forecast(model, data, steps), {}
+    if model.recurrent:
+        asked = sequence_runs.asked(model, data)
+        table = _predicted(model, asked.x, proba, std)
+        if model.by_step:
+            return table[np.argsort(asked.rows)], asked.unseen
+        return (table if asked.ids is None else asked.ids.hstack(table)), asked.unseen
     x, unseen = model.encoder.encode(read_table(data))
+    return _predicted(model, x, proba, std), unseen
+
+
+def _predicted(model: Model, x: Any, proba: bool, std: bool) -> pl.DataFrame:
     spread = model.spread(x) if std else None
     if model.task == "regression":
-        numbers = {"prediction": model.numbers(x)}
-        return pl.DataFrame(numbers if spread is None else {**numbers, "std": spread}), unseen
+        found = {"": model.numbers(x), "std": spread}
+        columns: dict[str, np.ndarray] = {}
+        for kind, values in found.items():
+            if values is not None and values.ndim == 1:
+                columns[kind or "prediction"] = values
+            elif values is not None:
+                several = values.shape[1] > 1
+                names = [(kind or "prediction") + (f"_{i + 1}" if several else "") for i in range(values.shape[1])]
+                columns |= dict(zip(names, values.T, strict=True))
+        return pl.DataFrame(columns)
     p = model.probabilities(x)
     table = pl.DataFrame({"prediction": model.target.inverse(p.argmax(axis=1))})
     if spread is not None:
@@ -566,7 +656,7 @@ def predict_table(
     if proba:
         names = _class_columns(model)
         table = table.hstack(pl.DataFrame(p, schema=names))
-    return table, unseen
+    return table
 
 
 def _class_columns(model: Model) -> list[str]:
@@ -586,6 +676,10 @@ def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) ->
     if "schema" not in model.info:
         raise InputError("the model was not trained on a table", "evaluate it in Python with score()", str(run))
     schema = Schema.from_json(model.info["schema"])
+    if model.recurrent:
+        x, y, origin = sequence_runs.evaluated(model, data)
+        scores = model.metrics(x, y, origin=origin)
+        return plain({"task": model.task, "target": schema.target, "n": len(x), **scores, "unseen": {}})
     x, y, unseen = _encoded_table(read_table(data), schema, model.encoder, model.target, data)
     scores: dict[str, Any] = model.metrics(x, y)
     if model.task == "classification":

@@ -16,17 +16,22 @@ from axonic.losses import Loss
 from axonic.regularization import Regularization, quantiles
 
 SHALLOW = 2
-NETS = ("feedforward", "rbf")
+CELLS = {"rnn": layers.rnn, "lstm": layers.lstm, "gru": layers.gru}
+HEADS = ("last", "mean", "every")
+NOT_OF_SEQUENCES = ("input_noise", "mixup", "label_smoothing", "max_norm")
+"""Regularisers that change the rows of a table, or the weights into a unit of one layer."""
+NETS = ("feedforward", "rbf", *CELLS)
 CENTERS = ("kmeans", "random", "grow")
 TRAININGS = ("closed_form", "gradient")
 OF_NET = {
     "feedforward": {"hidden_layer_sizes", "activation", "init"},
+    "recurrent": {"hidden_layer_sizes", "activation", "init", "bidirectional", "head", "truncate"},
     "rbf": {"n_centers", "centers", "radial", "width", "widths", "training", "ridge", "goal"},
 }
 """Settings of one kind of network alone."""
 OF_GRADIENT = {
     *("optimizer", "learning_rate", "batch_size", "epochs", "l2", "l1", "dropout", "regularization"),
-    *Regularization._fields,
+    *("clip_norm", *Regularization._fields),
 }
 """Settings that the closed form of networks of radial basis functions has no use for."""
 
@@ -36,6 +41,8 @@ class Settings:
     """How to train; the parameters of the estimators with the same names, where they are documented.
 
     class_weight : of the rows of a table; estimators weight theirs themselves.
+    net : "feedforward", or the kind of recurrent layers: "rnn", "lstm", "gru".
+    head : as for the estimators, or "auto" until the data say which: "every" where each step has a target, else "last".
     batch_stage, branch_stage : whether the recipe looks at other batch sizes than `batch_size`, and whether it branches
         off with a tenth of the rate; the estimators' `recipe="full"` is both.
     """
@@ -74,6 +81,10 @@ class Settings:
     training: str = "closed_form"
     ridge: float | Literal["auto"] = "auto"
     goal: float = 0.0
+    bidirectional: bool = False
+    head: Literal["auto", "last", "mean", "every"] = "last"
+    truncate: int | None = None
+    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a value that can't work."""
@@ -115,6 +126,12 @@ class Settings:
             _refuse(names[0], getattr(self, names[0]), how)
         for name in self._activations():
             activations.get(name)
+        if self.clip_norm is not None:
+            if not _is_number(self.clip_norm, above=0.0):
+                _refuse("clip_norm", self.clip_norm, "give None or a positive number")
+            if rule.same_objective or not rule.has_rate:
+                how = f"{type(rule).__name__} needs the gradient itself; use momentum or adam with clip_norm"
+                _refuse("clip_norm", self.clip_norm, how)
         self._check_net()
 
     def _check_net(self) -> None:
@@ -122,10 +139,13 @@ class Settings:
         if self.net not in NETS:
             _refuse("net", self.net, f"use one of {', '.join(NETS)}")
         given = {field.name for field in dataclasses.fields(self) if getattr(self, field.name) != field.default}
+        own = OF_NET["recurrent" if self.recurrent else self.net]
         for net, names in OF_NET.items():
-            if net != self.net and (others := given & names):
+            if others := given & (names - own):
                 name = min(others)
                 _refuse(name, getattr(self, name), f"leave it out: it is for networks of the kind {net!r}")
+        if self.recurrent:
+            self._check_recurrent()
         if self.net != "rbf":
             return
         if self.n_centers != "auto" and not (_is_whole(self.n_centers) and self.n_centers >= 1):
@@ -153,6 +173,29 @@ class Settings:
                 name, getattr(self, name), "leave it out, or use training='gradient': the closed form takes no steps"
             )
 
+    @property
+    def recurrent(self) -> bool:
+        """Whether the network reads sequences."""
+        return self.net in CELLS
+
+    def _check_recurrent(self) -> None:
+        if self.head not in ("auto", *HEADS):
+            _refuse("head", self.head, f"use {', '.join(HEADS)}")
+        if not isinstance(self.bidirectional, bool | np.bool_):
+            _refuse("bidirectional", self.bidirectional, "give True or False")
+        if self.truncate is not None and not (_is_whole(self.truncate) and self.truncate >= 1):
+            _refuse("truncate", self.truncate, "give None or a whole number of at least 1")
+        if not self.hidden_layer_sizes:
+            _refuse("hidden_layer_sizes", (), "a recurrent network has at least one hidden layer")
+        for name in NOT_OF_SEQUENCES:
+            if getattr(self, name):
+                _refuse(name, getattr(self, name), "leave it out: it is for tables")
+        takes_residuals = isinstance(self.optimizer, optimizers.LevenbergMarquardt)
+        if self.head == "every" and (takes_residuals or self.optimizer == "levenberg_marquardt"):
+            _refuse("optimizer", self.optimizer, "it takes one target for each sequence; use momentum or adam")
+        if self.net != "rnn" and set(self._activations()) != {"tanh"}:
+            _refuse("activation", self.activation, f"a layer of kind {self.net} has its own: leave it at 'tanh'")
+
     def _activations(self) -> tuple[str, ...]:
         if isinstance(self.activation, tuple):
             return self.activation
@@ -165,7 +208,12 @@ class Settings:
         activation, since He's factor of 2 starts it too large; see `docs/decisions/002-initial-weights.md`.
 
         A network of radial basis functions has one centre here, if their number is yet to be chosen.
+
+        A recurrent network has recurrent layers in their place, one direction or both, and behind them what makes one
+        vector of a sequence: the last step, the mean over time, or neither, where every step has a target.
         """
+        if self.recurrent:
+            return self._recurrent_network(n_out)
         if self.net == "rbf":
             return self.radial_network(1 if self.n_centers == "auto" else self.n_centers, n_out)
         shallow = self.init == "auto" and len(self.hidden_layer_sizes) <= SHALLOW
@@ -198,16 +246,43 @@ class Settings:
         dropped = [layers.dropout(self.dropout)] if self.dropout > 0 else []
         return layers.chain(layers.rbf(n_centers, self.radial, self.widths), *dropped, layers.dense(n_out))
 
+    def _recurrent_network(self, n_out: int) -> Chain:
+        stack = []
+        by_step = self.head == "every"
+        for index, (n_units, activation) in enumerate(zip(self.hidden_layer_sizes, self._activations(), strict=True)):
+            options = {"init": "glorot_uniform" if self.init == "auto" else self.init, "truncate": self.truncate}
+            if self.net == "rnn":
+                options["activation"] = activation
+            cell = CELLS[self.net](n_units, **options)
+            stack.append(layers.bidirectional(cell) if self.bidirectional else cell)
+            last = index == len(self.hidden_layer_sizes) - 1
+            if last and not by_step:
+                ends = layers.both_ends() if self.bidirectional else layers.last_step()
+                stack.append(layers.mean_over_time() if self.head == "mean" else ends)
+            if self.dropout > 0:
+                dropped = layers.dropout(self.dropout)
+                stack.append(dropped if last and not by_step else layers.each_step(dropped))
+        output = layers.dense(n_out, "identity", "glorot_uniform" if self.init == "auto" else self.init)
+        if by_step:
+            return layers.chain(*stack, layers.each_step(output), layers.every_step())
+        return layers.chain(*stack, output)
+
 
 def pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
     """The loss with its output activation, and the number of output units, for `n` classes or target numbers.
 
-    Two classes take one sigmoid unit, more take a softmax; numbers take linear units.
+    Two classes take one sigmoid unit, more take a softmax; numbers take linear units. With `head="every"` it is the
+    loss of each step.
 
     Raises
     ------
     InputError : the loss does not go with the task.
     """
+    loss, n_out = _pair(settings, task, n)
+    return (losses.each_step(loss) if settings.head == "every" else loss), n_out
+
+
+def _pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
     if task == "regression":
         for name in ("label_smoothing", "class_weight"):
             if getattr(settings, name):

@@ -23,6 +23,7 @@ from safetensors.numpy import save
 
 from axonic import layers, losses, optimizers
 from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.sequences import Layout, SeriesCoding
 from axonic.errors import InputError
 from axonic.layers import Chain, Dense, Dropout, Layer, activations, chain, dense, dropout
 from axonic.losses import Loss
@@ -145,6 +146,9 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         target = TargetEncoder.from_json(metadata["target"])
         members = _members(network, encoder.n_features, int(metadata["members"]), arrays)
         info = dict(metadata["info"])
+        for name, kind in (("layout", Layout), ("series", SeriesCoding)):
+            if name in info:
+                kind.from_json(info[name])
         _check_outputs(network, loss, target)
     except InputError as error:
         raise damaged(path, error.what) from error
@@ -239,6 +243,7 @@ def _layer_to_json(layer: Layer) -> dict[str, Any]:
 
 _HEADS = {
     "last_step": layers.last_step(),
+    "both_ends": layers.both_ends(),
     "mean_over_time": layers.mean_over_time(),
     "every_step": layers.every_step(),
 }
@@ -319,6 +324,8 @@ def loss_to_json(loss: Loss) -> dict[str, Any]:
     ------
     InputError : the loss or its activation is not one of the package's.
     """
+    if isinstance(loss, losses.EachStepLoss):
+        return {"loss": "each_step", "inner": loss_to_json(loss.loss)}
     name = _loss_name(loss)
     values = {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}  # pyright: ignore
     activation = values.get("activation")
@@ -343,6 +350,8 @@ def loss_from_json(value: Mapping[str, Any]) -> Loss:
     ------
     KeyError, TypeError or InputError : it describes none.
     """
+    if value["loss"] == "each_step" and value["inner"]["loss"] != "each_step":
+        return losses.each_step(loss_from_json(value["inner"]))
     values = {name: item for name, item in value.items() if name != "loss"}
     if "activation" in values:
         values["activation"] = activations.get(values["activation"])

@@ -42,7 +42,7 @@ WHOLE_EPOCHS = 64
 class Trial(NamedTuple):
     """What is trained, all of it values of the compiled program but for the kinds of layers, loss and rule.
 
-    `key` is the raw key of dropout, (2,) uint32.
+    `key` is the raw key of dropout, (2,) uint32; `clip_norm` the largest norm of a gradient, None for no limit.
     """
 
     network: Chain
@@ -52,6 +52,7 @@ class Trial(NamedTuple):
     l1: Any
     key: Any
     regularization: Regularization = Regularization()
+    clip_norm: Any = None
 
 
 class StopRule(NamedTuple):
@@ -272,7 +273,7 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     close = jax.vmap(_close, in_axes=(0, 0, None))
 
     def slot(i: Any) -> Batch:
-        return Batch(tape.x[i], tape.y[i], tape.weight[i])
+        return jax.tree.map(lambda a: a[i], Batch(tape.x, tape.y, tape.weight))
 
     def steps(state: State, first: Any, last: Any) -> State:
         if whole:
@@ -289,6 +290,8 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
         def part(i: Any, carry: tuple[State, Record]) -> tuple[State, Record]:
             before, record = carry
             state = steps(before, bounds[i], bounds[i + 1])
+            if not traced(trial.network):
+                return state, record
             looks = (i == 0) & (now.looks == 1)
             record = jax.lax.cond(looks, look_closely, lambda record, *_: record, record, before, state)
             return state, record
@@ -375,7 +378,7 @@ def _training_objective(trial: Trial, batch: Batch, step: Any) -> Objective:
 
 
 def _objective(trial: Trial, batch: Batch, key: Any) -> Objective:
-    return Objective(trial.network, trial.loss, batch, trial.l2, trial.l1, key)
+    return Objective(trial.network, trial.loss, batch, trial.l2, trial.l1, key, trial.clip_norm)
 
 
 def _add(sums: Sums, loss: Any, weight: Array) -> Sums:

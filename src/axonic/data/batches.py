@@ -7,6 +7,10 @@ rows are shuffled and gathered on the host while the device computes on the tape
 
 Held-out rows that fit in a quarter of a tape are placed on it once and evaluated at the end of each of its epochs;
 larger sets follow the training batches, slot by slot.
+
+Sequences are padded to the longest of the data set, since there is one shape, but the network goes no further than the
+longest of its batch (`axonic.layers.recurrence`). So batches are made of sequences of similar lengths: shuffled, sorted
+by the class of their length (`length_classes`), cut into batches, and the batches shuffled.
 """
 
 import dataclasses
@@ -17,8 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from axonic.data.ragged import Ragged
 from axonic.errors import InputError
 from axonic.seeds import generator
+from axonic.types import Sequence
 
 TAPE_BYTES = 8 << 20
 MAX_SLOTS = 1024
@@ -31,6 +37,8 @@ LOOK_STEPS, LOOK_WHOLE = 250, 8
 """Steps from one that is looked at to the next, so that looking costs some hundredths of the time; where every step
 takes all rows, steps are longer."""
 ALIGNMENT = 64
+SIMILAR = 1.2
+"""Sequences of one class of lengths: the longest has at most so many times the steps of the shortest."""
 
 
 class Rows(NamedTuple):
@@ -38,14 +46,20 @@ class Rows(NamedTuple):
 
     Attributes
     ----------
-    x : (n, n_in) float32.
-    y : (n,) int32 class indices, or (n, n_out) float32.
+    x : (n, n_in) float32, or n sequences with steps of n_in.
+    y : (n,) int32 class indices, or (n, n_out) float32; or n sequences of either, a target for each step, where -1 or
+        NaN is none.
     weight : (n,) float32, mean 1 over the training rows.
     """
 
-    x: np.ndarray
-    y: np.ndarray
+    x: Any
+    y: Any
     weight: np.ndarray
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """(n,) class of each row; None for numbers and where each step has a target."""
+        return self.y if isinstance(self.y, np.ndarray) and self.y.dtype.kind == "i" else None
 
 
 class Split(NamedTuple):
@@ -75,7 +89,8 @@ class Tape(NamedTuple):
 
     Attributes
     ----------
-    x, y, weight : as in `Rows`, with leading axes (slot, row); weight 0 marks padding.
+    x, y, weight : as in `Rows`, with leading axes (slot, row); weight 0 marks padding. Sequences are a `Sequence`,
+        targets of each step have a third axis of time, -1 or NaN where there are none.
     segments : (slot, 8) int32, rows of `Segment`; only the first `n_segments` count.
     n_segments : int32.
     """
@@ -85,6 +100,14 @@ class Tape(NamedTuple):
     weight: Any
     segments: Any
     n_segments: Any
+
+
+class Room(NamedTuple):
+    """Arrays to put rows into, as they lie on a tape."""
+
+    x: Any
+    y: Any
+    weight: Any
 
 
 class Cursor(NamedTuple):
@@ -100,8 +123,49 @@ def n_slots(batch_size: int, row_bytes: int) -> int:
 
 
 def row_bytes(rows: Rows) -> int:
-    """Bytes of one row with its target and weight."""
-    return sum(array[:1].nbytes for array in rows)
+    """Bytes of one row with its target and weight, padded."""
+    x, *others = room(rows, (1,))
+    return sum(array.nbytes for array in (*(x if isinstance(x, Sequence) else (x,)), *others))
+
+
+def room(rows: Rows, shape: tuple[int, ...]) -> Room:
+    """Room for rows in that shape."""
+
+    def of(array: np.ndarray | Ragged) -> np.ndarray:
+        if isinstance(array, Ragged):
+            return aligned((*shape, array.longest, *array.shape[1:]), array.values.dtype)
+        return aligned(shape + array.shape[1:], array.dtype)
+
+    x, y, weight = map(of, rows)
+    if isinstance(rows.x, Ragged):
+        mask = aligned((*shape, rows.x.longest), np.dtype(bool))
+        return Room(Sequence(x, mask), y, weight)  # pyright: ignore[reportArgumentType]
+    return Room(x, y, weight)
+
+
+def gather(rows: Rows, slots: np.ndarray, out: Room) -> None:
+    """Fill `out` with the rows of these numbers; -1 is a row of padding."""
+    if isinstance(rows.x, Ragged):
+        rows.x.fill(slots, *out.x)
+    else:
+        np.take(rows.x, slots, axis=0, out=out.x, mode="clip")
+    if isinstance(rows.y, Ragged):
+        rows.y.fill(slots, out.y, nothing=-1 if rows.y.values.dtype.kind == "i" else np.nan)
+    else:
+        np.take(rows.y, slots, axis=0, out=out.y, mode="clip")
+    np.take(rows.weight, slots, axis=0, out=out.weight, mode="clip")
+    out.weight[slots < 0] = 0
+
+
+def length_classes(lengths: np.ndarray) -> np.ndarray:
+    """(n,) class of each length, 0 for the longest; within a class lengths differ by the factor `SIMILAR` at most."""
+    kinds = -np.unique(-lengths)  # falling
+    number, longest, numbers = -1, math.inf, {}
+    for length in kinds.tolist():
+        if length * SIMILAR < longest:
+            number, longest = number + 1, length
+        numbers[length] = number
+    return np.array([numbers[length] for length in lengths.tolist()], np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,12 +224,11 @@ class Batches:
             yield tape, cursor
             buffers.reverse()
 
-    def _buffers(self, n_slots: int | None = None) -> Rows:
+    def _buffers(self, n_slots: int | None = None) -> Room:
         """Room for the rows of a tape."""
-        shape = (n_slots or self.n_slots, self.batch_size)
-        return Rows(*(aligned(shape + array.shape[1:], array.dtype) for array in self.rows))
+        return room(self.rows, (n_slots or self.n_slots, self.batch_size))
 
-    def tape(self, cursor: Cursor, buffers: Rows | None = None) -> tuple[Tape, Cursor]:
+    def tape(self, cursor: Cursor, buffers: Room | None = None) -> tuple[Tape, Cursor]:
         """The tape that begins at `cursor`, and the cursor after it; its rows are put into `buffers` if given."""
         slots = np.full((self.n_slots, self.batch_size), -1, np.int64)
         segments: list[Segment] = []
@@ -212,8 +275,10 @@ class Batches:
         return -(-len(part) // self.batch_size)
 
     def _batches(self, part: np.ndarray) -> np.ndarray:
-        """Row numbers in rows of `batch_size`, -1 for padding."""
+        """Row numbers in rows of `batch_size`, -1 for padding; sequences the longest first if they may be shuffled."""
         batches = np.full((self._count(part), self.batch_size), -1, np.int64)
+        if self._lengths is not None and self.shuffle:
+            part = part[np.argsort(-self._lengths[part], kind="stable")]
         batches.reshape(-1)[: len(part)] = part
         return batches
 
@@ -226,12 +291,32 @@ class Batches:
         remembered: tuple[int, np.ndarray] | None = self.__dict__.get("_block")
         if remembered is None or remembered[0] != block:
             rows = np.broadcast_to(self.split.train, (self._passes_per_block, len(self.split.train)))
-            orders = generator(self.seed, "shuffle", block).permuted(rows, axis=1)
+            rng = generator(self.seed, "shuffle", block)
+            orders = rng.permuted(rows, axis=1)
+            if self._length_classes is not None:
+                similar = np.argsort(self._length_classes[orders], axis=1, kind="stable")
+                orders = np.take_along_axis(orders, similar, axis=1)
             batches = np.full((len(orders), self.batches_per_pass * self.batch_size), -1, np.int64)
             batches[:, : orders.shape[1]] = orders
-            remembered = (block, batches.reshape(len(orders), -1, self.batch_size))
+            batches = batches.reshape(len(orders), -1, self.batch_size)
+            if self._length_classes is not None:
+                places = rng.permuted(np.broadcast_to(np.arange(batches.shape[1]), batches.shape[:2]), axis=1)
+                batches = np.take_along_axis(batches, places[..., None], axis=1)
+            remembered = (block, batches)
             object.__setattr__(self, "_block", remembered)
         return remembered[1][offset]
+
+    @functools.cached_property
+    def _lengths(self) -> np.ndarray | None:
+        """(n,) steps of each sequence; None for plain rows."""
+        return self.rows.x.lengths if isinstance(self.rows.x, Ragged) else None
+
+    @functools.cached_property
+    def _length_classes(self) -> np.ndarray | None:
+        """(n,) class of the length of each sequence; None where one class holds all."""
+        if self._lengths is None or not (classes := length_classes(self._lengths)).any():
+            return None
+        return classes
 
     def _place_resident(self, slots: np.ndarray, held: list[tuple[np.ndarray, int]]) -> int:
         free = 0
@@ -263,12 +348,10 @@ class Batches:
             free, done, before = free + len(take), done + len(take), before + count
         return spans, done, free
 
-    def _gather(self, slots: np.ndarray, segments: list[Segment], buffers: Rows, room: int = 0) -> Tape:
+    def _gather(self, slots: np.ndarray, segments: list[Segment], buffers: Room, room: int = 0) -> Tape:
         table = np.zeros((max(len(slots), room), len(Segment._fields)), np.int32)
         table[: len(segments)] = segments
-        for array, buffer in zip(self.rows, buffers, strict=True):
-            np.take(array, slots, axis=0, out=buffer, mode="clip")
-        buffers.weight[slots < 0] = 0
+        gather(self.rows, slots, buffers)
         return Tape(*buffers, table, np.int32(len(segments)))
 
 

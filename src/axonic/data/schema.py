@@ -141,7 +141,7 @@ def infer_schema(frame: pl.DataFrame, target: str, task: str = "auto") -> Schema
     """
     if target not in frame.columns:
         raise InputError(f"no column is named {target!r}", _column_hint(target, frame.columns), "target")
-    resolved = _resolve_task(frame[target], task)
+    resolved = resolve_task(frame[target], task)
     columns = infer_columns(frame.drop(target))
     used = tuple(column for column in columns if column.kind != "ignored")
     ignored = tuple(column for column in columns if column.kind == "ignored")
@@ -189,7 +189,15 @@ def _column_hint(name: str, names: Sequence[str]) -> str:
     return (f"did you mean {lower[near[0]]!r}? " if near else "") + f"the columns are {listed}"
 
 
-def _resolve_task(series: pl.Series, task: str) -> Task:
+def named(frame: pl.DataFrame, name: str, where: str) -> pl.Series:
+    """The column of that name, or `InputError` with the names there are."""
+    if name not in frame.columns:
+        raise InputError(f"no column is named {name!r}", _column_hint(name, frame.columns), where)
+    return frame[name]
+
+
+def resolve_task(series: pl.Series, task: str) -> Task:
+    """The task that a target asks for; see `infer_schema`."""
     if task not in ("auto", "classification", "regression"):
         raise InputError(f"no task is named {task!r}", "use auto, classification or regression", "task")
     where = f"target {series.name!r}"

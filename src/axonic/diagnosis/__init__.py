@@ -5,6 +5,7 @@
     run.py         the run
     evidence.py    the curves, the looks inside (`axonic.health`), and runs made for comparison
     live.py        what can be said while training is under way
+    sequences.py   what goes on through time, for networks that read sequences, in place of the others
 
 Rules stand in the order in which one explains the others, and the first that speaks is the cause: of what comes after
 it only the symptoms are kept, in its evidence. A rate ten times too high, which leaves dead units, a swinging loss and
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from axonic.checks import by_severity
-from axonic.diagnosis import data, network, run
+from axonic.diagnosis import data, network, run, sequences
 from axonic.diagnosis.evidence import Evidence
 from axonic.recipe import Fit, Task, Watcher
 from axonic.types import Finding
@@ -42,10 +43,13 @@ def diagnose(task: Task, fit: Fit, watcher: Watcher | None = None) -> list[Findi
     Returns
     -------
     Findings, the cause first; "train.healthy" alone if nothing is wrong. Of networks of radial basis functions the data
-    are examined and what went wrong is said, but no rule looks inside.
+    are examined and what went wrong is said, but no rule looks inside. Of networks that read sequences what goes on
+    through time is looked at; where nothing is to be said of it, there is no finding.
     """
     if task.settings.net == "rbf":
         return by_severity([finding for rule in data.RULES for finding in rule(task)] + unwatched(fit))
+    if task.network.reads_sequences:
+        return [*unwatched(fit), *sequences.diagnose(task, fit)]
     evidence = Evidence(task, fit, watcher or Watcher())
     findings = [finding for rule in data.RULES for finding in rule(task)]
     causes = [finding for finding in findings if finding.severity != "info"]
@@ -74,7 +78,9 @@ def with_cause_first(found: list[Finding], diagnosed: list[Finding]) -> list[Fin
     """What was found in the data before training, and what was diagnosed after it: the cause first, unless the data
     hold an error, or a warning that explains why nothing was learned; "train.healthy" last."""
     last_resort = found and any(finding.severity != "info" for finding in found)
-    first = diagnosed[:1] if not (last_resort and diagnosed[0].code == "data.no_signal") else []
+    first = (
+        diagnosed[:1] if not (last_resort and [finding.code for finding in diagnosed[:1]] == ["data.no_signal"]) else []
+    )
     cause = [finding for finding in first if finding.severity != "info"]
     rest = by_severity([*found, *diagnosed[len(cause) :]])
     errors = [finding for finding in found if finding.severity == "error"]

@@ -36,6 +36,7 @@ from axonic import storage
 from axonic.checks import check_rows, check_table
 from axonic.data.batches import Rows, Split, balanced, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.ragged import join
 from axonic.data.schema import Schema, Task, canonical, infer_columns
 from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.errors import InputError
@@ -117,7 +118,7 @@ class Estimator(BaseEstimator):
         loss, n_out = self._pair(settings)
         resplits, start = validation_data is None, self.model_.members if goes_on else None
         task = recipes.Task(rows, parts, settings, settings.network(n_out), loss, resplits, start)
-        fitted = recipes.fit(task, watcher=_Printer() if self.verbose else None)
+        fitted = recipes.fit(task, watcher=printer(self.verbose))
         self._take(fitted, (lambda: self._diagnosed(*seen, task, fitted)) if self.monitor else None)
         return self
 
@@ -322,7 +323,7 @@ class Estimator(BaseEstimator):
 
     def _split(self, y, seed, *, held_out) -> Split:
         share = self.validation_fraction if held_out and self.early_stopping and len(y) >= MIN_ROWS_TO_HOLD_OUT else 0.0
-        classes = y if self._task == "classification" else None
+        classes = y if self._task == "classification" and isinstance(y, np.ndarray) else None
         return split_rows(len(y), seed, valid=share, test=0.0, classes=classes, purpose="validation")
 
     def _encode_inputs(self, X, y, train):
@@ -333,15 +334,19 @@ class Estimator(BaseEstimator):
             self._encoder = TableEncoder.from_array(X, train, self.standardize)
 
     def _rows(self, X, y, weight, train) -> Rows:
-        return Rows(self._encoder.transform(X), y, (weight / weight[train].mean()).astype(np.float32))
+        return Rows(self._encoded(X), y, (weight / weight[train].mean()).astype(np.float32))
+
+    def _encoded(self, X) -> Any:
+        """The network's inputs."""
+        return self._encoder.transform(X)
 
     def _with_validation(self, rows, validation_data):
         if not (isinstance(validation_data, tuple | list) and len(validation_data) in (2, 3)):
             raise InputError("validation_data is not (X, y)", "give (X, y) or (X, y, sample_weight)")
         X, y, *weight = validation_data
         X, y, weight = self._validated(X, y, weight[0] if weight else None, reset=False)
-        held = Rows(self._encoder.transform(X), self._target_codes(y), (weight / weight.mean()).astype(np.float32))
-        both = Rows(*(np.concatenate(pair) for pair in zip(rows, held, strict=True)))
+        held = Rows(self._encoded(X), self._target_codes(y), (weight / weight.mean()).astype(np.float32))
+        both = Rows(*(join(pair) for pair in zip(rows, held, strict=True)))
         n = len(rows.y)
         return both, Split(np.arange(n), np.arange(n, len(both.y)), np.empty(0, np.int64))
 
@@ -378,7 +383,7 @@ class Estimator(BaseEstimator):
         self._findings, self._diagnosis = findings, None
 
     def _take(self, fitted: recipes.Fit, diagnosis: Callable[[], list[Finding]] | None = None) -> None:
-        self.model_ = Model(fitted.network, fitted.loss, fitted.members, self._encoder, self._target)
+        self.model_ = Model(fitted.network, fitted.loss, fitted.members, self._encoder, self._target, self._info())
         self.learning_rate_ = fitted.learning_rate
         self.l2_ = fitted.l2
         self.batch_size_ = fitted.batch_size
@@ -390,6 +395,10 @@ class Estimator(BaseEstimator):
         self._fitted = fitted
         for finding in self._findings:
             warnings.warn(f"{finding.cause} {finding.remedy}", ConvergenceWarning, stacklevel=3)
+
+    def _info(self) -> dict[str, Any]:
+        """What else the model should know."""
+        return {}
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
@@ -592,9 +601,9 @@ input_noise : standard deviation of the noise that is added to every encoded inp
     """
 
 
-def document(cls, network: str = FEEDFORWARD, regularizers: str = REGULARIZERS, **parts: str):
+def document(cls, text: str = PARAMETERS, network: str = FEEDFORWARD, regularizers: str = REGULARIZERS, **parts: str):
     """Append the documentation of the shared parameters, with what is this class's own."""
-    cls.__doc__ = cls.__doc__.rstrip() + "\n" + PARAMETERS.format(network=network, regularizers=regularizers, **parts)
+    cls.__doc__ = cls.__doc__.rstrip() + "\n" + text.format(network=network, regularizers=regularizers, **parts)
     return cls
 
 
@@ -630,6 +639,11 @@ def _row_hashes(X: Any, columns: tuple[Any, ...]) -> pl.Series:
     step = max(1, HASHED_VALUES // X.shape[1])
     blocks = [X[start : start + step].astype(np.float64) for start in range(0, len(X), step)]
     return pl.concat([pl.Series("row", block).hash(seed=0) for block in blocks])
+
+
+def printer(verbose: Any) -> recipes.Watcher | None:
+    """What prints progress, if it is to be."""
+    return _Printer() if verbose else None
 
 
 class _Printer(recipes.Watcher):

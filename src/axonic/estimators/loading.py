@@ -8,10 +8,15 @@ import numpy as np
 from axonic import storage
 from axonic.estimators.feedforward import FeedForwardClassifier, FeedForwardRegressor
 from axonic.estimators.rbf import RBFClassifier, RBFRegressor
+from axonic.estimators.recurrent import RecurrentClassifier, RecurrentRegressor
 from axonic.layers import RBF
 from axonic.types import Finding
 
-ESTIMATORS = {cls.__name__: cls for cls in (FeedForwardClassifier, FeedForwardRegressor, RBFClassifier, RBFRegressor)}
+_ALL = (
+    *(FeedForwardClassifier, FeedForwardRegressor, RBFClassifier, RBFRegressor),
+    *(RecurrentClassifier, RecurrentRegressor),
+)
+ESTIMATORS = {cls.__name__: cls for cls in _ALL}
 
 
 def load(path):
@@ -29,6 +34,7 @@ def load(path):
     """
     model = storage.load_model(path)
     kind = "RBF" if any(isinstance(layer, RBF) for layer in model.network.layers) else "FeedForward"
+    kind = "Recurrent" if model.recurrent else kind
     default = kind + ("Classifier" if model.task == "classification" else "Regressor")
     framed = bool(model.info.get("framed", "schema" in model.info))
     try:

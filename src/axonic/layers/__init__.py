@@ -7,10 +7,12 @@ from axonic.layers.dense import Dense, DenseParams, dense
 from axonic.layers.dropout import Dropout, dropout
 from axonic.layers.gru import GRU, GRUParams, gru
 from axonic.layers.heads import (
+    BothEnds,
     EachStep,
     EveryStep,
     LastStep,
     MeanOverTime,
+    both_ends,
     each_step,
     every_step,
     last_step,
@@ -33,6 +35,7 @@ __all__ = [
     "Activation",
     "Bidirectional",
     "BidirectionalParams",
+    "BothEnds",
     "Chain",
     "Dense",
     "DenseParams",
@@ -48,6 +51,7 @@ __all__ = [
     "RNNParams",
     "Trace",
     "bidirectional",
+    "both_ends",
     "chain",
     "dense",
     "dropout",

@@ -46,6 +46,9 @@ class Layer:
     decays: ClassVar[tuple[str, ...]] = ()
     """Names of the fields of its params that L1 and L2 act on (weights, never biases)."""
 
+    of_sequences: ClassVar[bool] = False
+    """Whether it takes a `Sequence`."""
+
     def n_out(self, n_in: int) -> int:
         """Number of outputs for `n_in` inputs."""
         return n_in
@@ -86,6 +89,11 @@ class Chain(Layer):
     """Layers one after the other; itself a layer. Its params are the tuple of theirs."""
 
     layers: tuple[Layer, ...]
+
+    @property
+    def reads_sequences(self) -> bool:
+        """Whether its input is a `Sequence`."""
+        return bool(self.layers) and self.layers[0].of_sequences
 
     def n_out(self, n_in: int) -> int:
         for layer in self.layers:

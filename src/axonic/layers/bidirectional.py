@@ -10,7 +10,7 @@ Reversing a padded row brings its padding to the front, where the state is still
 sees little of it; `mean_over_time` sees both.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +33,8 @@ class Bidirectional(Layer):
     """See `bidirectional`."""
 
     layer: Layer
+
+    of_sequences: ClassVar[bool] = True
 
     def n_out(self, n_in: int) -> int:
         return 2 * self.layer.n_out(n_in)

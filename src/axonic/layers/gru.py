@@ -37,7 +37,7 @@ from jaxtyping import Array, Bool, Float
 
 from axonic.layers import initializers, recurrence
 from axonic.layers.base import Key, Layer, masked
-from axonic.layers.recurrence import before, by_time, carries, steps
+from axonic.layers.recurrence import Span, against, by_row, by_time, carries, cut, onward, outer, room, span, steps
 from axonic.specs import spec, static
 from axonic.types import Sequence
 
@@ -55,15 +55,17 @@ class GRUParams(NamedTuple):
 
 
 class GRUCache(NamedTuple):
-    """x: input, 0 where padded; real: which steps are; r, u, g: gates; m: h_{t-1} v + c; h: state after each step."""
+    """x: input, 0 where padded; real: which steps are; walk: where they lie; r, u, g: gates; m: h_{t-1} v + c; h: state
+    before each step and after the last."""
 
     x: Float[Array, "time batch n_in"]
     real: Bool[Array, "time batch 1"]
+    walk: Span
     r: Float[Array, "time batch n_hidden"]
     u: Float[Array, "time batch n_hidden"]
     g: Float[Array, "time batch n_hidden"]
     m: Float[Array, "time batch n_hidden"]
-    h: Float[Array, "time batch n_hidden"]
+    h: Float[Array, "time+1 batch n_hidden"]
 
 
 @spec
@@ -75,6 +77,7 @@ class GRU(Layer):
     truncate: int | None = static(default=None)
 
     decays: ClassVar[tuple[str, ...]] = ("w", "v")
+    of_sequences: ClassVar[bool] = True
 
     def n_out(self, n_in: int) -> int:
         del n_in
@@ -93,48 +96,54 @@ class GRU(Layer):
     def forward(self, params: GRUParams, x: Sequence, key: Key | None = None) -> tuple[Sequence, GRUCache]:
         del key
         values, real = steps(x)
-        from_x = values @ params.w + params.b
+        walk = span(x.mask)
 
-        def step(h: Array, now: tuple) -> tuple[Array, tuple]:
-            from_x, real = now
+        def step(h: Array, from_x: Array, t: Any) -> tuple[Array, tuple]:
             r, u, g = jnp.split(from_x, 3, axis=-1)
             from_r, from_u, from_g = jnp.split(h @ params.v, 3, axis=-1)
             r, u = jax.nn.sigmoid(r + from_r), jax.nn.sigmoid(u + from_u)
             m = from_g + params.c
             g = jnp.tanh(g + r * m)
-            h = jnp.where(real, (1.0 - u) * g + u * h, h)
+            h = jnp.where(real[t], (1.0 - u) * g + u * h, h)
             return h, (r, u, g, m, h)
 
-        zero = jnp.zeros((from_x.shape[1], self.n_hidden), from_x.dtype)
-        _, (r, u, g, m, h) = jax.lax.scan(step, zero, (from_x, real))
-        return Sequence(masked(x.mask, by_time(h)), x.mask), GRUCache(values, real, r, u, g, m, h)
+        nothing = tuple(room(real, self.n_hidden, params.w, before) for before in (0, 0, 0, 0, 1))
+        zero = nothing[0][0]
+        r, u, g, m, h = onward(walk, lambda j: cut(values, j) @ params.w + params.b, step, zero, nothing)
+        output = masked(x.mask, by_row(h[1:], x.mask.shape[1]))
+        return Sequence(output, x.mask), GRUCache(values, real, walk, r, u, g, m, h)
 
     def backward(
         self, params: GRUParams, cache: GRUCache, error: Float[Array, "batch time n_hidden"]
     ) -> tuple[GRUParams, Float[Array, "batch time n_in"]]:
-        x, real, r, u, g, m, h = cache
+        x, real, walk, all_r, all_u, all_g, all_m, h = cache
+        errors, carried = by_time(error), carries(real, self.truncate)
 
-        def step(carry: Array, now: tuple) -> tuple[Array, tuple[Array, Array]]:
-            error, r, u, g, m, h_before, real, carries = now
-            error_h = jnp.where(real, error + carry, 0.0)
+        def step(carry: Array, t: Any) -> tuple[Array, tuple[Array, Array]]:
+            r, u, g, m, h_before = all_r[t], all_u[t], all_g[t], all_m[t], h[t]
+            error_h = jnp.where(real[t], errors[t] + carry, 0.0)
             delta_g = error_h * (1.0 - u) * (1.0 - g * g)
             delta_u = error_h * (h_before - g) * u * (1.0 - u)
             delta_m = delta_g * r
             delta_r = delta_g * m * r * (1.0 - r)
             of_v = jnp.concatenate([delta_r, delta_u, delta_m], axis=-1)
-            to_before = jnp.where(carries, error_h * u + jnp.einsum("bo,io->bi", of_v, params.v), 0.0)
-            return jnp.where(real, to_before, carry), (of_v, delta_g)
+            to_before = jnp.where(carried[t], error_h * u + jnp.einsum("bo,io->bi", of_v, params.v), 0.0)
+            return jnp.where(real[t], to_before, carry), (of_v, delta_g)
 
-        h_before = before(h)
-        now = (by_time(error), r, u, g, m, h_before, real, carries(real, self.truncate))
-        _, (of_v, delta_g) = jax.lax.scan(step, jnp.zeros_like(h[0]), now, reverse=True)
-        of_w = jnp.concatenate([of_v[..., : 2 * self.n_hidden], delta_g], axis=-1)
-        c = of_v[..., 2 * self.n_hidden :].sum(axis=(0, 1))
-        v = jnp.einsum("tbi,tbo->io", h_before, of_v)
-        b = of_w.sum(axis=(0, 1))
-        w = jnp.einsum("tbi,tbo->io", x, of_w)
-        error_in = jnp.einsum("tbo,io->bti", of_w, params.w)
-        return GRUParams(w, v, b, c), error_in
+        def sums(deltas: tuple[Array, Array], j: Any) -> tuple[GRUParams, Array]:
+            of_v, delta_g = deltas
+            of_w = jnp.concatenate([of_v[..., : 2 * self.n_hidden], delta_g], axis=-1)
+            c = of_v[..., 2 * self.n_hidden :].sum(axis=(0, 1))
+            v = outer(cut(h, j), of_v)
+            b = of_w.sum(axis=(0, 1))
+            w = outer(cut(x, j), of_w)
+            return GRUParams(w, v, b, c), jnp.einsum("tbo,io->tbi", of_w, params.w)
+
+        none = jax.tree.map(jnp.zeros_like, params)
+        zero = jnp.zeros_like(h[0])
+        deltas = tuple(jnp.zeros((recurrence.BLOCK, len(zero), k * self.n_hidden), h.dtype) for k in (3, 1))
+        grads, error_in = against(walk, step, sums, zero, deltas, none, jnp.zeros_like(x))
+        return grads, by_row(error_in, error.shape[1])
 
 
 def gru(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = None) -> GRU:

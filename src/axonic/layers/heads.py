@@ -2,21 +2,27 @@
 
     head                forward, at real steps                        backward: dL/dx_t at real steps, 0 at padded ones
     last_step           a = x_t of the last real step t               error at that step, else 0
+    both_ends           a = first half of x_t of the last real step,  the halves of error at these two steps
+                            second half of that of the first one
     mean_over_time      a = 1/n sum of x_t over the n real steps      error / n
     every_step          a_t = x_t, 0 at padded steps                  error_t
     each_step(layer)    a_t = layer(x_t), 0 at padded steps           that of the layer, all steps as rows
 
-The first three give plain arrays, for a dense layer or a loss. `each_step` gives a `Sequence`; its gradient is the sum
-over all steps because the steps are the rows of one large batch. A row without a real step gives 0.
+All but the last give plain arrays, for a dense layer or a loss. `each_step` gives a `Sequence`; its gradient is the sum
+over all steps because the steps are the rows of one large batch (block by block of time, see
+`axonic.layers.recurrence`). A row without a real step gives 0.
 """
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from axonic.layers.base import Key, Layer, masked
+from axonic.layers import recurrence
+from axonic.layers.base import Key, Layer, fold, masked
+from axonic.layers.recurrence import by_row, by_time, cut, span
 from axonic.specs import spec
 from axonic.types import Params, Sequence
 
@@ -39,6 +45,28 @@ class LastStep(Layer):
     ) -> tuple[tuple, Float[Array, "batch time n"]]:
         del params
         return (), jnp.where(cache[..., None], error[:, None, :], 0.0)
+
+
+@spec
+class BothEnds(Layer):
+    """See `both_ends`."""
+
+    def forward(
+        self, params: tuple, x: Sequence, key: Key | None = None
+    ) -> tuple[Float[Array, "batch n"], Bool[Array, "batch time n"]]:
+        """The cache is True where an output comes from."""
+        del params, key
+        count = jnp.cumsum(x.mask, axis=1)
+        last, first = x.mask & (count == count[:, -1:]), x.mask & (count == 1)
+        onward = jnp.arange(x.values.shape[-1]) < x.values.shape[-1] // 2
+        taken = jnp.where(onward, last[..., None], first[..., None])
+        return jnp.where(taken, x.values, 0.0).sum(axis=1), taken
+
+    def backward(
+        self, params: tuple, cache: Bool[Array, "batch time n"], error: Float[Array, "batch n"]
+    ) -> tuple[tuple, Float[Array, "batch time n"]]:
+        del params
+        return (), jnp.where(cache, error[:, None, :], 0.0)
 
 
 @spec
@@ -98,25 +126,56 @@ class EachStep(Layer):
         return self.layer.decayed(params)
 
     def forward(self, params: Params, x: Sequence, key: Key | None = None) -> tuple[Sequence, tuple[Any, Array]]:
-        """The cache is that of the layer, and the mask."""
-        a, cache = self.layer.forward(params, _rows(masked(x.mask, x.values)), key)
-        return Sequence(masked(x.mask, a.reshape(*x.mask.shape, -1)), x.mask), (cache, x.mask)
+        """The cache is that of the layer for each block of time, and the mask."""
+        values = by_time(masked(x.mask, x.values))
+        walk = span(x.mask)
+
+        def block(j: Any) -> tuple[Array, Any]:
+            return self.layer.forward(params, _rows(cut(values, j)), fold(key, j))
+
+        def one(j: Any, kept: tuple[Array, Any]) -> tuple[Array, Any]:
+            return jax.tree.map(lambda all_blocks, one: all_blocks.at[j].set(one), kept, block(j))
+
+        n_blocks = len(values) // recurrence.BLOCK
+        kept = jax.tree.map(lambda a: jnp.zeros((n_blocks, *a.shape), a.dtype), jax.eval_shape(block, 0))
+        a, caches = jax.lax.fori_loop(*walk.blocks, one, kept)
+        a = by_row(a.reshape(len(values), len(x.mask), -1), x.mask.shape[1])
+        return Sequence(masked(x.mask, a), x.mask), (caches, x.mask)
 
     def backward(
         self, params: Params, cache: tuple[Any, Array], error: Float[Array, "batch time n"]
     ) -> tuple[Params, Float[Array, "batch time n_in"]]:
-        layer_cache, mask = cache
-        grads, error_in = self.layer.backward(params, layer_cache, _rows(masked(mask, error)))
-        return grads, masked(mask, error_in.reshape(*mask.shape, -1))
+        caches, mask = cache
+        errors = by_time(masked(mask, error))
+
+        def block(j: Any) -> tuple[Params, Array]:
+            layer_cache = jax.tree.map(lambda a: a[j], caches)
+            return self.layer.backward(params, layer_cache, _rows(cut(errors, j)))
+
+        def one(j: Any, sums: tuple[Params, Array]) -> tuple[Params, Array]:
+            grads, error_in = block(j)
+            return jax.tree.map(jnp.add, sums[0], grads), sums[1].at[j].set(error_in)
+
+        of_grads, of_error = jax.eval_shape(block, 0)
+        zero = jax.tree.map(lambda g: jnp.zeros(g.shape, g.dtype), of_grads)
+        error_in = jnp.zeros((len(errors) // recurrence.BLOCK, *of_error.shape), of_error.dtype)
+        grads, error_in = jax.lax.fori_loop(*span(mask).blocks, one, (zero, error_in))
+        return grads, masked(mask, by_row(error_in.reshape(len(errors), len(mask), -1), mask.shape[1]))
 
 
-def _rows(values: Float[Array, "batch time n"]) -> Float[Array, "steps n"]:
+def _rows(values: Float[Array, "time batch n"]) -> Float[Array, "steps n"]:
     return values.reshape(-1, values.shape[-1])
 
 
 def last_step() -> LastStep:
     """The values at the last real step of each sequence, (batch, n)."""
     return LastStep()
+
+
+def both_ends() -> BothEnds:
+    """Behind a layer of both directions, where each of them has seen the whole sequence, (batch, n): the first half of
+    the values at the last real step, the second half of those at the first one."""
+    return BothEnds()
 
 
 def mean_over_time() -> MeanOverTime:

@@ -36,7 +36,7 @@ from jaxtyping import Array, Bool, Float
 
 from axonic.layers import initializers, recurrence
 from axonic.layers.base import Key, Layer, masked
-from axonic.layers.recurrence import before, by_time, carries, steps
+from axonic.layers.recurrence import Span, against, by_row, by_time, carries, cut, onward, outer, room, span, steps
 from axonic.specs import spec, static
 from axonic.types import Sequence
 
@@ -50,16 +50,18 @@ class LSTMParams(NamedTuple):
 
 
 class LSTMCache(NamedTuple):
-    """x: input, 0 where padded; real: which steps are; i, f, g, o: gates; a, h: the two states after each step."""
+    """x: input, 0 where padded; real: which steps are; walk: where they lie; i, f, g, o: gates of each step; a, h: the
+    two states before each step and after the last."""
 
     x: Float[Array, "time batch n_in"]
     real: Bool[Array, "time batch 1"]
+    walk: Span
     i: Float[Array, "time batch n_hidden"]
     f: Float[Array, "time batch n_hidden"]
     g: Float[Array, "time batch n_hidden"]
     o: Float[Array, "time batch n_hidden"]
-    a: Float[Array, "time batch n_hidden"]
-    h: Float[Array, "time batch n_hidden"]
+    a: Float[Array, "time+1 batch n_hidden"]
+    h: Float[Array, "time+1 batch n_hidden"]
 
 
 @spec
@@ -71,6 +73,7 @@ class LSTM(Layer):
     truncate: int | None = static(default=None)
 
     decays: ClassVar[tuple[str, ...]] = ("w", "v")
+    of_sequences: ClassVar[bool] = True
 
     def n_out(self, n_in: int) -> int:
         del n_in
@@ -89,47 +92,54 @@ class LSTM(Layer):
     def forward(self, params: LSTMParams, x: Sequence, key: Key | None = None) -> tuple[Sequence, LSTMCache]:
         del key
         values, real = steps(x)
-        from_x = values @ params.w + params.b
+        walk = span(x.mask)
 
-        def step(state: tuple[Array, Array], now: tuple) -> tuple[tuple[Array, Array], tuple]:
-            (a, h), (from_x, real) = state, now
+        def step(state: tuple[Array, Array], from_x: Array, t: Any) -> tuple[tuple[Array, Array], tuple]:
+            a, h = state
             i, f, g, o = jnp.split(from_x + h @ params.v, 4, axis=-1)
             i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
-            a = jnp.where(real, f * a + i * g, a)
-            h = jnp.where(real, o * jnp.tanh(a), h)
+            a = jnp.where(real[t], f * a + i * g, a)
+            h = jnp.where(real[t], o * jnp.tanh(a), h)
             return (a, h), (i, f, g, o, a, h)
 
-        zero = jnp.zeros((from_x.shape[1], self.n_hidden), from_x.dtype)
-        _, (i, f, g, o, a, h) = jax.lax.scan(step, (zero, zero), (from_x, real))
-        return Sequence(masked(x.mask, by_time(h)), x.mask), LSTMCache(values, real, i, f, g, o, a, h)
+        nothing = tuple(room(real, self.n_hidden, params.w, before) for before in (0, 0, 0, 0, 1, 1))
+        zero = nothing[0][0]
+        i, f, g, o, a, h = onward(walk, lambda j: cut(values, j) @ params.w + params.b, step, (zero, zero), nothing)
+        output = masked(x.mask, by_row(h[1:], x.mask.shape[1]))
+        return Sequence(output, x.mask), LSTMCache(values, real, walk, i, f, g, o, a, h)
 
     def backward(
         self, params: LSTMParams, cache: LSTMCache, error: Float[Array, "batch time n_hidden"]
     ) -> tuple[LSTMParams, Float[Array, "batch time n_in"]]:
-        x, real, i, f, g, o, a, h = cache
+        x, real, walk, all_i, all_f, all_g, all_o, all_a, h = cache
+        errors, carried = by_time(error), carries(real, self.truncate)
 
-        def step(carry: tuple[Array, Array], now: tuple) -> tuple[tuple[Array, Array], Array]:
-            (carry_a, carry_h), (error, i, f, g, o, a, a_before, real, carries) = carry, now
+        def step(carry: tuple[Array, Array], t: Any) -> tuple[tuple[Array, Array], Array]:
+            carry_a, carry_h = carry
+            i, f, g, o, a, a_before = all_i[t], all_f[t], all_g[t], all_o[t], all_a[t + 1], all_a[t]
             tanh_a = jnp.tanh(a)
-            error_h = error + carry_h
+            error_h = errors[t] + carry_h
             delta_o = error_h * tanh_a * o * (1.0 - o)
             error_a = carry_a + error_h * o * (1.0 - tanh_a * tanh_a)
             delta_g = error_a * i * (1.0 - g * g)
             delta_f = error_a * a_before * f * (1.0 - f)
             delta_i = error_a * g * i * (1.0 - i)
-            delta = jnp.where(real, jnp.concatenate([delta_i, delta_f, delta_g, delta_o], axis=-1), 0.0)
-            to_a = jnp.where(carries, error_a * f, 0.0)
-            to_h = jnp.where(carries, jnp.einsum("bo,io->bi", delta, params.v), 0.0)
-            return (jnp.where(real, to_a, carry_a), jnp.where(real, to_h, carry_h)), delta
+            delta = jnp.where(real[t], jnp.concatenate([delta_i, delta_f, delta_g, delta_o], axis=-1), 0.0)
+            to_a = jnp.where(carried[t], error_a * f, 0.0)
+            to_h = jnp.where(carried[t], jnp.einsum("bo,io->bi", delta, params.v), 0.0)
+            return (jnp.where(real[t], to_a, carry_a), jnp.where(real[t], to_h, carry_h)), delta
 
-        now = (by_time(error), i, f, g, o, a, before(a), real, carries(real, self.truncate))
-        zero = jnp.zeros_like(a[0])
-        _, delta = jax.lax.scan(step, (zero, zero), now, reverse=True)
-        b = delta.sum(axis=(0, 1))
-        v = jnp.einsum("tbi,tbo->io", before(h), delta)
-        w = jnp.einsum("tbi,tbo->io", x, delta)
-        error_in = jnp.einsum("tbo,io->bti", delta, params.w)
-        return LSTMParams(w, v, b), error_in
+        def sums(delta: Array, j: Any) -> tuple[LSTMParams, Array]:
+            b = delta.sum(axis=(0, 1))
+            v = outer(cut(h, j), delta)
+            w = outer(cut(x, j), delta)
+            return LSTMParams(w, v, b), jnp.einsum("tbo,io->tbi", delta, params.w)
+
+        none = jax.tree.map(jnp.zeros_like, params)
+        zero = jnp.zeros_like(h[0])
+        delta = jnp.zeros((recurrence.BLOCK, len(zero), 4 * self.n_hidden), h.dtype)
+        grads, error_in = against(walk, step, sums, (zero, zero), delta, none, jnp.zeros_like(x))
+        return grads, by_row(error_in, error.shape[1])
 
 
 def lstm(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = None) -> LSTM:

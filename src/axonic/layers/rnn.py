@@ -28,7 +28,7 @@ from jaxtyping import Array, Bool, Float
 from axonic.layers import activations, initializers, recurrence
 from axonic.layers.activations import Activation
 from axonic.layers.base import Key, Layer, masked
-from axonic.layers.recurrence import before, by_time, carries, steps
+from axonic.layers.recurrence import Span, against, by_row, by_time, carries, cut, onward, outer, room, span, steps
 from axonic.specs import spec, static
 from axonic.types import Sequence
 
@@ -42,12 +42,14 @@ class RNNParams(NamedTuple):
 
 
 class RNNCache(NamedTuple):
-    """x: input, 0 where padded; real: which steps are; z, a: pre-activation and state after each step."""
+    """x: input, 0 where padded; real: which steps are; walk: where they lie; z: pre-activation of each step; a: state
+    before each step and after the last."""
 
     x: Float[Array, "time batch n_in"]
     real: Bool[Array, "time batch 1"]
+    walk: Span
     z: Float[Array, "time batch n_hidden"]
-    a: Float[Array, "time batch n_hidden"]
+    a: Float[Array, "time+1 batch n_hidden"]
 
 
 @spec
@@ -60,6 +62,7 @@ class RNN(Layer):
     truncate: int | None = static(default=None)
 
     decays: ClassVar[tuple[str, ...]] = ("w", "v")
+    of_sequences: ClassVar[bool] = True
 
     def n_out(self, n_in: int) -> int:
         del n_in
@@ -77,35 +80,39 @@ class RNN(Layer):
     def forward(self, params: RNNParams, x: Sequence, key: Key | None = None) -> tuple[Sequence, RNNCache]:
         del key
         values, real = steps(x)
-        from_x = values @ params.w + params.b
+        walk = span(x.mask)
 
-        def step(a: Array, now: tuple) -> tuple[Array, tuple]:
-            from_x, real = now
+        def step(a: Array, from_x: Array, t: Any) -> tuple[Array, tuple]:
             z = from_x + a @ params.v
-            a = jnp.where(real, self.activation.value(z), a)
+            a = jnp.where(real[t], self.activation.value(z), a)
             return a, (z, a)
 
-        _, (z, a) = jax.lax.scan(step, jnp.zeros_like(from_x[0]), (from_x, real))
-        return Sequence(masked(x.mask, by_time(a)), x.mask), RNNCache(values, real, z, a)
+        z, a = (room(real, self.n_hidden, params.w, before) for before in (0, 1))
+        z, a = onward(walk, lambda j: cut(values, j) @ params.w + params.b, step, a[0], (z, a))
+        output = masked(x.mask, by_row(a[1:], x.mask.shape[1]))
+        return Sequence(output, x.mask), RNNCache(values, real, walk, z, a)
 
     def backward(
         self, params: RNNParams, cache: RNNCache, error: Float[Array, "batch time n_hidden"]
     ) -> tuple[RNNParams, Float[Array, "batch time n_in"]]:
-        x, real, z, a = cache
+        x, real, walk, z, a = cache
+        errors, carried = by_time(error), carries(real, self.truncate)
 
-        def step(carry: Array, now: tuple) -> tuple[Array, Array]:
-            error, z, a, real, carries = now
-            delta = jnp.where(real, self.activation.backward(z, a, error + carry), 0.0)
-            to_before = jnp.where(carries, jnp.einsum("bo,io->bi", delta, params.v), 0.0)
-            return jnp.where(real, to_before, carry), delta
+        def step(carry: Array, t: Any) -> tuple[Array, Array]:
+            delta = jnp.where(real[t], self.activation.backward(z[t], a[t + 1], errors[t] + carry), 0.0)
+            to_before = jnp.where(carried[t], jnp.einsum("bo,io->bi", delta, params.v), 0.0)
+            return jnp.where(real[t], to_before, carry), delta
 
-        now = (by_time(error), z, a, real, carries(real, self.truncate))
-        _, delta = jax.lax.scan(step, jnp.zeros_like(a[0]), now, reverse=True)
-        b = delta.sum(axis=(0, 1))
-        v = jnp.einsum("tbi,tbo->io", before(a), delta)
-        w = jnp.einsum("tbi,tbo->io", x, delta)
-        error_in = jnp.einsum("tbo,io->bti", delta, params.w)
-        return RNNParams(w, v, b), error_in
+        def sums(delta: Array, j: Any) -> tuple[RNNParams, Array]:
+            b = delta.sum(axis=(0, 1))
+            v = outer(cut(a, j), delta)
+            w = outer(cut(x, j), delta)
+            return RNNParams(w, v, b), jnp.einsum("tbo,io->tbi", delta, params.w)
+
+        zero = jax.tree.map(jnp.zeros_like, params)
+        delta = jnp.zeros((recurrence.BLOCK, *a.shape[1:]), a.dtype)
+        grads, error_in = against(walk, step, sums, jnp.zeros_like(a[0]), delta, zero, jnp.zeros_like(x))
+        return grads, by_row(error_in, error.shape[1])
 
 
 def rnn(

@@ -10,6 +10,7 @@
     absolute            identity     sum |z - y|                                 sign(a - y)
     quantile(tau)       identity     sum max(tau (y - z), (tau - 1) (y - z))     -tau below y, 1 - tau above
     poisson             exp          sum e^z - y z + y ln y - y                  a - y
+    each_step(loss)     the loss's   mean of the loss over the steps             the loss's / number of steps
 
 `docs/losses.md` says when to use which.
 """
@@ -28,6 +29,7 @@ from axonic.losses.classic import (
 from axonic.losses.counts import Poisson, poisson
 from axonic.losses.matched import Matching, matching
 from axonic.losses.robust import Absolute, Huber, Quantile, absolute, huber, quantile
+from axonic.losses.steps import EachStepLoss, each_step
 
 LOSSES: dict[str, type[Loss]] = {
     "squared_error": SquaredError,
@@ -45,6 +47,7 @@ __all__ = [
     "LOSSES",
     "Absolute",
     "CrossEntropy",
+    "EachStepLoss",
     "Huber",
     "LogLikelihood",
     "Loss",
@@ -56,6 +59,7 @@ __all__ = [
     "Target",
     "absolute",
     "cross_entropy",
+    "each_step",
     "huber",
     "log_likelihood",
     "matching",

@@ -19,9 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from axonic.data.batches import Rows
+from axonic.data.ragged import Ragged, known_steps
 from axonic.losses import (
     Absolute,
     CrossEntropy,
+    EachStepLoss,
     Huber,
     LogLikelihood,
     Loss,
@@ -49,25 +51,34 @@ BLOCK = 1024
 
 def constant(member: Member) -> tuple[Params, float] | None:
     """(weights, validation loss) of the constant answer in place of a network; None where it is not known."""
-    loss, rows, split = member.trial.loss, member.batches.rows, member.batches.split
-    last = member.params[-1]
-    n_out = len(last.b)
+    rows, split = member.batches.rows, member.batches.split
+    place, last = output(member.params)
     found = constant_bias(member)
     if found is None:
         return None
     b = found.astype(last.b.dtype)
-    y = targets(rows, split.valid, n_out).astype(b.dtype)
-    values = loss_values(loss, np.broadcast_to(b, y.shape), y)
-    params = jax.tree.map(np.zeros_like, member.params)
-    params = (*params[:-1], last._replace(w=np.zeros_like(last.w), b=b))
-    return params, float(np.average(values, weights=rows.weight[split.valid]))
+    y, weight = weighted_targets(rows, split.valid, len(b))
+    y = y.astype(b.dtype)
+    values = loss_values(_of_a_step(member.trial.loss), np.broadcast_to(b, y.shape), y)
+    params = list(jax.tree.map(np.zeros_like, member.params))
+    params[place] = last._replace(w=np.zeros_like(last.w), b=b)
+    return tuple(params), float(np.average(values, weights=weight))
 
 
 def constant_bias(member: Member) -> np.ndarray | None:
     """The pre-activation (n_out,) of the constant answer to the training rows; None where it is not known."""
     rows, train = member.batches.rows, member.batches.split.train
-    y = targets(rows, train, len(member.params[-1].b))
-    return bias(member.trial.loss, y, rows.weight[train].astype(np.float64))
+    return bias(_of_a_step(member.trial.loss), *weighted_targets(rows, train, len(output(member.params)[1].b)))
+
+
+def output(params: Params) -> tuple[int, Any]:
+    """The place and the params of the last layer that has any."""
+    place = max(place for place, own in enumerate(params) if own)
+    return place, params[place]
+
+
+def _of_a_step(loss: Loss) -> Loss:
+    return loss.loss if isinstance(loss, EachStepLoss) else loss
 
 
 def no_worse(member: Member, run: Trained) -> tuple[Trained, bool]:
@@ -131,10 +142,17 @@ BIASES: dict[type, Callable[[Any, np.ndarray, np.ndarray], np.ndarray | None]] =
 
 def targets(rows: Rows, part: np.ndarray, n_out: int) -> np.ndarray:
     """The targets of a part, (n, n_out) float64: numbers, or indicators of the classes."""
-    y = rows.y[part]
+    return weighted_targets(rows, part, n_out)[0]
+
+
+def weighted_targets(rows: Rows, part: np.ndarray, n_out: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same, and the weights (n,); where each step has a target, those of a sequence share its weight."""
+    y, weight = rows.y[part], rows.weight[part].astype(np.float64)
+    if isinstance(y, Ragged):
+        y, weight = known_steps(y, weight)
     if y.dtype.kind != "i":
-        return y.astype(np.float64).reshape(len(part), -1)
-    return (y[:, None] == np.arange(n_out)) * 1.0 if n_out > 1 else y[:, None].astype(np.float64)
+        return y.astype(np.float64).reshape(len(y), -1), weight
+    return ((y[:, None] == np.arange(n_out)) * 1.0 if n_out > 1 else y[:, None].astype(np.float64)), weight
 
 
 def loss_values(loss: Loss, z: np.ndarray, y: np.ndarray) -> np.ndarray:

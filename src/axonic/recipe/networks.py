@@ -12,8 +12,9 @@ import numpy as np
 
 from axonic import training
 from axonic.data.batches import Batches, Cursor, Rows, Split, resplit
+from axonic.data.ragged import Ragged
 from axonic.errors import InputError
-from axonic.layers import Chain
+from axonic.layers import BidirectionalParams, Chain
 from axonic.losses import Loss
 from axonic.optimizers import Optimizer
 from axonic.optimizers.base import one_thread
@@ -83,7 +84,7 @@ class Task(NamedTuple):
         settings, split = self.settings, self.split
         seed = settings.seed if index == 0 else int(generator(settings.seed, "network", index).integers(2**31))
         if index and self.resplits and self.held_out:
-            split = resplit(split, seed, self.rows.y if self.rows.y.dtype.kind == "i" else None)
+            split = resplit(split, seed, self.rows.classes)
         loss = math.inf
         if self.start is None and self.begin is not None:
             params, loss = self.begin(seed, split)
@@ -97,7 +98,7 @@ class Task(NamedTuple):
         size = WHOLE_BLOCK if rule.full_batch else batch_size or settings.batch_size
         batches = Batches(self.rows, split, size, seed, settings.shuffle, looks=settings.monitor)
         key = key_data(seed, "dropout")
-        trial = Trial(self.network, self.loss, rule, l2, settings.l1, key, regularization=settings.values)
+        trial = Trial(self.network, self.loss, rule, l2, settings.l1, key, settings.values, settings.clip_norm)
         return Member(trial, params, batches, loss)
 
     def check_start(self, params: Params) -> None:
@@ -146,17 +147,25 @@ class Task(NamedTuple):
         return StopRule(epochs, min_flat)
 
 
-def _to_scale(params: Params, x: np.ndarray, rows: np.ndarray) -> Params:
+def _to_scale(params: Params, x: np.ndarray | Ragged, rows: np.ndarray) -> Params:
     """Initial weights for inputs that are larger than they are meant for: those of a column whose root mean square over
     the rows is above 1 (which none is that was standardised, but for rounding) are divided by it, so that the first
-    layer begins as it would on standardised inputs."""
+    layer begins as it would on standardised inputs. Of sequences the rows are the steps."""
+    matrix: np.ndarray = x.values if isinstance(x, Ragged) else x
+    if isinstance(x, Ragged):
+        rows = x.steps(rows)
     squares = np.zeros(x.shape[1])
     for start in range(0, len(rows), SCALE_ROWS):
-        block = x[rows[start : start + SCALE_ROWS]]
+        block = matrix[rows[start : start + SCALE_ROWS]]
         squares += np.einsum("ij,ij->j", block, block)
     size = np.maximum(np.sqrt(squares / len(rows)), 1.0)
-    first = params[0]
-    return (first._replace(w=(first.w / size[:, None]).astype(first.w.dtype)), *params[1:])
+
+    def scaled(first: Any) -> Any:
+        if isinstance(first, BidirectionalParams):
+            return BidirectionalParams(*map(scaled, first))
+        return first._replace(w=(first.w / size[:, None]).astype(first.w.dtype))
+
+    return (scaled(params[0]), *params[1:])
 
 
 class Member(NamedTuple):

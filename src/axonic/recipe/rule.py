@@ -32,7 +32,7 @@ def candidate_rules(task: Task) -> list[Optimizer]:
         rule
         for rule in rules
         if (rule.has_rate or settings.learning_rate == "auto")
-        and not (rule.same_objective and settings.changes_steps)
+        and not (rule.same_objective and (settings.changes_steps or settings.clip_norm is not None))
         and task.n_weights <= (rule.max_weights or task.n_weights)
     ]
     return able if task.held_out else able[:1]

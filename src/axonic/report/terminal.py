@@ -108,6 +108,8 @@ def _said(stage: dict[str, Any]) -> str:
     """A line on what a stage has decided."""
     decision, reason = stage["decision"], stage["reason"]
     match stage["stage"]:
+        case "sequences":
+            return str(decision)
         case "rate":
             return f"learning rate {decision:g}: {reason}"
         case "batch_size":
@@ -189,7 +191,8 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
         soft_wrap=True,
     )
     console.print(f"run: {result['run']}", markup=False, soft_wrap=True)
-    console.print(f"report: {os.path.join(result['run'], 'report.html')}", markup=False, soft_wrap=True)
+    if result["net"] not in ("rnn", "lstm", "gru"):
+        console.print(f"report: {os.path.join(result['run'], 'report.html')}", markup=False, soft_wrap=True)
 
 
 def print_race(result: dict[str, Any]) -> None:

@@ -1,0 +1,470 @@
+"""Estimators of recurrent networks.
+
+X is an array (n, time, features) or a list of arrays (time, features) of different lengths. With `head="every"` y holds
+one value for each step: an array (n, time), or a list of arrays as long as the sequences.
+"""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils.validation import check_is_fitted
+
+from axonic import recipe as recipes
+from axonic.data.batches import Rows, Split
+from axonic.data.encoding import TableEncoder
+from axonic.data.ragged import Ragged
+from axonic.data.sequences import SeriesCoding, as_sequences, cut_windows
+from axonic.diagnosis import diagnose
+from axonic.errors import InputError
+from axonic.estimators.base import Classifier, Estimator, Regressor, document, printer
+from axonic.settings import HEADS, fit_target
+
+PARAMETERS = (
+    "cell",
+    "hidden_layer_sizes",
+    "bidirectional",
+    "head",
+    "activation",
+    "optimizer",
+    "learning_rate",
+    "batch_size",
+    "epochs",
+    "recipe",
+    "loss",
+    "init",
+    "l2",
+    "l1",
+    "dropout",
+    "clip_norm",
+    "truncate",
+    "regularization",
+    "ensemble",
+    "standardize",
+    "shuffle",
+    "early_stopping",
+    "validation_fraction",
+    "monitor",
+    "warm_start",
+    "random_state",
+    "verbose",
+)
+
+
+class _Recurrent(Estimator):
+    """What differs from tables: sequences in, and targets of each step."""
+
+    cell: Any
+    bidirectional: Any
+    head: Any
+    clip_norm: Any
+    truncate: Any
+
+    def _set(self, values: dict[str, Any]) -> None:
+        """Keep the arguments of `__init__` as they are."""
+        for name in PARAMETERS:
+            setattr(self, name, values[name])
+
+    def _network_settings(self):
+        if self.cell not in ("rnn", "lstm", "gru"):
+            raise InputError(f"cell = {self.cell!r} is impossible", "use rnn, lstm or gru")
+        if self.head not in HEADS:
+            raise InputError(f"head = {self.head!r} is impossible", f"use {', '.join(HEADS)}")
+        return {
+            **super()._network_settings(),
+            "net": self.cell,
+            "bidirectional": self.bidirectional,
+            "head": self.head,
+            "clip_norm": self.clip_norm,
+            "truncate": self.truncate,
+        }
+
+    @property
+    def _by_step(self) -> bool:
+        return self.head == "every"
+
+    def _validated(self, X, y, sample_weight, *, reset):
+        X, y, weight = super()._validated(X, y, sample_weight, reset=reset)
+        if isinstance(y, Ragged) and not np.array_equal(X.lengths, y.lengths):
+            place = int(np.flatnonzero(X.lengths != y.lengths)[0])
+            what = f"sequence {place} has {X.lengths[place]} steps and {y.lengths[place]} targets"
+            raise InputError(what, 'give one for each step, or use head="last" or "mean"', "y")
+        return X, y, weight
+
+    def _inputs(self, X, *, reset) -> Any:
+        x = as_sequences(X)
+        width = x.shape[1]
+        if reset:
+            self._framed, self._columns, self.n_features_in_ = False, (), width
+        elif width != self.n_features_in_:
+            raise ValueError(
+                f"X has {width} features, but {type(self).__name__} is expecting {self.n_features_in_} features as "
+                "input: give the same features at every step"
+            )
+        return x
+
+    def _check(self, X, y):
+        """Sequences of numbers that can't be trained on are refused by `as_sequences`."""
+        return []
+
+    def _step_targets(self, y) -> Ragged:
+        """Targets of each step, as they are."""
+        if isinstance(y, np.ndarray) and y.dtype != object:
+            if y.ndim < 2:
+                raise InputError('head="every" takes a target for each step', "give y of shape (n, time)", "y")
+            return Ragged.of(y.reshape(-1, *y.shape[2:]), np.full(len(y), y.shape[1]))
+        each = [np.asarray(one) for one in y]
+        if any(one.ndim == 0 for one in each):
+            raise InputError('head="every" takes a target for each step', "give y as a list of arrays", "y")
+        return Ragged.of(np.concatenate(each), [len(one) for one in each])
+
+    def _merged(self, X, y, weight):
+        if not self.shuffle:
+            return X, y, weight
+        keys = y.split() if isinstance(y, Ragged) else self._target_keys(y)
+        hashes = np.array([_hash(x, key) for x, key in zip(X.split(), keys, strict=True)], np.uint64)
+        _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+        return X[first], y[first], np.bincount(inverse, weights=weight)
+
+    def _encode_inputs(self, X, y, train):
+        self._encoder = TableEncoder.from_array(X.values, X.steps(train), self.standardize)
+
+    def _encoded(self, X):
+        return Ragged(self._encoder.transform(X.values), X.offsets)
+
+    def _encode_target(self, y, settings):
+        super()._encode_target(y.values if isinstance(y, Ragged) else y, settings)
+
+    def _target_codes(self, y):
+        if isinstance(y, Ragged):
+            return Ragged(self._target.transform(y.values), y.offsets)
+        return super()._target_codes(y)
+
+    def _outputs(self, X, outputs) -> Any:
+        """What a method of the model says of sequences, cut up where it says something of each step."""
+        check_is_fitted(self)
+        x = self._inputs(X, reset=False)
+        found = outputs(self.model_.encode(x))
+        if not self.model_.by_step:
+            return found
+        each = Ragged(found, x.offsets).split()
+        return np.stack(each) if isinstance(X, np.ndarray) and X.dtype != object else each
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = False
+        return tags
+
+
+class RecurrentClassifier(_Recurrent, Classifier):
+    """A recurrent network for classes of sequences, or of each of their steps, trained by its own backpropagation
+    through time.
+
+    >>> import numpy as np
+    >>> from axonic import RecurrentClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.standard_normal((rng.integers(5, 9), 1)) for _ in range(60)]
+    >>> y = np.array([x[0, 0] > 0 for x in X])  # the class is said at the first step
+    >>> model = RecurrentClassifier("gru", (8,), learning_rate=0.03, epochs=40, ensemble=1).fit(X, y)
+    >>> model.predict(X[:2]).shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        cell="lstm",
+        hidden_layer_sizes=(64,),
+        bidirectional=False,
+        head="last",
+        activation="tanh",
+        optimizer="adam",
+        learning_rate: Any = "auto",
+        batch_size=32,
+        epochs: Any = "auto",
+        recipe=None,
+        loss="auto",
+        init="auto",
+        l2=0.0,
+        l1=0.0,
+        dropout=0.0,
+        clip_norm: Any = 1.0,
+        truncate: Any = None,
+        regularization: Any = "auto",
+        ensemble: Any = "auto",
+        class_weight=None,
+        standardize=True,
+        shuffle=True,
+        early_stopping=True,
+        validation_fraction=0.15,
+        monitor=True,
+        warm_start=False,
+        random_state=0,
+        verbose=0,
+    ):
+        self._set(locals())
+        self.class_weight = class_weight
+
+    def predict(self, X):
+        """The most probable class of each sequence, (n,); of each step with `head="every"`, (n, time) or a list."""
+        return self._outputs(X, lambda x: self.classes_[self.model_.probabilities(x).argmax(axis=1)])
+
+    def predict_proba(self, X):
+        """Probabilities of the classes in the order of `classes_`, (n, n_classes); of each step with `head="every"`,
+        (n, time, n_classes) or a list."""
+        return self._outputs(X, self.model_.probabilities if hasattr(self, "model_") else None)
+
+    def score(self, X, y, sample_weight=None):
+        """The accuracy, over all steps with `head="every"`."""
+        if not self._by_step:
+            return super().score(X, y, sample_weight)
+        y, predicted, weight = _flat(self, X, y, sample_weight)
+        return accuracy_score(y, predicted, sample_weight=weight)
+
+    def _targets(self, y):
+        if not self._by_step:
+            return super()._targets(y)
+        y = self._step_targets(y)
+        return Ragged(super()._targets(y.values), y.offsets)
+
+    def _rows(self, X, y, weight, train):
+        if self.class_weight is not None and isinstance(y, Ragged):
+            raise InputError("class_weight weighs sequences, not steps", 'leave it out with head="every"')
+        return super()._rows(X, y, weight, train)
+
+
+class RecurrentRegressor(_Recurrent, Regressor):
+    """A recurrent network for numbers: one or several for each sequence, such as the next values of a series, or one
+    for each step. Trained by its own backpropagation through time.
+
+    >>> import numpy as np
+    >>> from axonic import RecurrentRegressor
+    >>> series = np.sin(np.arange(200) / 5)
+    >>> model = RecurrentRegressor("gru", (8,), learning_rate=0.01, epochs=30).fit_series(series, window=20, horizon=3)
+    >>> model.forecast(series, 5).shape  # the next five values
+    (5,)
+    """
+
+    def __init__(
+        self,
+        cell="lstm",
+        hidden_layer_sizes=(64,),
+        bidirectional=False,
+        head="last",
+        activation="tanh",
+        optimizer="adam",
+        learning_rate: Any = "auto",
+        batch_size=32,
+        epochs: Any = "auto",
+        recipe=None,
+        loss="auto",
+        init="auto",
+        l2=0.0,
+        l1=0.0,
+        dropout=0.0,
+        clip_norm: Any = 1.0,
+        truncate: Any = None,
+        regularization: Any = "auto",
+        ensemble: Any = "auto",
+        standardize=True,
+        shuffle=True,
+        early_stopping=True,
+        validation_fraction=0.15,
+        monitor=True,
+        warm_start=False,
+        random_state=0,
+        verbose=0,
+    ):
+        self._set(locals())
+
+    def fit_series(self, series, window, horizon=1):
+        """Train on one series to forecast what follows a window.
+
+        The last share `validation_fraction` of it decides when to stop; windows are split by time, and scales come from
+        what lies before. A series that drifts is forecast from the last value of each window (`SeriesCoding`).
+
+        Parameters
+        ----------
+        series : (steps,) numbers, or (steps, features), of which the first is forecast.
+        window : steps that a forecast looks at.
+        horizon : steps that are forecast at a time.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError : the series is too short, has gaps, or a parameter can't work.
+        """
+        settings = self._settings()
+        if self._by_step:
+            raise InputError('head = "every" gives no forecast', 'use head="last" or "mean"')
+        for name, value in (("window", window), ("horizon", horizon)):
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise InputError(f"{name} = {value!r} is impossible", "give a whole number of at least 1")
+        steps = self._series(series)
+        target = steps[:, 0]
+        held = self.validation_fraction if self.early_stopping else 0.0
+        windows = cut_windows(len(steps), window, horizon, held, 0.0)
+        self.n_features_in_, self._framed, self._columns = steps.shape[1], False, ()
+        self._encoder = TableEncoder.from_array(steps, np.arange(windows.seen), self.standardize)
+        encoded = self._encoder.transform(steps)
+        self._coding = SeriesCoding.fit(encoded, target, windows, window, horizon)
+        y = self._coding.targets(target, windows.ends)
+        self._target = fit_target(settings, y, "regression", windows.train)
+        x = self._coding.inputs(encoded, windows.ends)
+        rows = Rows(x, self._target.transform(y), np.ones(len(y), np.float32))
+        split = Split(windows.train, windows.valid, windows.test)
+        loss, n_out = self._pair(settings)
+        task = recipes.Task(rows, split, settings, settings.network(n_out), loss, resplits=False)
+        fitted = recipes.fit(task, watcher=printer(self.verbose))
+        self._take(fitted, (lambda: diagnose(task, fitted)) if self.monitor else None)
+        return self
+
+    def forecast(self, series, n_steps=None):
+        """The values that follow a series, (n_steps,).
+
+        Parameters
+        ----------
+        series : as in `fit_series`, at least a window long; what comes before its last window is not looked at.
+        n_steps : how many; None is the horizon. Beyond it the series is continued with what was forecast, which takes
+            a series without other features.
+
+        Raises
+        ------
+        InputError : the model was not trained by `fit_series`, or the series is too short.
+        """
+        check_is_fitted(self)
+        if "series" not in self.model_.info:
+            raise InputError("the model was not trained to forecast a series", "train it with fit_series")
+        return self.model_.forecast(self._series(series), n_steps)
+
+    def fit(self, X, y, sample_weight=None, validation_data=None):
+        self._coding = None
+        return super().fit(X, y, sample_weight, validation_data)
+
+    fit.__doc__ = Estimator.fit.__doc__
+
+    def predict(self, X):
+        """Predicted numbers, (n,) or (n, n_targets) as the target was; of each step with `head="every"`, (n, time) or a
+        list."""
+        return self._outputs(X, lambda x: self.model_.numbers(x))
+
+    def score(self, X, y, sample_weight=None):
+        """The coefficient of determination, over all steps with `head="every"`."""
+        if not self._by_step:
+            return super().score(X, y, sample_weight)
+        y, predicted, weight = _flat(self, X, y, sample_weight)
+        return r2_score(y, predicted, sample_weight=weight)
+
+    def _info(self):
+        coding = getattr(self, "_coding", None)
+        return {} if coding is None else {"series": coding.to_json()}
+
+    def _series(self, series) -> np.ndarray:
+        values = np.asarray(series)
+        if values.dtype.kind not in "fiub" or values.ndim not in (1, 2) or 0 in values.shape:
+            raise InputError("this is no series of numbers", "give (steps,) or (steps, features)", "series")
+        steps = values.astype(np.float64).reshape(len(values), -1)
+        finite = np.isfinite(steps).all(axis=1)
+        if not finite.all():
+            how = "fill it in, for example by interpolation, or cut the series there"
+            raise InputError(f"the series has a gap at step {int(finite.argmin())}", how, "series")
+        return steps
+
+    def _targets(self, y):
+        if not self._by_step:
+            return super()._targets(y)
+        y = self._step_targets(y)
+        return Ragged(super()._targets(y.values), y.offsets)
+
+
+def _hash(x: np.ndarray, key: Any) -> int:
+    key = np.ascontiguousarray(key)
+    text = x.tobytes() + (str(key.tolist()).encode() if key.dtype.kind in "OUS" else key.tobytes())
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def _flat(model: Any, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Targets, predictions and weights of all steps."""
+    y = model._targets(y)
+    predicted = np.concatenate(list(model.predict(X)))
+    return y.values, predicted, None if sample_weight is None else np.repeat(sample_weight, y.lengths)
+
+
+DOCUMENTATION = """
+    Parameters
+    ----------
+    cell : "lstm", "gru" or "rnn", the kind of recurrent layers. Default "lstm".
+    hidden_layer_sizes : units of each recurrent layer, one or more. Default (64,).
+    bidirectional : whether each layer goes through the sequences in both directions. Default False.
+    head : what is predicted from: "last", the state after the last step (of both directions the one that has seen the
+        whole sequence); "mean", the mean of the states; "every", a prediction at every step from its state. Default
+        "last".
+    activation : of the units of cell="rnn", one name or one for each layer (see `axonic.layers.ACTIVATIONS`); the
+        others have their own and take "tanh" alone. Default "tanh".
+    optimizer : the learning rule: a name (`axonic.optimizers.names()`), a rule such as
+        `axonic.optimizers.Momentum(momentum=0.95)`, an optax transformation, or "auto" to choose by validation. Default
+        "adam".
+    learning_rate : a positive number, or "auto" to find it by a sweep. Default "auto".
+    batch_size : sequences of a batch, which are of similar lengths; rules such as "gd" take all at every step. Default
+        32.
+    epochs : passes over the data, at most; "auto" trains until the loss has been flat for a fifth of them. Default
+        "auto".
+    recipe : "full" runs every stage of `axonic.recipe`; None takes `batch_size` as it is and does not branch off with a
+        tenth of the rate. Default None.
+    loss : {losses}
+    init : initial input weights: "auto" is "glorot_uniform"; "he_normal", "he_uniform", "glorot_normal",
+        "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros". Recurrent weights start orthogonal, the bias of a
+        forget gate at 1. Default "auto".
+    l2, l1 : penalties l2/2 sum w^2 and l1 sum |w| on weights, never on biases, added to the mean loss. Default 0.
+    dropout : share of the units dropped behind each recurrent layer while training, from 0 to below 1. Default 0.
+    clip_norm : the largest norm of a gradient; longer ones are shortened. None is no limit. Default 1.
+    truncate : steps that an error is sent back at most (see `axonic.layers.recurrence`); None goes back to the first
+        one. Default None.
+    regularization : "auto" scales an L2 penalty by the number of training sequences, l2 = c / n, if `l2`, `l1` and
+        `dropout` are 0; see `FeedForwardClassifier`. Default "auto".
+    ensemble : number of networks that are averaged; "auto" is five, but one if `epochs` is given by hand, nothing is
+        held out, or data and network are large. Default "auto".
+    standardize : whether features are brought to mean 0 and deviation 1 over all steps. Default True.
+    shuffle : whether sequences are shuffled for every epoch. Default True.
+    early_stopping : whether validation sequences are held out (of 10 or more), training ends when their loss is flat,
+        and the weights of the best epoch are kept. Default True.
+    validation_fraction : share of the sequences held out, between 0 and 1. Default 0.15.
+    monitor : whether what goes on through time is looked at when training is done, with findings; see
+        docs/recurrent.md. Default True.
+    {specific}warm_start : whether `fit` goes on from the weights and encoders of the `fit` before. Default False.
+    random_state : a whole number, a `numpy.random.RandomState` or None. Default 0.
+    verbose : 1 prints progress. Default 0.
+
+    Attributes
+    ----------
+    {attributes}n_features_in_ : features of a step.
+    learning_rate_, l2_, batch_size_ : those of the long runs.
+    n_iter_ : epochs run by the first network.
+    history_ : dict of arrays, one value an epoch of the first network: epoch, train_loss, valid_loss, test_loss (NaN
+        here), learning_rate.
+    notebook_ : the stages of the fit with their evidence and decision.
+    findings_ : what is worth telling, a list of `axonic.types.Finding`.
+    model_ : the trained `axonic.model.Model`.
+"""
+
+document(
+    RecurrentClassifier,
+    DOCUMENTATION,
+    losses='"auto"; "cross_entropy" (two classes, sigmoid), "log_likelihood" (softmax), "mse"; or a loss of\n'
+    "        `axonic.losses`. Where each step has a class, the mean over the steps.",
+    specific='class_weight : None, "balanced", or a dict from class to weight. Default None.\n    ',
+    attributes="classes_ : the classes, sorted.\n    ",
+)
+document(
+    RecurrentRegressor,
+    DOCUMENTATION,
+    losses='"auto" or "squared_error", "huber", "absolute", "quantile", "poisson"; or a loss of `axonic.losses`.\n'
+    "        Where each step has a target, the mean over the steps.",
+    specific="",
+    attributes="",
+)

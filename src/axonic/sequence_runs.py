@@ -1,0 +1,341 @@
+"""Sequences on disk for `axonic.runs`: from a file to rows that can be trained on, predicted or scored."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from axonic.checks_sequences import check_sequences, check_series
+from axonic.data.batches import Rows, Split, split_rows
+from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.ragged import Ragged, join
+from axonic.data.reading import read_table
+from axonic.data.schema import Column, Schema, infer_columns, resolve_task
+from axonic.data.sequences import (
+    NPZ,
+    Data,
+    Layout,
+    SeriesCoding,
+    cut_table,
+    cut_windows,
+    order_series,
+    read_npz,
+)
+from axonic.data.values import as_text, is_text, missing
+from axonic.errors import InputError
+from axonic.model import Model
+from axonic.settings import Settings, fit_target
+from axonic.types import Finding
+
+VALIDATION_FRACTION = 0.15
+
+
+class Prepared(NamedTuple):
+    """Data that a network can be trained on.
+
+    Attributes
+    ----------
+    settings : how to train, the head that the data ask for among it.
+    frame, schema, findings : what was read, what it holds, and what is to be said of it.
+    summary : one line on the sequences.
+    rows, split, encoder, target : as for tables.
+    origin : (n,) what numbers are counted from, or None.
+    info : what the model should know.
+    numbers : of a table, the number of each row in its file.
+    resplits : whether further networks may hold out other rows for validation.
+    """
+
+    settings: Settings
+    frame: pl.DataFrame
+    schema: Schema
+    findings: list[Finding]
+    summary: str
+    rows: Rows
+    split: Split
+    encoder: TableEncoder
+    target: TargetEncoder
+    origin: np.ndarray | None
+    info: dict[str, Any]
+    resplits: bool
+    numbers: np.ndarray = np.empty(0, np.int64)
+
+
+def prepare(
+    data: str, target: str, task: str, test: str | None, test_size: float, layout: Layout, settings: Settings
+) -> Prepared:
+    """Read sequences or a series, split and encode them.
+
+    Parameters
+    ----------
+    data, target, task, test, test_size : as for `axonic.runs.fit_table`.
+    layout : how the sequences lie in the file.
+    settings : how to train.
+
+    Raises
+    ------
+    InputError : a file or an option can't work.
+    """
+    if layout.forecasts:
+        return _prepare_series(data, target, task, test, test_size, layout, settings)
+    read = read_sequences(data, layout, target)
+    if read.target is None:
+        raise InputError(f"no column is named {target!r}", f"the columns are {', '.join(read.steps.columns)}", "target")
+    if settings.head == "auto":
+        settings = dataclasses.replace(settings, head="every" if read.by_step else "last")
+    if read.by_step and settings.head != "every":
+        how = "use --head every, or a target that does not change within a sequence"
+        raise InputError(f"{target!r} changes from step to step", how, "--head")
+    if settings.head == "every" and not read.by_step:
+        raise InputError(f"{target!r} is one for each sequence", "use --head last or mean", "--head")
+    read, labels = _labelled(read, target)
+    if len(read.sequences) < 2:
+        raise InputError("there is one sequence only", "give two or more, or forecast one series with --window", data)
+    resolved = _task(labels, task)
+    columns = infer_columns(read.steps)
+    used = tuple(column for column in columns if column.kind != "ignored")
+    ignored = tuple(column for column in columns if column.kind == "ignored")
+    if not used:
+        reasons = "; ".join(f"{column.name}: {column.reason}" for column in ignored) or "there is no other column"
+        raise InputError(f"no column is left to predict {target!r} from ({reasons})", "add columns", "features")
+    schema = Schema(used, target, resolved, ignored)
+    findings = check_sequences(read, labels, schema)
+
+    n = len(read.sequences)
+    classes = labels.rank("dense").to_numpy() if _is_stratified(labels, resolved) else None
+    share = 0.0 if test is not None else test_size
+    split = split_rows(n, settings.seed, valid=VALIDATION_FRACTION, test=share, classes=classes)
+    if len(split.train) == 0:
+        raise InputError(f"{n} sequences are too few to train, validate and test on", "give more", data)
+    encoded_target, y = _encode_target(read, labels, resolved, split.train, settings)
+    steps = read.sequences.steps(split.train)
+    cycles = None if read.by_step else np.repeat(y[split.train], read.sequences.lengths[split.train], axis=0)
+    encoder = TableEncoder.fit(read.steps, schema, rows=steps, target=cycles)
+    x = Ragged(encoder.transform(read.steps), read.offsets)
+    if test is not None:
+        more, more_y = _encoded(read_sequences(test, layout, target), schema, encoder, encoded_target, test)
+        split = split._replace(test=np.arange(n, n + len(more)))
+        x, y = join([x, more]), join([y, more_y])
+    lengths = read.sequences.lengths
+    summary = f"{n} sequences of {lengths.min()} to {lengths.max()} steps"
+    rows = Rows(x, y, np.ones(len(x), np.float32))
+    info = {"schema": schema.to_json(), "layout": layout.to_json()}
+    return Prepared(
+        settings, read.steps, schema, findings, summary, rows, split, encoder, encoded_target, None, info, resplits=True
+    )
+
+
+def read_sequences(path: str | os.PathLike[str], layout: Layout, target: str | None) -> Data:
+    """The sequences of a file."""
+    path = Path(path)
+    if path.suffix.lower() == NPZ:
+        if layout.sequence_id is not None or layout.order_by is not None:
+            raise InputError("a .npz file has no columns", "leave out --sequence-id and --order-by", str(path))
+        return read_npz(path, target)
+    return cut_table(read_table(path), layout, target)
+
+
+def _labelled(read: Data, name: str) -> tuple[Data, Any]:
+    """The sequences that have a target, and the targets: a Series, or numbers (n, horizon)."""
+    found = read.target
+    if isinstance(found, np.ndarray) and found.ndim > 1:
+        return read, found
+    series = found if isinstance(found, pl.Series) else pl.Series(name, found)
+    series = as_text(series) if is_text(series) else series
+    if series.dtype == pl.Float32:
+        series = series.cast(pl.String).cast(pl.Float64)
+    present = ~missing(series).to_numpy()
+    lengths = np.diff(read.offsets)
+    some = np.maximum.reduceat(present, read.offsets[:-1]) if read.by_step else present
+    if not some.any():
+        raise InputError(f"no sequence has a {name!r}", "fill it in", "target")
+    if some.all():
+        return read, series
+    kept = np.flatnonzero(some)
+    steps = read.sequences.steps(kept)
+    read = read._replace(
+        steps=read.steps[steps],
+        offsets=Ragged.of(None, lengths[kept]).offsets,
+        ids=None if read.ids is None else read.ids[kept],
+        rows=read.rows[steps],
+    )
+    return read, series[steps] if read.by_step else series[kept]
+
+
+def _task(labels: Any, task: str) -> Any:
+    if isinstance(labels, pl.Series):
+        return resolve_task(labels, task)
+    if task == "classification" or labels.dtype.kind not in "fiub":
+        raise InputError(
+            f"a target of shape {labels.shape} holds no classes", "give one class for each sequence", "target"
+        )
+    return "regression"
+
+
+def _is_stratified(labels: Any, task: str) -> bool:
+    return task == "classification" and isinstance(labels, pl.Series)
+
+
+def _encode_target(
+    read: Data, labels: Any, task: Any, train: np.ndarray, settings: Settings
+) -> tuple[TargetEncoder, Any]:
+    if not read.by_step:
+        encoder = fit_target(settings, labels, task, train)
+        return encoder, encoder.transform(labels)
+    known = np.flatnonzero(~missing(labels).to_numpy())
+    seen = np.isin(known, read.sequences.steps(train))
+    encoder = fit_target(settings, labels[known], task, np.flatnonzero(seen))
+    return encoder, _step_codes(labels, encoder, read.offsets)
+
+
+def _step_codes(labels: pl.Series, encoder: TargetEncoder, offsets: np.ndarray) -> Ragged:
+    """The targets of all steps, -1 or NaN where there is none."""
+    known = np.flatnonzero(~missing(labels).to_numpy())
+    codes = encoder.transform(labels[known])
+    if codes.dtype.kind == "i":
+        all_codes = np.full(len(labels), -1, np.int32)
+    else:
+        all_codes = np.full((len(labels), codes.shape[1]), np.nan, np.float32)
+    all_codes[known] = codes
+    return Ragged(all_codes, offsets)
+
+
+def _encoded(
+    read: Data, schema: Schema, encoder: TableEncoder, target: TargetEncoder, path: Any
+) -> tuple[Ragged, np.ndarray | Ragged]:
+    """Inputs and targets of the sequences of another file that have a target."""
+    if read.target is None:
+        raise InputError(f"no column is named {schema.target!r}", "give known targets", str(path))
+    by_step = read.by_step
+    read, labels = _labelled(read, schema.target)
+    x = Ragged(encoder.transform(read.steps), read.offsets)
+    if by_step:
+        return x, _step_codes(labels, target, read.offsets)
+    return x, target.transform(labels)
+
+
+# --- one series ---
+
+
+def _prepare_series(
+    data: str, target: str, task: str, test: str | None, test_size: float, layout: Layout, settings: Settings
+) -> Prepared:
+    if test is not None:
+        raise InputError("--test is not for a series", "its last steps are the test; see --test-size", "--test")
+    if task == "classification":
+        raise InputError("what is forecast are numbers", "leave out --task classification", "--task")
+    if settings.head == "every":
+        raise InputError("--head every gives no forecast", "use --head last or mean", "--head")
+    if settings.head == "auto":
+        settings = dataclasses.replace(settings, head="last")
+    series = read_series(data, layout, target)
+    window, horizon = layout.window or 1, layout.steps_ahead
+    windows = cut_windows(len(series.steps), window, horizon, VALIDATION_FRACTION, test_size)
+    others = infer_columns(series.steps.drop(target))
+    used = tuple(column for column in others if column.kind != "ignored")
+    ignored = tuple(column for column in others if column.kind == "ignored")
+    schema = Schema((Column(target, "number"), *used), target, "regression", ignored)
+    findings = check_series(series, windows)
+    encoder = TableEncoder.fit(series.steps, schema, rows=np.arange(windows.seen))
+    encoded = encoder.transform(series.steps)
+    coding = SeriesCoding.fit(encoded, series.target, windows, window, horizon)
+    y = coding.targets(series.target, windows.ends)
+    encoded_target = fit_target(settings, y, "regression", windows.train)
+    rows = Rows(coding.inputs(encoded, windows.ends), encoded_target.transform(y), np.ones(len(y), np.float32))
+    split = Split(windows.train, windows.valid, windows.test)
+    summary = f"one series of {len(series.steps)} steps: {len(y)} windows of {window}, {horizon} ahead" + (
+        "; it drifts, so changes are forecast" if coding.relative else ""
+    )
+    info = {"schema": schema.to_json(), "layout": layout.to_json(), "series": coding.to_json()}
+    origin = coding.origin(series.target, windows.ends) if coding.relative else None
+    return Prepared(
+        settings,
+        series.steps,
+        schema,
+        findings,
+        summary,
+        rows,
+        split,
+        encoder,
+        encoded_target,
+        origin,
+        info,
+        resplits=False,
+    )
+
+
+def read_series(path: str | os.PathLike[str], layout: Layout, target: str) -> Any:
+    """The series of a file, in its order."""
+    if Path(path).suffix.lower() == NPZ:
+        raise InputError("a series is a table with one row a step", "give a .csv, .tsv, .parquet or .arrow", str(path))
+    return order_series(read_table(path), layout, target)
+
+
+# --- with a model ---
+
+
+class Asked(NamedTuple):
+    """Sequences to predict.
+
+    Attributes
+    ----------
+    x : encoded.
+    ids : the column that names the sequences, a frame; None if there is none, and where every step is predicted.
+    rows : (steps,) row of the file of each step, where every step is predicted.
+    unseen : number of values of each column that were not among its categories in training.
+    """
+
+    x: Ragged
+    ids: pl.DataFrame | None
+    rows: np.ndarray
+    unseen: dict[str, int]
+
+
+def asked(model: Model, path: str | os.PathLike[str]) -> Asked:
+    """The sequences of a file to predict."""
+    layout = layout_of(model, path)
+    read = read_sequences(path, layout, None)
+    matrix, unseen = model.encoder.encode(read.steps)
+    x = Ragged(matrix, read.offsets)
+    ids = None if layout.sequence_id is None or model.by_step else pl.DataFrame([read.ids])
+    return Asked(x, ids, read.rows, unseen)
+
+
+def forecast(model: Model, path: str | os.PathLike[str], n_steps: int | None) -> pl.DataFrame:
+    """What follows the series of a file: columns "step", counted from 1, and "prediction"."""
+    schema = Schema.from_json(model.info["schema"])
+    series = read_series(path, layout_of(model, path), schema.target)
+    found = model.forecast(series.steps.select([column.name for column in schema.columns]), n_steps)
+    return pl.DataFrame({"step": np.arange(1, len(found) + 1), "prediction": found})
+
+
+def evaluated(model: Model, path: str | os.PathLike[str]) -> tuple[Ragged, Any, np.ndarray | None]:
+    """Inputs, targets and origins of a file with known targets."""
+    schema, layout = Schema.from_json(model.info["schema"]), layout_of(model, path)
+    if "series" not in model.info:
+        read = read_sequences(path, layout, schema.target)
+        if read.target is not None and read.by_step != model.by_step:
+            kind = "each step" if model.by_step else "each sequence"
+            raise InputError(f"the model predicts one {schema.target!r} for {kind}", "give such targets", str(path))
+        x, y = _encoded(read, schema, model.encoder, model.target, path)
+        return x, y, None
+    coding = SeriesCoding.from_json(model.info["series"])
+    series = read_series(path, layout, schema.target)
+    ends = np.arange(coding.window - 1, len(series.target) - coding.horizon)
+    if len(ends) == 0:
+        what = f"a series of {len(series.target)} steps has no window of {coding.window} with {coding.horizon} ahead"
+        raise InputError(what, "give more steps", str(path))
+    x = coding.inputs(model.encoder.transform(series.steps), ends)
+    y = model.target.transform(coding.targets(series.target, ends))
+    return x, y, coding.origin(series.target, ends) if coding.relative else None
+
+
+def layout_of(model: Model, path: Any) -> Layout:
+    """How the model's sequences lie in a file; of a model that was trained in Python, in a .npz file."""
+    if "layout" in model.info:
+        return Layout.from_json(model.info["layout"])
+    if "series" in model.info:
+        raise InputError("the model was trained in Python", "forecast in Python with forecast()", str(path))
+    return Layout()

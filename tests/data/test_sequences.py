@@ -1,0 +1,377 @@
+"""Sequences: cut from arrays, files, tables and a series; batches of similar lengths; and what is refused."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from axonic.data.batches import SIMILAR, Batches, Cursor, Rows, Segment, length_classes, split_rows
+from axonic.data.encoding import TableEncoder
+from axonic.data.ragged import Ragged, join, known_steps
+from axonic.data.sequences import (
+    Layout,
+    SeriesCoding,
+    as_sequences,
+    cut_table,
+    cut_windows,
+    drifts,
+    order_series,
+    read_npz,
+    window_steps,
+)
+from axonic.errors import InputError
+
+
+def ragged(lengths, n_in=1):
+    """Sequences whose values are their number and the step."""
+    each = [np.stack([np.full(n, i), np.arange(n)], axis=1)[:, :n_in] for i, n in enumerate(lengths)]
+    return Ragged.of(np.concatenate(each).astype(np.float32), lengths)
+
+
+# --- in memory ---
+
+
+def test_sequences_are_picked_joined_and_split():
+    x = ragged([3, 1, 2], 2)
+    assert (len(x), x.longest, x.shape) == (3, 3, (3, 2))
+    picked = x[np.array([2, 0])]
+    np.testing.assert_array_equal(picked.values, [[2, 0], [2, 1], [0, 0], [0, 1], [0, 2]])
+    np.testing.assert_array_equal(join([picked, x[1:2]]).lengths, [2, 3, 1])
+    assert [len(one) for one in x.split()] == [3, 1, 2]
+
+
+@pytest.mark.parametrize("lengths", [[3, 1, 2, 3], [2, 2, 2]])
+def test_filling_pads(lengths):
+    x = ragged(lengths)
+    rows = np.array([[1, -1], [0, 2]])
+    values, mask = np.full((2, 2, x.longest, 1), 9, np.float32), np.ones((2, 2, x.longest), bool)
+    x.fill(rows, values, mask)
+    for place in np.ndindex(rows.shape):
+        n = lengths[rows[place]] if rows[place] >= 0 else 0
+        np.testing.assert_array_equal(mask[place], np.arange(x.longest) < n)
+        np.testing.assert_array_equal(values[place][:n, 0], rows[place])
+    x.fill(rows, values, nothing=-1)
+    assert np.all(values[~mask] == -1)
+
+
+def test_steps_of_a_sequence_share_its_weight():
+    y = Ragged.of(np.array([0, 1, -1, 1, -1], np.int32), [3, 2])
+    found, weight = known_steps(y, np.array([1.0, 3.0]))
+    np.testing.assert_array_equal(found, [0, 1, 1])
+    np.testing.assert_array_equal(weight, [0.5, 0.5, 3.0])
+
+
+# --- batches ---
+
+
+def stream(lengths, size=4, **options):
+    n = len(lengths)
+    rows = Rows(ragged(lengths), np.arange(n, dtype=np.int32), np.ones(n, np.float32))
+    return Batches(rows, split_rows(n, 0, valid=0.15, test=0.0), size, **options)
+
+
+def epoch(batches, number=0):
+    """The batches of one epoch: numbers of their rows, and the steps of the longest."""
+    found, cursor, done = [], Cursor(number), False
+    while not done:
+        tape, cursor = batches.tape(cursor)
+        for row in tape.segments[: tape.n_segments]:
+            segment = Segment(*row)
+            for slot in range(segment.train_first, segment.train_last):
+                used = tape.weight[slot] > 0
+                steps = int(tape.x.mask[slot][used].sum(axis=1).max())
+                found.append((tape.y[slot][used].tolist(), steps))
+            if segment.closes:
+                done = True
+                break
+    return found
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=12, max_size=60), st.integers(1, 7))
+def test_every_epoch_holds_every_sequence_once_with_its_values(lengths, size):
+    batches = stream(lengths, size)
+    seen = [row for rows, _ in epoch(batches) for row in rows]
+    assert sorted(seen) == sorted(batches.split.train)
+    tape, _ = batches.tape(Cursor())
+    for place in zip(*np.nonzero(tape.weight > 0), strict=True):
+        row, mask = tape.y[place], tape.x.mask[place]
+        assert mask.sum() == lengths[row]
+        assert np.all(tape.x.values[place][mask] == row)
+
+
+def test_a_batch_holds_similar_lengths_in_another_order_every_epoch():
+    lengths = np.random.default_rng(0).integers(10, 500, 2000)
+    batches = stream(lengths, 32)
+    first, second = epoch(batches), epoch(batches, 1)
+    kinds = length_classes(lengths)
+    mixed = [rows for rows, _ in first if len(set(kinds[rows])) > 1]
+    assert len(mixed) < len(set(kinds))  # only where one class ends and the next begins
+    assert [rows for rows, _ in first] != [rows for rows, _ in second]
+    order = [steps for _, steps in first]
+    assert abs(np.corrcoef(order[:-1], order[1:])[0, 1]) < 0.4  # long ones do not follow one another
+
+
+def test_lengths_of_a_class_are_similar():
+    lengths = np.random.default_rng(0).integers(1, 300, 500)
+    kinds = length_classes(lengths)
+    for kind in set(kinds):
+        assert lengths[kinds == kind].max() <= SIMILAR * lengths[kinds == kind].min()
+    assert np.all(np.diff(kinds[np.argsort(-lengths)]) >= 0)
+    assert not length_classes(np.array([10, 11, 12, 10])).any()
+
+
+def test_padding_costs_less_than_a_third():
+    """20,000 sequences of 10 to 500 steps: the steps that the layers walk, to the longest of each batch, against the
+    true ones."""
+    lengths = np.random.default_rng(0).integers(10, 501, 20_000)
+    batches = stream(lengths, 32)
+    walked = sum(32 * steps for _, steps in epoch(batches))
+    true = lengths[batches.split.train].sum()
+    assert walked <= 1.15 * true
+    held = batches._batches(batches.split.valid)
+    walked = sum(32 * lengths[rows[rows >= 0]].max() for rows in held)
+    assert walked <= 1.15 * lengths[batches.split.valid].sum()
+
+
+# --- arrays ---
+
+
+def test_arrays_and_lists_are_the_same():
+    x = np.random.default_rng(0).standard_normal((4, 5, 2))
+    a, b = as_sequences(x), as_sequences(list(x))
+    np.testing.assert_array_equal(a.values, b.values)
+    np.testing.assert_array_equal(a.offsets, b.offsets)
+    assert as_sequences([[1, 2, 3], [4]]).shape == (2, 1)
+
+
+GOOD = [np.ones((3, 2)), np.ones((4, 2))]
+BAD_ARRAYS = {
+    "nothing": ([], "no sequences"),
+    "empty": ([*GOOD, np.ones((0, 2))], "sequence 2 is empty"),
+    "features": ([*GOOD, np.ones((3, 1))], "sequence 2 has 1 features where the first has 2"),
+    "nan": ([np.array([[1.0, 2.0], [np.nan, 1.0], [1.0, 1.0]])], "sequence 0 holds a value that is NaN, at step 1"),
+    "infinite": (np.full((2, 3, 1), np.inf), "infinite"),
+    "text": ([["a", "b"]], "no array of numbers"),
+    "two": (np.ones((3, 2)), r"X\[:, :, None\]"),
+    "no step": (np.ones((3, 0, 2)), "shape"),
+    "shape": ([np.ones((1, 2, 3))], "sequence 0 has shape"),
+    "complex": (np.ones((2, 2, 2), complex), "type complex128"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ARRAYS)
+def test_bad_arrays_get_one_clear_line(name):
+    x, says = BAD_ARRAYS[name]
+    with pytest.raises(InputError, match=says) as error:
+        as_sequences(x)
+    assert "\n" not in str(error.value)
+
+
+# --- .npz ---
+
+
+def test_padded_and_joined_files_are_the_same(tmp_path):
+    x, lengths, y = np.random.default_rng(0).standard_normal((3, 4, 2)), [4, 1, 2], np.array(["a", "b", "a"])
+    joined = np.concatenate([x[i, :n] for i, n in enumerate(lengths)])
+    padded = x.copy()
+    padded[1, 1:] = padded[2, 2:] = np.nan
+    np.savez(tmp_path / "padded.npz", x=padded, lengths=lengths, y=y)
+    np.savez(tmp_path / "joined.npz", x=joined, lengths=lengths, y=y)
+    for name in ("padded", "joined"):
+        data = read_npz(tmp_path / f"{name}.npz", "y")
+        np.testing.assert_allclose(data.steps.to_numpy(), joined, rtol=1e-6)
+        np.testing.assert_array_equal(data.sequences.lengths, lengths)
+        assert not data.by_step
+        assert data.target.tolist() == y.tolist()
+
+
+def test_targets_of_each_step(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones((3, 4, 1)), lengths=[4, 1, 2], y=np.arange(12).reshape(3, 4))
+    data = read_npz(tmp_path / "a.npz", "y")
+    assert data.by_step
+    assert data.target.tolist() == [0, 1, 2, 3, 4, 8, 9]
+
+
+X3 = np.ones((3, 4, 2))
+BAD_FILES = {
+    "no x": ({"a": X3}, "named 'x'"),
+    "text": ({"x": np.array([["a"]])}, "type"),
+    "no lengths": ({"x": np.ones((5, 2)), "y": [1, 2]}, "no lengths"),
+    "empty sequence": ({"x": X3, "lengths": [4, 0, 2]}, "sequence 1 is empty"),
+    "too long": ({"x": X3, "lengths": [4, 9, 2]}, "do not fit"),
+    "too few": ({"x": X3, "lengths": [4, 2]}, "do not fit"),
+    "sum": ({"x": np.ones((5, 2)), "lengths": [4, 2]}, "add up to 6"),
+    "fractions": ({"x": X3, "lengths": [4.0, 1.5, 2.0]}, "whole numbers"),
+    "nan": ({"x": np.where(np.arange(4)[:, None] == 1, np.nan, X3)}, "NaN, at step 1"),
+    "no y": ({"x": X3}, "no array is named 'y'"),
+    "y": ({"x": X3, "y": np.ones(7)}, "shape"),
+    "objects": ({"x": np.array([np.ones(2), np.ones(3)], object)}, "unpickled"),
+    "dimensions": ({"x": np.ones((2, 2, 2, 2))}, "shape"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_files_get_one_clear_line(name, tmp_path):
+    arrays, says = BAD_FILES[name]
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(InputError, match=says) as error:
+        read_npz(tmp_path / "a.npz", "y")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_none(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"not a zip")
+    for path in (tmp_path / "a.npz", tmp_path / "missing.npz"):
+        with pytest.raises(InputError):
+            read_npz(path, "y")
+
+
+# --- a long table ---
+
+LAYOUT = Layout("who", "t")
+
+
+def long_table(n=4):
+    """Sequences i of i + 2 steps with the value 10 i + t, in a scrambled order."""
+    rows = [(f"p{i}", t, 10.0 * i + t, "ab"[i % 2], float(t)) for i in range(n) for t in range(i + 2)]
+    frame = pl.DataFrame(rows, schema=["who", "t", "v", "kind", "now"], orient="row")
+    return frame.sample(fraction=1, shuffle=True, seed=3)
+
+
+def test_a_table_is_cut_into_ordered_sequences():
+    frame = long_table()
+    data = cut_table(frame, LAYOUT, "kind")
+    assert data.ids.to_list() == frame["who"].unique(maintain_order=True).to_list()
+    assert not data.by_step
+    for name, kind, values in zip(data.ids, data.target, Ragged(data.steps["v"], data.offsets).split(), strict=True):
+        i = int(name[1:])
+        assert values.to_list() == [10.0 * i + t for t in range(i + 2)]
+        assert kind == "ab"[i % 2]
+    assert data.moved > 0
+    np.testing.assert_array_equal(frame["v"].to_numpy()[data.rows], data.steps["v"].to_numpy())
+    assert cut_table(frame, LAYOUT, "now").by_step
+
+
+def test_dates_order_as_dates():
+    frame = pl.DataFrame(
+        {"who": [1, 1, 1, 2, 2], "t": ["9/2/2024", "10/1/2024", "1/3/2024", "1/1/2024", "2/1/2024"], "v": range(5)}
+    )
+    assert cut_table(frame, LAYOUT, None).steps["v"].to_list() == [2, 0, 1, 3, 4]
+
+
+BAD_TABLES = {
+    "no id": ({"sequence_id": "nobody"}, {}, "no column is named 'nobody'"),
+    "no order": ({"order_by": "when"}, {}, "no column is named 'when'"),
+    "duplicate keys": ({}, {"t": pl.lit(1)}, "two steps at t = 1"),
+    "missing id": ({}, {"who": pl.when(pl.col("t") == 2).then(None).otherwise(pl.col("who"))}, "no 'who'"),
+    "missing key": ({}, {"t": pl.when(pl.col("t") == 2).then(None).otherwise(pl.col("t"))}, "no 't'"),
+    "text order": ({"order_by": "kind"}, {}, "neither numbers nor dates"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TABLES)
+def test_bad_tables_get_one_clear_line(name):
+    layout, columns, says = BAD_TABLES[name]
+    with pytest.raises(InputError, match=says) as error:
+        cut_table(
+            long_table().with_columns(**columns), Layout(**{"sequence_id": "who", "order_by": "t", **layout}), "kind"
+        )
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sequence_id": "a"},
+        {"sequence_id": "a", "order_by": "a"},
+        {"horizon": 3},
+        {"window": 0},
+        {"window": 3, "horizon": 0},
+        {"window": 3, "sequence_id": "a", "order_by": "b"},
+    ],
+)
+def test_options_that_do_not_go_together(options):
+    with pytest.raises(InputError):
+        Layout(**options)
+
+
+# --- one series ---
+
+
+def test_windows_are_split_by_time_and_no_part_sees_the_next_ones_future():
+    windows = cut_windows(100, window=10, horizon=5, valid=0.15, test=0.2)
+    steps = window_steps(windows.ends, 10)
+    assert steps[0].tolist() == list(range(10))
+    following = [windows.ends[part][:, None] + np.arange(1, 6) for part in windows[1:4]]
+    assert following[0].max() < windows.seen <= following[1].min()
+    assert following[1].max() < following[2].min()
+    assert following[2].min() == 80
+    assert following[2].max() == 99
+    assert set(windows.train) | set(windows.valid) | set(windows.test) < set(range(len(windows.ends)))
+
+
+def test_what_comes_later_changes_nothing_that_is_trained_on():
+    values = np.cumsum(np.random.default_rng(0).standard_normal((100, 2)), axis=0)
+    changed = values.copy()
+    windows = cut_windows(100, 10, 2, 0.15, 0.2)
+    changed[windows.seen :] *= 100
+    inputs = []
+    for x in (values, changed):
+        encoder = TableEncoder.from_array(x, np.arange(windows.seen))
+        coding = SeriesCoding.fit(encoder.transform(x), x[:, 0], windows, 10, 2)
+        inputs.append(coding.inputs(encoder.transform(x), windows.ends[windows.train]).values)
+        inputs.append(coding.targets(x[:, 0], windows.ends[windows.train]))
+    np.testing.assert_array_equal(inputs[0], inputs[2])
+    np.testing.assert_array_equal(inputs[1], inputs[3])
+
+
+def test_a_series_that_drifts_is_counted_from_its_last_value():
+    rng = np.random.default_rng(0)
+    flat, rising = rng.standard_normal(200), 0.1 * np.arange(200) + rng.standard_normal(200)
+    assert not drifts(flat)
+    assert drifts(rising)
+    windows = cut_windows(200, 8, 3, 0.15, 0.2)
+    encoded = ((rising - 3) / 2)[:, None].astype(np.float32)
+    coding = SeriesCoding.fit(encoded, rising, windows, 8, 3)
+    assert coding.relative
+    x = coding.inputs(encoded, windows.ends).values.reshape(-1, 8)
+    np.testing.assert_array_equal(x[:, -1], 0)
+    np.testing.assert_allclose(np.mean(x[windows.train] ** 2), 1.0, rtol=1e-5)
+    y = coding.targets(rising, windows.ends) + coding.origin(rising, windows.ends)[:, None]
+    np.testing.assert_allclose(y[:, 2], rising[windows.ends + 3])
+    assert SeriesCoding.from_json(coding.to_json()) == coding
+
+
+SERIES = pl.DataFrame({"t": range(30), "v": np.sin(np.arange(30.0)), "kind": ["a"] * 30})
+BAD_SERIES = {
+    "too short": ({"window": 31}, {}, "window of 31 steps is longer than the series of 30"),
+    "duplicate keys": ({}, {"t": pl.lit(1)}, "two steps stand at t = 1"),
+    "a gap": ({}, {"v": pl.when(pl.col("t") == 3).then(None).otherwise(pl.col("v"))}, "row 4"),
+    "nan": ({}, {"v": pl.when(pl.col("t") == 3).then(float("nan")).otherwise(pl.col("v"))}, "row 4"),
+    "text": ({"target": "kind"}, {}, "not a number"),
+    "no target": ({"target": "w"}, {}, "no column is named 'w'"),
+    "order": ({"order_by": "kind"}, {}, "neither numbers nor dates"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SERIES)
+def test_bad_series_get_one_clear_line(name):
+    options, columns, says = BAD_SERIES[name]
+    layout = Layout(window=options.get("window", 5), order_by=options.get("order_by", "t"))
+    with pytest.raises(InputError, match=says) as error:
+        order_series(SERIES.with_columns(**columns), layout, options.get("target", "v"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_series_is_put_in_order():
+    series = order_series(SERIES.sample(fraction=1, shuffle=True, seed=0), Layout(order_by="t", window=5), "v")
+    assert series.moved
+    np.testing.assert_array_equal(series.target, SERIES["v"])
+    assert series.steps.columns == ["v", "kind"]
+
+
+def test_a_series_too_short_to_split():
+    with pytest.raises(InputError, match="too short"):
+        cut_windows(20, window=10, horizon=8, valid=0.15, test=0.2)

@@ -1,0 +1,257 @@
+"""Sequences on the command line: fit, predict, evaluate, resume; what is said of bad ones."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from axonic import run_directory, runs
+from axonic.cli import main
+from axonic.data import batches
+from axonic.data.sequences import Layout
+from axonic.report.terminal import Progress
+from axonic.storage import load_model
+from tests.test_runs import always, load_json, without_times
+
+FAST = [
+    "--hidden",
+    "4",
+    "--learning-rate",
+    "0.05",
+    "--batch-size",
+    "16",
+    "--epochs",
+    "12",
+    "--ensemble",
+    "1",
+    "--quiet",
+]
+SLOTS = 16
+LONG = ["--sequence-id", "who", "--order-by", "day"]
+
+
+def make_long(n=60, seed=0):
+    """Visits of n people, 3 to 8 each, in no order; soil does not change, some values are missing."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(n):
+        soil, values = ["clay", "sand"][i % 2], rng.standard_normal(rng.integers(3, 9))
+        kind = "ant" if values[0] + 0.5 * (soil == "sand") > 0 else "bee"
+        for t, value in enumerate(values):
+            seen = float(value) if rng.random() > 0.03 else None
+            rows.append(
+                (f"p{i}", f"2024-02-{t + 1:02d}", seen, soil, rng.random() > 0.5, kind, float(values[: t + 1].sum()))
+            )
+    frame = pl.DataFrame(rows, schema=["who", "day", "v", "soil", "wet", "kind", "total"], orient="row")
+    return frame.sample(fraction=1, shuffle=True, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Files with sequences, and a run on each."""
+    path = tmp_path_factory.mktemp("sequences")
+    make_long().write_csv(path / "long.csv")
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(3, 9, 50)
+    x = rng.standard_normal((lengths.sum(), 2))
+    y = np.where(x[np.cumsum(lengths) - 1, 0] > 0, "up", "down")
+    np.savez(path / "s.npz", x=x, lengths=lengths, y=y)
+    t = np.arange(160)
+    series = np.sin(t / 3) + 0.05 * rng.standard_normal(160)
+    pl.DataFrame({"t": t[::-1], "v": series[::-1]}).write_csv(path / "series.csv")
+    cases = {
+        "long": ["long.csv", "--target", "kind", "--net", "gru", *LONG],
+        "steps": ["long.csv", "--target", "total", "--net", "rnn", "--bidirectional", *LONG],
+        "npz": ["s.npz", "--target", "y", "--net", "lstm"],
+        "series": [
+            "series.csv",
+            "--target",
+            "v",
+            "--net",
+            "gru",
+            "--window",
+            "12",
+            "--horizon",
+            "3",
+            "--order-by",
+            "t",
+        ],
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "MAX_SLOTS", SLOTS)
+        for name, (data, *options) in cases.items():
+            assert main(["fit", str(path / data), "--out", str(path / name), *options, *FAST]) == 0
+    return path
+
+
+@pytest.fixture
+def short_tapes(monkeypatch):
+    """Tapes of few slots, checkpoints after each."""
+    monkeypatch.setattr(batches, "MAX_SLOTS", SLOTS)
+    always(monkeypatch)
+
+
+def answer(capsys, *arguments):
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_one_prediction_for_each_sequence(folder, capsys):
+    frame = pl.read_csv(folder / "long.csv")
+    table = pl.read_csv(answer(capsys, "predict", folder / "long", folder / "long.csv", "--proba").encode())
+    assert table.columns == ["who", "prediction", "ant", "bee"]
+    assert table["who"].to_list() == frame["who"].unique(maintain_order=True).to_list()
+    truth = table.join(frame.select("who", "kind").unique(), on="who", maintain_order="left")["kind"]
+    scores = json.loads(answer(capsys, "evaluate", folder / "long", folder / "long.csv", "--json"))
+    assert scores["accuracy"] == pytest.approx((table["prediction"] == truth).mean())
+    assert scores["n"] == 60
+    result = load_json(folder / "long" / "result.json")
+    assert result["net"] == "gru"
+    assert result["head"] == "last"
+    assert result["n_train"] + result["n_valid"] + result["n_test"] == 60
+    assert (folder / "long" / "through_time.svg").read_text().startswith("<svg")
+    codes = {finding["code"] for finding in result["findings"]}
+    assert {"data.missing", "data.unordered"} <= codes
+
+
+def test_static_columns_stand_beside_the_sequences(folder):
+    model = load_model(folder / "long")
+    assert {"soil=clay", "soil=sand", "v", "wet"} <= set(model.encoder.feature_names)
+
+
+def test_one_prediction_for_each_step_in_the_order_of_the_rows(folder, capsys):
+    frame = pl.read_csv(folder / "long.csv")
+    table = pl.read_csv(answer(capsys, "predict", folder / "steps", folder / "long.csv").encode())
+    assert table.columns == ["prediction"]
+    assert len(table) == len(frame)
+    assert np.corrcoef(table["prediction"], frame["total"])[0, 1] > 0.5
+    assert load_json(folder / "steps" / "result.json")["head"] == "every"
+    first = frame["who"][0]
+    alone = frame.filter(pl.col("who") == first)
+    alone.write_csv(folder / "alone.csv")
+    found = pl.read_csv(answer(capsys, "predict", folder / "steps", folder / "alone.csv").encode())
+    np.testing.assert_allclose(found["prediction"], table.filter(frame["who"] == first)["prediction"], atol=1e-5)
+
+
+def test_a_file_of_arrays(folder, capsys):
+    table = pl.read_csv(answer(capsys, "predict", folder / "npz", folder / "s.npz").encode())
+    assert len(table) == 50
+    scores = json.loads(answer(capsys, "evaluate", folder / "npz", folder / "s.npz", "--json"))
+    assert scores["accuracy"] == pytest.approx(
+        np.mean(table["prediction"].to_numpy() == np.load(folder / "s.npz")["y"])
+    )
+
+
+def test_a_series_is_continued(folder, capsys):
+    table = pl.read_csv(answer(capsys, "predict", folder / "series", folder / "series.csv", "--steps", "6").encode())
+    assert table["step"].to_list() == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose(table["prediction"], np.sin(np.arange(160, 166) / 3), atol=0.5)
+    horizon = pl.read_csv(answer(capsys, "predict", folder / "series", folder / "series.csv").encode())
+    assert horizon["prediction"].to_list() == table["prediction"].to_list()[:3]
+    scores = json.loads(answer(capsys, "evaluate", folder / "series", folder / "series.csv", "--json"))
+    assert scores["n"] == 160 - 12 - 3 + 1
+    assert scores["r2"] > 0.7
+    result = load_json(folder / "series" / "result.json")
+    assert (result["window"], result["horizon"]) == (12, 3)
+    assert result["n_test"] == 32 - 3 + 1
+
+
+class Interrupting(Progress):
+    """Ends a fit after so many looks."""
+
+    def __init__(self, after):
+        super().__init__(quiet=True)
+        self.left = after
+
+    def interrupted(self):
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.usefixtures("short_tapes")
+@pytest.mark.parametrize("name", ["long", "series"])
+def test_a_run_that_was_ended_goes_on_to_the_same_bits(name, folder, tmp_path):
+    request = runs.Request.from_json(load_json(folder / name / "run.json"), tmp_path)
+    options = {"settings": request.settings, "layout": request.layout}
+    result = runs.fit_table(request.data, request.target, tmp_path / "r", reporter=Interrupting(1), **options)
+    assert result["interrupted"]
+    resumed = runs.resume_run(tmp_path / "r")
+    assert without_times(resumed) == without_times(load_json(folder / name / "result.json"))
+    for file in ("model.safetensors", "history.csv", "notebook.jsonl", "run.json"):
+        assert (tmp_path / "r" / file).read_bytes() == (folder / name / file).read_bytes()
+
+
+@pytest.mark.usefixtures("short_tapes")
+def test_another_file_is_refused_when_a_run_goes_on(folder, tmp_path):
+    make_long().write_csv(tmp_path / "t.csv")
+    settings = runs.Request.from_json(load_json(folder / "long" / "run.json"), tmp_path).settings
+    options = {"settings": settings, "layout": Layout("who", "day")}
+    runs.fit_table(tmp_path / "t.csv", "kind", tmp_path / "r", reporter=Interrupting(1), **options)
+    make_long(seed=1).write_csv(tmp_path / "t.csv")
+    assert main(["resume", str(tmp_path / "r"), "--quiet"]) == 2
+    assert run_directory.RunDirectory(tmp_path / "r").run()["layout"] == {"sequence_id": "who", "order_by": "day"}
+
+
+GRU = ["--net", "gru"]
+BAD = {
+    "no net": (["long.csv", "--target", "kind", *LONG], "recurrent network"),
+    "npz without net": (["s.npz", "--target", "y"], "recurrent network"),
+    "no layout": (["long.csv", "--target", "kind", *GRU], "--sequence-id and --order-by"),
+    "no order": (["long.csv", "--target", "kind", *GRU, "--sequence-id", "who"], "--order-by"),
+    "no such column": (
+        ["long.csv", "--target", "kind", *GRU, "--sequence-id", "wo", "--order-by", "day"],
+        "did you mean 'who'",
+    ),
+    "no target": (["long.csv", "--target", "kin", *GRU, *LONG], "no column is named 'kin'"),
+    "target in npz": (["s.npz", "--target", "z", *GRU], "no array is named 'z'"),
+    "last for steps": (["long.csv", "--target", "total", "--head", "last", *GRU, *LONG], "changes from step to step"),
+    "every for sequences": (["long.csv", "--target", "kind", "--head", "every", *GRU, *LONG], "one for each sequence"),
+    "window too long": (["series.csv", "--target", "v", *GRU, "--window", "500"], "longer than the series"),
+    "window and horizon": (["series.csv", "--target", "v", *GRU, "--window", "100", "--horizon", "50"], "too short"),
+    "forecast of text": (["long.csv", "--target", "kind", *GRU, "--window", "5"], "not a number"),
+    "classes of a series": (
+        ["series.csv", "--target", "v", *GRU, "--window", "5", "--task", "classification"],
+        "numbers",
+    ),
+    "test of a series": (["series.csv", "--target", "v", *GRU, "--window", "5", "--test", "series.csv"], "--test"),
+    "duplicate keys": (["twice.csv", "--target", "kind", *GRU, *LONG], "two steps at day"),
+    "one sequence": (["one.csv", "--target", "total", *GRU, *LONG], "one sequence only"),
+    "clip": (["long.csv", "--target", "kind", *GRU, *LONG, "--clip-norm", "much"], "no number"),
+    "truncate": (["long.csv", "--target", "kind", *GRU, *LONG, "--truncate", "0"], "truncate = 0"),
+    "head of a table": (["long.csv", "--target", "kind", "--head", "mean"], "recurrent"),
+    "bidirectional table": (["long.csv", "--target", "kind", "--bidirectional"], "recurrent"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_can_be_mended_is_one_line(name, folder, tmp_path, capsys):
+    frame = pl.read_csv(folder / "long.csv")
+    pl.concat([frame, frame.head(1)]).write_csv(folder / "twice.csv")
+    frame.filter(pl.col("who") == "p0").write_csv(folder / "one.csv")
+    (data, *arguments), says = BAD[name]
+    arguments = [str(folder / a) if a.endswith(".csv") else a for a in arguments]
+    capsys.readouterr()
+    code = main(["fit", str(folder / data), "--out", str(tmp_path / "r"), *arguments, "--quiet"])
+    captured = capsys.readouterr()
+    assert code == 2, captured
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert len(captured.err.splitlines()) == 1
+    assert says in captured.err
+    assert not (tmp_path / "r").exists()
+
+
+def test_what_a_model_cannot_predict_is_one_line(folder, capsys):
+    for arguments, says in (
+        (["predict", "long", "series.csv"], "no column is named 'who'"),
+        (["predict", "series", "long.csv"], "no column is named"),
+        (["predict", "npz", "long.csv"], "does not say which rows"),
+        (["predict", "long", "long.csv", "--steps", "3"], "--steps"),
+    ):
+        code = main([arguments[0], str(folder / arguments[1]), str(folder / arguments[2]), *arguments[3:]])
+        err = capsys.readouterr().err
+        assert code == 2
+        assert says in err
+        assert len(err.splitlines()) == 1
