@@ -556,7 +556,7 @@ def test_divergence_is_told_and_what_is_kept_is_finite():
     model = fast(FeedForwardRegressor, learning_rate=1e6, epochs=50, early_stopping=False)
     with pytest.warns(ConvergenceWarning, match="learning rate"):
         model.fit(X, NUMBERS)
-    assert [finding.code for finding in model.findings_] == ["train.diverged"]
+    assert model.findings_[0].code == "train.diverged"
     assert np.isfinite(model.predict(X)).all()
 
 
@@ -575,6 +575,11 @@ CHANGES = {
     "l2": ({}, 0.3),
     "l1": ({}, 0.3),
     "dropout": ({}, 0.5),
+    "input_noise": ({}, 0.5),
+    "mixup": ({}, 0.5),
+    "max_norm": ({}, 0.5),
+    "weight_average": ({}, 0.9),
+    "label_smoothing": ({}, 0.3),
     "class_weight": ({}, "balanced"),
     "standardize": ({}, False),
     "shuffle": ({}, False),
@@ -585,13 +590,16 @@ CHANGES = {
     "regularization": ({}, "auto"),
     "recipe": ({"learning_rate": 0.01, "batch_size": 32, "epochs": 30}, "full"),
 }
-ELSEWHERE = {"warm_start", "verbose"}  # tested above and below
+ELSEWHERE = {"warm_start", "verbose", "monitor"}  # tested above and below, and with the diagnosis
 
 
 def test_every_parameter_has_its_test():
     assert set(PARAMETERS) <= set(CHANGES) | ELSEWHERE
     assert set(PARAMETERS) <= set(BAD) | {"warm_start", "verbose", "shuffle", "standardize", "early_stopping"}
-    assert set(inspect.signature(FeedForwardRegressor).parameters) == set(PARAMETERS) - {"class_weight"}
+    assert set(inspect.signature(FeedForwardRegressor).parameters) == set(PARAMETERS) - {
+        "class_weight",
+        "label_smoothing",
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in PARAMETERS if name in CHANGES])
@@ -615,6 +623,12 @@ BAD = {
     "l2": [-1e-9, np.nan, np.inf, "some", None],
     "l1": [-1e-9, np.nan, np.inf, "some", None],
     "dropout": [1, -0.1, np.nan, "some", None],
+    "input_noise": [-0.1, np.nan, "some", None],
+    "mixup": [-0.1, np.nan, "some", None],
+    "max_norm": [0, -1.0, np.nan, "some"],
+    "weight_average": [1, -0.1, np.nan, "some", None],
+    "label_smoothing": [1, -0.1, np.nan, "some", None],
+    "monitor": ["no", None, 2],
     "class_weight": ["even", {"dog": 2.0}, 3, {"ant": -1.0}, {"ant": np.nan}, {"ant": "heavy"}],
     "standardize": ["no", None, 2],
     "shuffle": ["no", None, 2],
@@ -836,6 +850,7 @@ def same(one, other):
 @pytest.mark.parametrize("name", KINDS)
 def test_save_and_load(name, fitted, tmp_path):
     model = fitted[name]
+    assert model.findings_  # what has been asked for is kept
     model.save(tmp_path / "m.safetensors")
     copy = load(tmp_path / "m.safetensors")
     assert type(copy) is type(model)

@@ -26,11 +26,6 @@ from axonic.recipe import Fit, Task, Watcher
 from axonic.types import Finding
 
 
-def check_network(evidence: Evidence) -> list[Finding]:
-    """Step one of the notes, on the network before its first step: all that the rules of `network` say."""
-    return [finding for rule in network.RULES for finding in rule(evidence)]
-
-
 def diagnose(task: Task, fit: Fit, watcher: Watcher | None = None) -> list[Finding]:
     """Examine a fit.
 
@@ -77,11 +72,8 @@ def unwatched(fit: Fit) -> list[Finding]:
 def with_cause_first(found: list[Finding], diagnosed: list[Finding]) -> list[Finding]:
     """What was found in the data before training, and what was diagnosed after it: the cause first, unless the data
     hold an error, or a warning that explains why nothing was learned; "train.healthy" last."""
-    last_resort = found and any(finding.severity != "info" for finding in found)
-    first = (
-        diagnosed[:1] if not (last_resort and [finding.code for finding in diagnosed[:1]] == ["data.no_signal"]) else []
-    )
-    cause = [finding for finding in first if finding.severity != "info"]
+    explained = any(finding.severity != "info" for finding in found)
+    cause = [f for f in diagnosed[:1] if f.severity != "info" and not (explained and f.code == "data.no_signal")]
     rest = by_severity([*found, *diagnosed[len(cause) :]])
     errors = [finding for finding in found if finding.severity == "error"]
     return [*errors, *cause, *(finding for finding in rest if finding not in errors)]

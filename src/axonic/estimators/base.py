@@ -76,6 +76,7 @@ class Estimator(BaseEstimator):
     standardize: Any
     shuffle: Any
     early_stopping: Any
+    feature_names_in_: np.ndarray
     validation_fraction: Any
     monitor: Any
     warm_start: Any
