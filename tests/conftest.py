@@ -8,6 +8,13 @@ from jaxtyping import install_import_hook
 install_import_hook("axonic", "beartype.beartype")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_programs():
+    """Every compiled program takes a place in the process's address space, of which there are only so many."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def float64():
     """Compute in float64 inside the test."""

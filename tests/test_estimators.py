@@ -554,7 +554,7 @@ def test_bad_validation_data(validation_data, says):
 
 def test_divergence_is_told_and_what_is_kept_is_finite():
     model = fast(FeedForwardRegressor, learning_rate=1e6, epochs=50, early_stopping=False)
-    with pytest.warns(ConvergenceWarning, match="learning rate"):
+    with pytest.warns(ConvergenceWarning, match="no longer finite"):
         model.fit(X, NUMBERS)
     assert model.findings_[0].code == "train.diverged"
     assert np.isfinite(model.predict(X)).all()
@@ -726,6 +726,8 @@ def test_a_rule_by_name_as_an_object_and_from_optax_are_one():
 @pytest.mark.parametrize("name", optimizers.names())
 def test_every_rule_trains(name):
     rate = 0.1 if optimizers.RULES[name].has_rate else "auto"
+    if name == "physical_momentum":  # whose steps are of that size in every weight
+        rate = 0.001
     model = fast(optimizer=name, learning_rate=rate, epochs=60, early_stopping=False).fit(X, LABELS)
     assert np.isnan(model.learning_rate_) == (not optimizers.RULES[name].has_rate)
     loss = model.history_["train_loss"]
@@ -762,7 +764,7 @@ def test_no_hidden_layer_is_a_linear_model():
 
 def test_the_same_seed_gives_the_same_bits_and_another_gives_others(kind):
     cls, y = kind
-    one, two, other = (fast(cls, random_state=seed, dropout=0.2).fit(X, y) for seed in (3, 3, 4))
+    one, two, other = (fast(cls, random_state=seed, dropout=0.2, early_stopping=False).fit(X, y) for seed in (3, 3, 4))
     np.testing.assert_array_equal(weights(one), weights(two))
     assert not np.array_equal(weights(one), weights(other))
     for column in one.history_:

@@ -304,14 +304,17 @@ class Ending(runs.Reporter):
 
     def __init__(self, reports=np.inf, polls=np.inf):
         self.reports, self.polls = reports, polls
-        self.n_reports = self.n_polls = 0
+        self.n_reports = self.n_polls = self.n_asked = 0
+
+    def stage(self, stage):
+        self.n_polls = self.n_asked  # what comes after the last stage is no training
 
     def epochs(self, network, n_networks, history, n_epochs, stop):
         self.n_reports += 1
 
     def interrupted(self):
-        self.n_polls += 1
-        return self.n_reports >= self.reports or self.n_polls > self.polls
+        self.n_asked += 1
+        return self.n_reports >= self.reports or self.n_asked > self.polls
 
 
 @pytest.fixture(scope="module")

@@ -600,6 +600,14 @@ def _last_step(graph: _Graph, layer: layers.LastStep, params: tuple, x: str) -> 
     return _sum_over_time(graph, _where(graph, graph.add("Equal", _clock(graph, x), last), x))
 
 
+def _both_ends(graph: _Graph, layer: layers.BothEnds, params: tuple, x: str) -> str:
+    onward, _ = graph.add("Split", _last_step(graph, layers.LastStep(), (), x), n_outputs=2, axis=1, num_outputs=2)
+    begins = graph.add("Equal", _clock(graph, x), graph.constant(np.int64(0)))
+    first = _sum_over_time(graph, _where(graph, begins, x))
+    _, back = graph.add("Split", first, n_outputs=2, axis=1, num_outputs=2)
+    return graph.add("Concat", onward, back, axis=1)
+
+
 def _mean_over_time(graph: _Graph, layer: layers.MeanOverTime, params: tuple, x: str) -> str:
     count = graph.add("Max", _column_of_lengths(graph), graph.constant(np.int64(1)))
     return graph.add("Div", _sum_over_time(graph, _masked(graph, x)), graph.cast(count, "FLOAT"))
@@ -662,6 +670,7 @@ LAYERS: dict[type[Layer], Callable[[_Graph, Any, Any, str], str]] = {
     layers.GRU: _gru,
     layers.Bidirectional: _bidirectional,
     layers.LastStep: _last_step,
+    layers.BothEnds: _both_ends,
     layers.MeanOverTime: _mean_over_time,
     layers.EveryStep: _every_step,
     layers.EachStep: _each_step,

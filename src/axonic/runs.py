@@ -285,7 +285,8 @@ def _run(
         network = settings.network(n_out)
         task = recipe.Task(weighted, split, settings, network, loss, prepared.resplits)
         fitted = recipe.fit(task, watcher=watcher, journal=journal)
-        if watcher.cut_short:
+        interrupted = watcher.cut_short  # what is cut short from here on is the diagnosis alone
+        if interrupted:
             journal.flush()
         diagnosed = clock.time("diagnosis", diagnose, task, fitted, watcher) if settings.monitor else unwatched(fitted)
         findings = with_cause_first(found, diagnosed)
@@ -323,7 +324,7 @@ def _run(
             "baselines": beaten,
             "findings": [finding._asdict() for finding in findings],
             "stages": fitted.stages,
-            "interrupted": watcher.cut_short,
+            "interrupted": interrupted,
             "run": str(directory.path),
         }
         seconds = {**clock.seconds, **fitted.seconds}
@@ -338,7 +339,7 @@ def _run(
         directory.finish(histories, fitted.healths, model_file(model), result, picture)
         if not settings.recurrent:
             (write_report if resumes else _write_page)(directory.path)  # what was resumed may have been forged
-        if not watcher.cut_short:
+        if not interrupted:
             directory.clear_checkpoints()
     except BaseException:
         directory.discard()

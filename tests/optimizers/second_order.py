@@ -141,7 +141,8 @@ def trust_region(w, f, s, mu, radius):
         delta = min(delta, length) if first else delta
         first, new = False, w + q @ e / scale
         fall = f.value(w) - f.value(new)
-        rho = fall / (0.5 * np.sum(values * e**2) + mu * length**2)
+        foreseen = 0.5 * np.sum(values * e**2) + mu * length**2
+        rho = fall / foreseen if foreseen > 0 else 0.0
         if rho >= 0.75 or (whole and rho > 0.25):
             delta, mu = 2 * length, mu / 2
         elif not rho > 0.25:

@@ -62,8 +62,9 @@ class Ragged:
         Parameters
         ----------
         rows : their numbers, in any shape; negative for none.
-        values : (*rows.shape, time, ...); what is beyond the end of a sequence is left as it is, or becomes `nothing`.
-        mask : (*rows.shape, time), becomes True at the steps there are.
+        values : (*rows.shape, time, ...); the steps of each sequence are put at its beginning.
+        mask : (*rows.shape, time), becomes True at the steps there are; None for none.
+        nothing : what is put beyond the end of a sequence; None leaves it as it is.
         """
         flat = values.reshape(-1, *values.shape[rows.ndim :])
         rows = rows.reshape(-1)
