@@ -88,9 +88,7 @@ def fit(
 ) -> int:
     """Train a network on a table or on sequences and leave a run directory. Ctrl-C ends it and keeps the best so far.
 
-    Examples: axonic fit iris.csv --target species --out runs/iris;
-    axonic fit visits.csv --target outcome --net lstm --sequence-id patient --order-by day;
-    axonic fit co2.csv --target co2 --net gru --window 104 --horizon 12
+    Example: axonic fit iris.csv --target species --out runs/iris
 
     Parameters
     ----------
