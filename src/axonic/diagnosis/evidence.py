@@ -30,7 +30,7 @@ from axonic.recipe import (
     train_side_by_side,
     with_rate,
 )
-from axonic.recipe.baseline import constant_bias
+from axonic.recipe.baseline import constant_bias, loss_values, weighted_targets
 from axonic.recipe.rate import oscillation
 from axonic.settings import Settings, pair
 from axonic.training import StopRule
@@ -137,8 +137,9 @@ class Evidence:
         b = constant_bias(self.member)
         if b is None:
             return None
-        z = np.broadcast_to(b.astype(np.float32), (len(part), len(b)))
-        return float(np.mean(_from_outputs(self.loss, z, self.task.rows.y[part], self.task.rows.weight[part])))
+        y, weight = weighted_targets(self.task.rows, part, len(b))
+        y = y.astype(np.float32)
+        return float(np.mean(loss_values(self.loss, np.broadcast_to(b.astype(np.float32), y.shape), y) * weight))
 
     @property
     def share_left(self) -> float:
@@ -314,17 +315,3 @@ def _padded(array: np.ndarray, n: int) -> np.ndarray:
 def _row_losses(network: Chain, loss: Loss, params: Params, x: Array, y: Array, weight: Array) -> Float[Array, " rows"]:
     z, _ = network.forward(params, x)
     return weight * loss.value(z, y)
-
-
-def _from_outputs(loss: Loss, z: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    blocks = range(0, len(z), PROBE_ROWS)
-    values = [
-        np.asarray(_values(loss, *(_padded(a[start : start + PROBE_ROWS], PROBE_ROWS) for a in (z, y))))
-        for start in blocks
-    ]
-    return np.concatenate(values)[: len(z)].astype(np.float64) * weight
-
-
-@jax.jit
-def _values(loss: Loss, z: Array, y: Array) -> Float[Array, " rows"]:
-    return loss.value(z, y)
