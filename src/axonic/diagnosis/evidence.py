@@ -109,11 +109,6 @@ class Evidence:
         return self.history[:, training.HISTORY.index("train_loss")]
 
     @property
-    def valid_curve(self) -> np.ndarray:
-        """Validation loss of each epoch; NaN if nothing was held out."""
-        return self.history[:, training.HISTORY.index("valid_loss")]
-
-    @property
     def finite(self) -> bool:
         """Whether training stayed finite."""
         return not bool(self.state.diverged)
