@@ -359,7 +359,7 @@ def test_a_run_that_is_interrupted_again_and_again_ends_as_if_undisturbed(name, 
     run, most = tmp_path / "run", counts[name].n_polls
     result = fit(folder, name, run, reporter=Ending(polls=1))
     stages, times = 0, 0
-    for share in (0.1, 0.0, 0.3, 0.0, 0.5, 0.0, 0.7, 0.0, 0.9, 0.0, 1.0, 0.0, 2.0):
+    for share in (0.1, 0.0, 0.3, 0.0, 0.5, 0.0, 0.7, 0.0, 0.9, 0.0, 1.0, 0.0, np.inf):
         if not result["interrupted"]:
             break
         assert_usable(run, folder / "t.csv")

@@ -285,10 +285,9 @@ def _run(
         network = settings.network(n_out)
         task = recipe.Task(weighted, split, settings, network, loss, prepared.resplits)
         fitted = recipe.fit(task, watcher=watcher, journal=journal)
-        interrupted = watcher.cut_short  # what is cut short from here on is the diagnosis alone
-        if interrupted:
+        diagnosed = clock.time("diagnosis", _diagnosed, task, fitted, watcher)
+        if watcher.cut_short:
             journal.flush()
-        diagnosed = clock.time("diagnosis", diagnose, task, fitted, watcher) if settings.monitor else unwatched(fitted)
         findings = with_cause_first(found, diagnosed)
         reporter.findings(diagnosed)
         info = {**prepared.info, "seed": settings.seed}
@@ -324,7 +323,7 @@ def _run(
             "baselines": beaten,
             "findings": [finding._asdict() for finding in findings],
             "stages": fitted.stages,
-            "interrupted": interrupted,
+            "interrupted": watcher.cut_short,
             "run": str(directory.path),
         }
         seconds = {**clock.seconds, **fitted.seconds}
@@ -339,7 +338,7 @@ def _run(
         directory.finish(histories, fitted.healths, model_file(model), result, picture)
         if not settings.recurrent:
             (write_report if resumes else _write_page)(directory.path)  # what was resumed may have been forged
-        if not interrupted:
+        if not watcher.cut_short:
             directory.clear_checkpoints()
     except BaseException:
         directory.discard()
@@ -408,6 +407,16 @@ def _recurrent(settings: Settings, layout: Layout) -> dict[str, Any]:
         return {}
     own = {"head": settings.head, "bidirectional": settings.bidirectional}
     return own | ({"window": layout.window, "horizon": layout.steps_ahead} if layout.forecasts else {})
+
+
+def _diagnosed(task: recipe.Task, fitted: recipe.Fit, watcher: _Watcher) -> list[Finding]:
+    """The findings of a fit. Runs for comparison that were cut short have proved nothing, so if the end comes while they
+    are made, what needs none of them is said; going on with the run diagnoses it in full."""
+    if not task.settings.monitor:
+        return unwatched(fitted)
+    was_cut_short = watcher.cut_short
+    findings = diagnose(task, fitted, watcher)
+    return diagnose(task, fitted, watcher) if watcher.cut_short and not was_cut_short else findings
 
 
 def compare_rules(
