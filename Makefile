@@ -18,10 +18,10 @@ demo: $(VENV)/installed
 	$(BIN)/axonic demo --out demo-run
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --all
+	$(BIN)/python -m pytest -n 2 --dist loadfile --all
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -8,17 +8,10 @@ from jaxtyping import install_import_hook
 install_import_hook("axonic", "beartype.beartype")
 
 
-LONG = (
-    "test_rbf_estimators.py::test_scikit_learn_checks",
-    "test_documentation.py::test_code_of_a_page[docs/",
-    "test_rules.py::test_lanes_of_values_and_starts_equal_single_runs",
-    "test_resume.py::test_after_a_kill_at_each_write_a_run_ends_as_if_undisturbed[rules",
-    "test_sequence_examples.py::",
-    "test_recurrent.py::test_products_with_the_hessian",
-    "test_recurrent.py::test_learns_to_remember",
-    "test_recurrent_estimators.py::test_every_parameter_changes",
-)
-"""Tests that take long and seldom say what others do not: `make test-all` runs them too."""
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "long: takes long and seldom says what others do not; `make test-all` runs it too"
+    )
 
 
 def pytest_addoption(parser):
@@ -27,9 +20,9 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--all"):
-        long = [item for item in items if any(name in item.nodeid for name in LONG)]
+        long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in set(long)]
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -63,7 +63,10 @@ def blocks(path, language):
 CODE = [path for path in PAGES if blocks(path, "python")]
 
 
-@pytest.mark.parametrize("path", CODE, ids=name_of)
+LONG = [pytest.param(path, marks=[] if path.parent == ROOT else pytest.mark.long) for path in CODE]
+
+
+@pytest.mark.parametrize("path", LONG, ids=name_of)
 def test_code_of_a_page(path, tmp_path):
     """All of it in one process, from top to bottom, as someone who types it in."""
     script = tmp_path / "page.py"

@@ -2,16 +2,13 @@
 
 import inspect
 import pickle
-import warnings
 
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import SkipTestWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from axonic import RecurrentClassifier, RecurrentRegressor, load, optimizers
 from axonic.errors import InputError
@@ -43,21 +40,6 @@ RUNNING = [np.cumsum(x[:, 0]) for x in X]
 @pytest.fixture(scope="module")
 def classifier():
     return RecurrentClassifier("gru", **{**FAST, "epochs": 60}).fit(X, Y)
-
-
-def checks():
-    """Those that scikit-learn has for estimators of three-dimensional input; it warns that there are not more."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SkipTestWarning)
-        for estimator in (RecurrentClassifier(**FAST), RecurrentRegressor(**FAST)):
-            for _, check in estimator_checks_generator(estimator):
-                name = getattr(check, "func", check).__name__
-                yield pytest.param(estimator, check, id=f"{type(estimator).__name__}-{name}")
-
-
-@pytest.mark.parametrize(("estimator", "check"), list(checks()))
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 def test_classes_of_sequences_of_mixed_lengths(classifier):
@@ -203,6 +185,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.long
 def test_every_parameter_changes_what_is_learned():
     base = {**FAST, "epochs": 3}
     start = RecurrentClassifier("rnn", **base).fit(X, Y).predict_proba(X)

@@ -1,6 +1,7 @@
 """What keeps a network from overfitting: the exact effect of each on one step, worked out in plain NumPy, and that it
 is reached from the estimators and the command line."""
 
+import dataclasses
 import json
 
 import jax
@@ -38,7 +39,7 @@ def one_epoch(values=Regularization(), *, batch_size=6, l2=0.0, l1=0.0, weight=N
     split = Split(np.arange(6), np.arange(6), np.empty(0, np.int64))
     batches = Batches(rows, split, batch_size, shuffle=False)
     trial = Trial(NETWORK, losses.log_likelihood, optimizers.get("sgd").replace(learning_rate=RATE), l2, l1, KEY)
-    trial = trial._replace(regularization=values)
+    trial = dataclasses.replace(trial, regularization=values)
     (state,), history, _ = training.train([trial], [training.start(trial, PARAMS)], batches, StopRule(epochs, 99))
     return state, history[:, 0]
 

@@ -47,6 +47,10 @@ OPTIONS = {
 ARGUMENTS = ["--target", "kind", "--quiet", "--json"]
 
 
+def long(*values):
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
 @pytest.fixture(autouse=True)
 def short_tapes(monkeypatch):
     shorten(monkeypatch)
@@ -265,7 +269,7 @@ def states(folder, name, run, monkeypatch, earlier=None):
     return sorted(kept.values())
 
 
-@pytest.mark.parametrize(("name", "earlier"), [("recipe", None), ("rules", None), ("by hand", "diverging")])
+@pytest.mark.parametrize(("name", "earlier"), [("recipe", None), long("rules", None), ("by hand", "diverging")])
 def test_after_a_kill_at_each_write_a_run_ends_as_if_undisturbed(name, earlier, folder, tmp_path, monkeypatch):
     resumed, nothing, old = 0, 0, 0
     copies = states(folder, name, tmp_path / "run", monkeypatch, earlier)
@@ -407,7 +411,7 @@ def spend(monkeypatch, seconds=1.0):
     return begun
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", ["recipe", "diverging", long("rules"), long("by hand")])
 def test_a_budget_is_kept_to_about_a_tape(name, folder, tmp_path, monkeypatch):
     """Once it is spent, the tape under way is run to its end and at most one more, without which there is no model."""
     begun = spend(monkeypatch)
@@ -500,19 +504,32 @@ def test_resuming_takes_away_what_a_kill_left_and_nothing_of_the_user(folder, tm
 # --- the table ---
 
 
-@pytest.fixture
-def ended(folder, tmp_path):
-    """A run of the whole recipe that was ended in its branches, and its table."""
-    table = tmp_path / "table.csv"
+@pytest.fixture(scope="module")
+def ended_once(folder, tmp_path_factory):
+    """A run of the whole recipe that was ended in its branches, with its table, as it is and as it shall stay."""
+    place = tmp_path_factory.mktemp("ended")
+    run, table = place / "now" / "run", place / "now" / "table.csv"
+    run.parent.mkdir()
     shutil.copy(folder / "t.csv", table)
-    request = runs.Request.from_json(load_json(folder / "recipe" / "run.json"), tmp_path)
-    count = Ending()
-    run = tmp_path / "run"
-    runs.fit_table(table, "kind", run, settings=request.settings, reporter=count)
-    whole = content(run)
-    reporter = Ending(polls=int(0.9 * count.n_polls))
-    runs.fit_table(table, "kind", run, settings=request.settings, reporter=reporter)
+    settings = runs.Request.from_json(load_json(folder / "recipe" / "run.json"), place).settings
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch)
+        count = Ending()
+        runs.fit_table(table, "kind", run, settings=settings, reporter=count)
+        whole = content(run)
+        reporter = Ending(polls=int(0.9 * count.n_polls))
+        runs.fit_table(table, "kind", run, settings=settings, reporter=reporter)
+    shutil.copytree(place / "now", place / "kept")
     return SimpleNamespace(run=run, table=table, whole=whole)
+
+
+@pytest.fixture
+def ended(ended_once):
+    """That run, which a test may change."""
+    place = ended_once.run.parent
+    shutil.rmtree(place)
+    shutil.copytree(place.parent / "kept", place)
+    return ended_once
 
 
 def test_a_table_that_has_moved_is_named_with_data(ended, tmp_path, capsys):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
 FOLDER = Path(__file__).parents[1] / "examples" / "sequences"
 
 

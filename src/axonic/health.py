@@ -115,7 +115,7 @@ def _quantities(
     real = counts[:, None]
 
     def rms(values: Array) -> Array:
-        return jnp.sqrt(jnp.sum(jnp.where(real > 0, values, 0.0) ** 2) / (n * values.shape[1]))
+        return jnp.sqrt(_squares(jnp.where(real > 0, values, 0.0)) / (n * values.shape[1]))
 
     activation = layer.activation  # type: ignore[attr-defined]
     slope = jnp.abs(activation.derivative(trace.z, trace.a))
@@ -129,9 +129,9 @@ def _quantities(
         dead = jnp.mean(jnp.max(jnp.where(real > 0, slope, 0.0), axis=0) == 0)
 
     w, g, step = weights.w, grads.w, after.w - weights.w
-    weight = jnp.sqrt(jnp.mean(w * w))
+    weight = jnp.sqrt(_squares(w) / w.size)
     squares = n * jnp.sum(counts * jnp.sum(x * x, axis=1) * jnp.sum(trace.delta**2, axis=1))
-    gradient = jnp.sum(g * g)
+    gradient = _squares(g)
     tiny = jnp.finfo(x.dtype).tiny
     return jnp.stack(
         [
@@ -139,14 +139,18 @@ def _quantities(
             rms(trace.a),
             rms(trace.delta * n),
             weight,
-            jnp.sqrt(jnp.mean(g * g)),
-            jnp.sqrt(jnp.mean(step * step)) / jnp.maximum(weight, tiny),
+            jnp.sqrt(gradient / g.size),
+            jnp.sqrt(_squares(step) / step.size) / jnp.maximum(weight, tiny),
             saturated,
             dead,
             jnp.mean(g * step > 0),
             jnp.maximum(squares - gradient, 0.0) / jnp.maximum(gradient, tiny),
         ]
     )
+
+
+def _squares(values: Any) -> Array:
+    return jnp.vdot(values, values)
 
 
 def _unheard(objective: Objective, z: Array, counts: Array) -> Array:

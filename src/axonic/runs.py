@@ -410,8 +410,8 @@ def _recurrent(settings: Settings, layout: Layout) -> dict[str, Any]:
 
 
 def _diagnosed(task: recipe.Task, fitted: recipe.Fit, watcher: _Watcher) -> list[Finding]:
-    """The findings of a fit. Runs for comparison that were cut short have proved nothing, so if the end comes while they
-    are made, what needs none of them is said; going on with the run diagnoses it in full."""
+    """The findings of a fit. Runs for comparison that were cut short have proved nothing: if the end comes while they
+    are made, what needs none of them is said, and going on with the run diagnoses it in full."""
     if not task.settings.monitor:
         return unwatched(fitted)
     was_cut_short = watcher.cut_short

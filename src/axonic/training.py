@@ -33,16 +33,19 @@ from axonic.objective import Objective
 from axonic.optimizers import Optimizer
 from axonic.optimizers.base import one_thread
 from axonic.regularization import Regularization, averaged, changed, within_norm
+from axonic.specs import spec, static
 from axonic.types import Batch, Params
 
 HISTORY = ("train_loss", "valid_loss", "test_loss", "learning_rate")
 WHOLE_EPOCHS = 64
 
 
-class Trial(NamedTuple):
+@spec
+class Trial:
     """What is trained, all of it values of the compiled program but for the kinds of layers, loss and rule.
 
-    `key` is the raw key of dropout, (2,) uint32; `clip_norm` the largest norm of a gradient, None for no limit.
+    `key` is the raw key of dropout, (2,) uint32; `clip_norm` the largest norm of a gradient, None for no limit. Steps
+    can be looked at only if `watched`: looking makes the program twice as large, and so as long to compile.
     """
 
     network: Chain
@@ -53,6 +56,7 @@ class Trial(NamedTuple):
     key: Any
     regularization: Regularization = Regularization()
     clip_norm: Any = None
+    watched: bool = static(default=True)
 
 
 class StopRule(NamedTuple):
@@ -267,6 +271,7 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     -------
     state, record
     """
+    shown = traced(trial.network) if trial.watched else ()
     step = jax.vmap(_step, in_axes=(0, None, 0))
     evaluate = jax.vmap(_evaluate, in_axes=(0, None, None, 0))
     examine = jax.vmap(_look, in_axes=(0, None, 0, 0))
@@ -290,7 +295,7 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
         def part(i: Any, carry: tuple[State, Record]) -> tuple[State, Record]:
             before, record = carry
             state = steps(before, bounds[i], bounds[i + 1])
-            if not traced(trial.network):
+            if not shown:
                 return state, record
             looks = (i == 0) & (now.looks == 1)
             record = jax.lax.cond(looks, look_closely, lambda record, *_: record, record, before, state)
@@ -328,7 +333,7 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     record = Record(
         jnp.zeros((len(tape.segments), lanes, len(HISTORY)), dtype),
         zero,
-        jnp.zeros((LOOKS, lanes, len(traced(trial.network)), len(COLUMNS)), dtype),
+        jnp.zeros((LOOKS if shown else 0, lanes, len(traced(trial.network)), len(COLUMNS)), dtype),
         zero,
     )
     _, state, record = jax.lax.while_loop(unfinished, segment, (zero, state, record))

@@ -432,6 +432,7 @@ def build(network, l2=0.1):
     return Objective(network, losses.cross_entropy, batch, l2), params
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_products_with_the_hessian_are_those_of_central_differences(name):
@@ -504,6 +505,7 @@ def test_types_are_kept():
     assert jax.tree.map(np.shape, grads) == jax.tree.map(lambda s: s.shape, network.shapes(N_IN))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", [layers.rnn, layers.lstm, layers.gru])
 def test_learns_to_remember_the_first_of_ten_steps(make):
     """The class is the sign of the first value; what comes after is noise, and lengths are mixed."""

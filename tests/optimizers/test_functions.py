@@ -14,6 +14,7 @@ from axonic.optimizers import LBFGS, ConjugateGradient, LevenbergMarquardt, Newt
 from tests.problems import FUNCTIONS, NIST, powell_singular, rosenbrock_residuals
 
 TOL = 1e-5
+FEW = ("rosenbrock", "wood", "helical-valley", "ill-conditioned", "logistic")
 
 
 @functools.partial(jax.jit, static_argnames=("objective", "max_steps"))
@@ -57,7 +58,7 @@ def scipy_evaluations(f, start, method, **options):
 @pytest.mark.parametrize(
     "rule", [Newton(), Newton(form="pseudo_inverse"), ScaledConjugateGradient(), ConjugateGradient(), LBFGS()], ids=str
 )
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", [n if n in FEW else pytest.param(n, marks=pytest.mark.long) for n in FUNCTIONS])
 def test_it_finds_the_minimum(rule, name):
     f, start, lowest = FUNCTIONS[name]
     x, _, largest, stuck = minimise(rule, from_function(f), start)

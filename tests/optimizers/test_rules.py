@@ -393,6 +393,7 @@ def test_types_are_kept_and_another_value_compiles_nothing(name):
 ONE_OF_EACH = list({type(case.rule): name for name, case in reversed(CASES.items())}.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_lanes_of_values_and_starts_equal_single_runs(name):
     with jax.enable_x64(name in second_order.CASES):  # solving for a step multiplies the rounding of float32

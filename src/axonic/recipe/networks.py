@@ -1,5 +1,6 @@
 """The networks of a fit: each with its own seed, weights, split and batches, trained side by side."""
 
+import dataclasses
 import math
 import os
 import threading
@@ -98,7 +99,8 @@ class Task(NamedTuple):
         size = WHOLE_BLOCK if rule.full_batch else batch_size or settings.batch_size
         batches = Batches(self.rows, split, size, seed, settings.shuffle, looks=settings.monitor)
         key = key_data(seed, "dropout")
-        trial = Trial(self.network, self.loss, rule, l2, settings.l1, key, settings.values, settings.clip_norm)
+        values = (l2, settings.l1, key, settings.values, settings.clip_norm)
+        trial = Trial(self.network, self.loss, rule, *values, watched=settings.monitor)
         return Member(trial, params, batches, loss)
 
     def check_start(self, params: Params) -> None:
@@ -183,7 +185,7 @@ class Member(NamedTuple):
 
     def changed(self, **values: Any) -> "Member":
         """The same network to train with other values of its trial."""
-        return self._replace(trial=self.trial._replace(**values))
+        return self._replace(trial=dataclasses.replace(self.trial, **values))
 
     def begin(self) -> State:
         """The state before the first step."""

@@ -1,0 +1,54 @@
+"""All of scikit-learn's checks of all estimators, none expected to fail."""
+
+import warnings
+
+import pytest
+from sklearn.exceptions import SkipTestWarning
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from axonic import (
+    FeedForwardClassifier,
+    FeedForwardRegressor,
+    RBFClassifier,
+    RBFRegressor,
+    RecurrentClassifier,
+    RecurrentRegressor,
+)
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*did no better on their validation rows"),
+    pytest.mark.filterwarnings("ignore:.*sequences tell nothing"),
+]
+"""scikit-learn's rows need not tell anything."""
+
+BRIEF = {"hidden_layer_sizes": (6,), "learning_rate": 0.03, "epochs": 25, "ensemble": 1, "regularization": None}
+ESTIMATORS = (
+    FeedForwardClassifier(),
+    FeedForwardRegressor(),
+    RBFClassifier(),
+    RBFRegressor(),
+    RecurrentClassifier(**BRIEF, monitor=False),
+    RecurrentRegressor(**BRIEF, monitor=False),
+)
+
+
+def checks():
+    """The checks of the second estimator of a kind that the first has passed in its place take long together: what they
+    are about is in the base that both share."""
+    seen = set()
+    for estimator in ESTIMATORS:
+        name, module = type(estimator).__name__, type(estimator).__module__
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SkipTestWarning)  # of input in three dimensions there are few
+            for number, (_, check) in enumerate(estimator_checks_generator(estimator)):
+                what = getattr(check, "func", check).__name__
+                arguments = tuple(sorted(getattr(check, "keywords", {}).items()))
+                known = (module, what, arguments) in seen
+                marks = [pytest.mark.long] if known or "rbf" in module else []
+                seen.add((module, what, arguments))
+                yield pytest.param(estimator, check, id=f"{name}-{what}-{number}", marks=marks)
+
+
+@pytest.mark.parametrize(("estimator", "check"), list(checks()))
+def test_estimator(estimator, check):
+    check(estimator)
