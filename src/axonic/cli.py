@@ -17,6 +17,7 @@ from axonic.report.terminal import (
     print_findings,
     print_json,
     print_race,
+    print_rehearsal,
     print_result,
     print_schema,
 )
@@ -374,10 +375,14 @@ def check(
     *,
     target: str,
     task: Literal["auto", "classification", "regression"] = "auto",
+    network: bool = True,
+    hidden: str = "64,64",
+    activation: str = "relu",
+    loss: str = "auto",
     out: Path | None = None,
     json: Json = False,
 ) -> int:
-    """Check a table before training: what was inferred, and what could go wrong.
+    """Check a table before training, and the network on a first batch and a quick run: what could go wrong.
 
     Example: axonic check iris.csv --target species
 
@@ -389,23 +394,34 @@ def check(
         The column to predict.
     task
         What the target asks for; inferred unless given.
+    network
+        Look at the network too, on up to 2,000 rows.
+    hidden, activation, loss
+        The network, as for axonic fit.
     out
         A folder for check.json and its page, report.html.
     """
     from axonic import runs
+    from axonic.settings import Settings
+
+    console = Console(highlight=False)
 
     class Shown(runs.Reporter):
         def data(self, frame: Any, schema: Any, findings: list[Any]) -> None:
-            console = Console(highlight=False)
             print_schema(console, frame, schema)
             print_findings(console, findings)
             if not findings:
-                console.print("Nothing to remark.")
+                console.print("The data: nothing to remark.")
 
-    result = runs.check_data(data, target, task=task, out=out, reporter=None if json else Shown())
+    settings = Settings(hidden_layer_sizes=_sizes(hidden), activation=_activation(activation), loss=_loss(loss))
+    reporter = None if json else Shown()
+    result = runs.check_data(data, target, task=task, out=out, settings=settings, network=network, reporter=reporter)
     if json:
         print_json(result)
-    elif out is not None:
+        return 0
+    if result["first_batch"] is not None:
+        print_rehearsal(console, result)
+    if out is not None:
         _say_where(out)
     return 0
 

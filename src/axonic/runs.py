@@ -27,6 +27,7 @@ from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.data.sequences import NPZ, Layout
 from axonic.diagnosis import diagnose, sequences, unwatched, with_cause_first
 from axonic.diagnosis.live import alarms
+from axonic.diagnosis.rehearsal import Rehearsal, rehearse
 from axonic.errors import InputError
 from axonic.layers import RBF, Chain
 from axonic.model import Model
@@ -36,6 +37,7 @@ from axonic.report.evidence import evidence
 from axonic.report.pages import CHECK, COMPARISON, PAGE, rebuilt
 from axonic.report.through_time import through_time_svg
 from axonic.run_directory import RESULT, RUN, RunDirectory, RunJournal
+from axonic.seeds import generator
 from axonic.settings import Settings, fit_target, pair
 from axonic.storage import (
     load_model,
@@ -476,24 +478,33 @@ def _hidden(network: Chain, settings: Settings) -> list[int]:
     return list(settings.hidden_layer_sizes)
 
 
+REHEARSAL_ROWS = 2000
+"""Rows that the network is tried on before training."""
+ROWS_OF_A_CLASS = 5
+
+
 def check_data(
     data: str | os.PathLike[str],
     target: str,
     *,
     task: Literal["auto", "classification", "regression"] = "auto",
     out: str | os.PathLike[str] | None = None,
+    settings: Settings | None = None,
+    network: bool = True,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Check a table before training; see `axonic.checks`.
+    """Check a table before training, see `axonic.checks`, and the network, see `axonic.diagnosis.rehearsal`.
 
     Parameters
     ----------
     data, target, task, reporter : as for `fit_table`.
     out : a folder for the result (check.json) and its page (report.html); None writes nothing.
+    settings : the network to check, a feed-forward one.
+    network : whether to look at the network, with up to `REHEARSAL_ROWS` rows, where the data hold no error.
 
     Returns
     -------
-    "n_rows", "schema" and "findings", ready for JSON.
+    "n_rows", "schema", "findings", and of the network "first_batch" and "quick_run", ready for JSON.
 
     Raises
     ------
@@ -503,12 +514,32 @@ def check_data(
     schema = infer_schema(frame, target, task)
     findings = check_table(frame, schema)
     (reporter or _Silent()).data(frame, schema, findings)
-    found = [finding._asdict() for finding in findings]
-    result = plain({"n_rows": len(frame), "schema": schema.to_json(), "findings": found})
+    result = {"n_rows": len(frame), "schema": schema.to_json(), "first_batch": None, "quick_run": None}
+    if network and all(finding.severity != "error" for finding in findings):
+        tried = _rehearsed(frame, schema, settings or Settings())
+        findings = with_cause_first(findings, tried.findings)
+        result |= {"first_batch": tried.first_batch, "quick_run": tried.quick_run}
+    result = plain({**result, "findings": [finding._asdict() for finding in findings]})
     if out is not None:
         write_json(Path(out) / CHECK, result)
         _write_page(Path(out))
     return result
+
+
+def _rehearsed(frame: pl.DataFrame, schema: Schema, settings: Settings) -> Rehearsal:
+    """The rehearsal on some of the rows, a few of every class among them."""
+    usable = usable_rows(frame, schema)
+    if len(usable) > REHEARSAL_ROWS:
+        order = generator(settings.seed, "rehearsal").permutation(usable)
+        kept = order[:REHEARSAL_ROWS]
+        if schema.task == "classification":
+            labels = target_values(frame, schema)[order].to_physical()
+            few = pl.DataFrame({"row": order, "label": labels}).group_by("label").head(ROWS_OF_A_CLASS)
+            kept = np.union1d(kept, few["row"].to_numpy())
+        usable = np.sort(kept)
+    rows, split, _, target = _encode(frame[usable], schema, None, 0.0, settings)
+    loss, n_out = pair(settings, schema.task, target.n_out)
+    return rehearse(recipe.Task(rows, split, settings, settings.network(n_out), loss))
 
 
 def write_report(run: str | os.PathLike[str]) -> Path:

@@ -5,6 +5,7 @@
     run.py         the run
     evidence.py    the curves, the looks inside (`axonic.health`), and runs made for comparison
     live.py        what can be said while training is under way
+    rehearsal.py   the network before there is a run: a first batch, and a quick run
     sequences.py   what goes on through time, for networks that read sequences, in place of the others
 
 Rules stand in the order in which one explains the others, and the first that speaks is the cause: of what comes after

@@ -148,6 +148,24 @@ def print_findings(console: Console, findings: list[Any]) -> None:
         console.print(f"{finding.severity}: {finding.code}{where}: {finding.cause} {finding.remedy}", markup=False)
 
 
+def print_rehearsal(console: Console, result: dict[str, Any]) -> None:
+    """What the network was like before training, from the result of a check."""
+    from axonic.types import Finding
+
+    first, quick = result["first_batch"], result["quick_run"]
+    constant = "" if first["constant_answer"] is None else f"; a constant answer has {figure(first['constant_answer'])}"
+    console.print(f"first batch: loss {_evidence(first['loss'])}{constant}", markup=False)
+    loss = _evidence(quick["train_loss"])
+    if quick["valid_loss"] is not None:
+        loss = f"{_evidence(quick['valid_loss'])} on rows it has not seen"
+    how = f"{quick['epochs']} epochs in batches of {quick['batch_size']} at rate {quick['learning_rate']:g}"
+    console.print(f"quick run: loss {loss}, after {how}", markup=False)
+    findings = [Finding(**f) for f in result["findings"] if f["code"].startswith(("net.", "train.", "data.no_signal"))]
+    print_findings(console, findings)
+    if not findings:
+        console.print("The network: nothing to remark.")
+
+
 def print_diagnosis(findings: list[dict[str, Any]]) -> None:
     """Findings in full: what, why, the numbers it rests on, and what to do."""
     console = Console(highlight=False)

@@ -1,0 +1,89 @@
+"""Step one of the notes on the network itself, before it is trained in earnest.
+
+    first batch    the loss against a constant answer's, and the looks of `axonic.health`, at the weights that training
+                   begins from
+    quick run      a few epochs of large batches at the rate of a short sweep: does the loss come down?
+    sixteen rows   where it hardly does: can they be learned by heart? If so the network works, and the columns tell
+                   little of the target; if not, the network is at fault
+
+The rules are those of a run (`network.RULES` and three of `run`). The notes run the quick one with "a large batch and a
+large rate"; the sweep takes the place of guessing one.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from axonic import recipe
+from axonic.diagnosis import network, run
+from axonic.diagnosis.evidence import Evidence, rounded
+from axonic.health import QUANTITIES
+from axonic.recipe import Task, Watcher
+from axonic.types import Finding
+
+QUICK_BATCH = 128
+QUICK_EPOCHS = 20
+
+
+class Rehearsal(NamedTuple):
+    """What came of it.
+
+    Attributes
+    ----------
+    findings : the cause alone, if there is one.
+    first_batch, quick_run : their numbers, ready for JSON.
+    """
+
+    findings: list[Finding]
+    first_batch: dict[str, Any]
+    quick_run: dict[str, Any]
+
+
+def rehearse(task: Task, watcher: Watcher | None = None) -> Rehearsal:
+    """Look at the first batch and run quickly; see the module.
+
+    Parameters
+    ----------
+    task : what is to be trained, and some of the rows; its rate, epochs and batches are not looked at.
+    watcher : may end the runs.
+    """
+    brief = {"epochs": QUICK_EPOCHS, "batch_size": QUICK_BATCH, "learning_rate": "auto", "ensemble": 1}
+    less = {"batch_stage": False, "branch_stage": False, "regularization": None, "monitor": False}
+    task = task._replace(settings=dataclasses.replace(task.settings, **brief, **less))
+    watcher = watcher or Watcher()
+    fit = recipe.fit(task, watcher=watcher)
+    e = Evidence(task, fit, watcher)
+    findings: list[Finding] = []
+    with np.errstate(all="ignore"):
+        for rule in (run.check_nonfinite, *network.RULES, run.check_cannot_fit):
+            findings = list(rule(e))
+            if findings:
+                break
+    return Rehearsal(findings or run.no_signal(fit), _first_batch(e), _quick_run(e))
+
+
+def _first_batch(e: Evidence) -> dict[str, Any]:
+    look = e.first_look
+    columns = {name: e.column(look, name) for name in QUANTITIES if name not in ("update_ratio", "sign_flips")}
+    layers = [
+        {"layer": layer, **{name: _number(column[index]) for name, column in columns.items()}}
+        for index, layer in enumerate(e.layer_names)
+    ]
+    constant = None if e.trivial is None else _number(e.trivial)
+    return {"loss": _number(e.column(look, "loss")[0]), "constant_answer": constant, "layers": layers}
+
+
+def _quick_run(e: Evidence) -> dict[str, Any]:
+    return {
+        "batch_size": e.fit.batch_size,
+        "learning_rate": e.fit.learning_rate,
+        "epochs": len(e.history),
+        "train_loss": _number(e.losses.train.mean()),
+        "valid_loss": _number(e.losses.valid.mean()) if len(e.losses.valid) else None,
+        "share_of_constant_answer": _number(e.share_left),
+    }
+
+
+def _number(value: Any) -> float | None:
+    return rounded(value) if np.isfinite(value) else None
