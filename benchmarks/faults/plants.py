@@ -166,6 +166,10 @@ def constant_column(case: Case, rng: np.random.Generator) -> None:
     case.x = np.column_stack([case.x, np.full(len(case.x), 7.0)])
 
 
+def infinite(case: Case, rng: np.random.Generator) -> None:
+    case.x[rng.integers(len(case.x)), 0] = np.inf
+
+
 def missing(case: Case, rng: np.random.Generator) -> None:
     case.x = case.x.copy()
     case.x[rng.random(len(case.x)) < 0.7, 0] = np.nan
@@ -321,6 +325,7 @@ PLANTS = (
     Plant("a repeated column", ("data.duplicate_column",), twin_column),
     Plant("a constant column", ("data.constant",), constant_column, anywhere=True),
     Plant("a column mostly missing", ("data.missing",), missing),
+    Plant("an infinite value", ("data.infinite",), infinite),
     Plant("half of the rows repeated", ("data.duplicate_rows",), repeated_rows),
     Plant("training rows in validation", ("data.split_overlap",), overlap),
     Plant("20 rows", ("data.few_rows", "data.rare_class", "train.overfit", "data.no_signal"), few(20)),

@@ -105,7 +105,15 @@ def one(out: Path, base: Case, plant, name: str, seed: int, rate: float, healthy
     case.rate = rate
     plant.plant(case, np.random.default_rng(seed))
     begun = time.perf_counter()
-    model = case.model()
+    try:
+        model = case.model()
+    except ValueError as error:  # what can't work is not trained; the refusal must name it
+        said = ["data.infinite"] if "infinit" in str(error) else [str(error)]
+        none = dict.fromkeys(TOOLS, False)
+        row = {"harmless": False, "said": said, "right": said[0] in plant.right, "others": none}
+        row["first_of_others"] = {tool: [] for tool in TOOLS}
+        write(out, table=name, seed=seed, kind="fault", name=plant.name, begun=begun, **row)
+        return
     loss = judged(model)
     found = [finding._asdict() for finding in model.findings_]
     said = [f["code"] for f in found if f["severity"] != "info" and f["code"] not in usual]
