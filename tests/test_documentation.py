@@ -106,9 +106,9 @@ def test_files_that_pages_name_are_there():
 COMMANDS = ["", *(name for name in cli.app if not name.startswith("-"))]
 
 
-def help_of(command):
+def help_of(command, flag="--help"):
     done = subprocess.run(
-        [sys.executable, "-m", "axonic", *command.split(), "--help"],
+        [sys.executable, "-m", "axonic", *command.split(), flag],
         capture_output=True,
         text=True,
         check=True,
@@ -143,7 +143,7 @@ NOT_RUN = {"demo"}
 def test_help_fits_a_screen_and_its_example_works(command, place, monkeypatch, capsys):
     shown = help_of(command)
     lines = shown.splitlines()
-    assert len(lines) <= (105 if command == "fit" else 30)  # fit has an option for everything that can be set by hand
+    assert len(lines) <= (48 if command == "fit" else 30)
     assert max(map(len, lines)) <= 100
     examples = re.findall(r"Example: axonic (.*)", shown)
     assert examples, f"axonic {command} --help has no example"
@@ -155,6 +155,13 @@ def test_help_fits_a_screen_and_its_example_works(command, place, monkeypatch, c
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert cli.main([*words, *SHORTENED.get(words[0], [])]) == 0, capsys.readouterr().err
+
+
+def test_options_that_help_only_names_are_explained_by_help_all():
+    named = set(re.findall(r"--[\w-]+", help_of("fit").split("Against overfitting")[1]))
+    explained = re.findall(r"^│\s+(--[\w-]+)", help_of("fit", "--help-all"), re.MULTILINE)
+    assert named <= set(explained)
+    assert len(named) > 20
 
 
 # --- parameters ---

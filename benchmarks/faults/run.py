@@ -171,11 +171,12 @@ def report(rows: list[dict]) -> None:
     precision = right / max(1, len(spoken) + len(wrong))
     print("| tool | recall | precision | false alarms |\n|---|---:|---:|---:|")
     print(f"| axonic | {right / len(faults):.1%} | {precision:.1%} | {len(wrong) / max(1, len(healthy)):.1%} |")
+    n_healthy = max(1, len(healthy))
     for tool in TOOLS:
         hit = sum(row["others"][tool] for row in faults)
         false = sum(bool(row["others"][tool]) for row in healthy)
         said = sum(bool(row["first_of_others"][tool]) for row in faults)
-        print(f"| {tool} | {hit / len(faults):.1%} | {hit / max(1, said + false):.1%} | {false / len(healthy):.1%} |")
+        print(f"| {tool} | {hit / len(faults):.1%} | {hit / max(1, said + false):.1%} | {false / n_healthy:.1%} |")
     mended = [row for row in faults if "gone" in row]
     lower = [row["lower"] for row in mended if row["lower"] is not None]
     print(

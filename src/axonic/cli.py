@@ -6,7 +6,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts.help import DefaultFormatter, HelpPanel
 from rich.console import Console
 
 from axonic.errors import InputError
@@ -22,10 +23,32 @@ from axonic.report.terminal import (
     print_schema,
 )
 
+
+class Folded:
+    """Help on a group of options: their names on one line, and all about them with --help-all."""
+
+    in_full = False
+
+    def __call__(self, console: Any, options: Any, panel: HelpPanel) -> None:
+        """Print the panel, as cyclopts asks of a formatter."""
+        if self.in_full:
+            DefaultFormatter()(console, options, panel)
+            return
+        names = ", ".join(name for entry in panel.entries for name in entry.names[:1])
+        console.print(f"{panel.title}: {names}", markup=False, highlight=False)
+
+
+folded = Folded()
+REGULARIZATION = Group("Against overfitting", help_formatter=folded, sort_key=1)
+RADIAL = Group("With --net rbf", help_formatter=folded, sort_key=2)
+SEQUENCES = Group("With --net rnn, lstm or gru", help_formatter=folded, sort_key=3)
+WATCHING = Group("Watching it train", help_formatter=folded, sort_key=4)
+
 app = App(
     name="axonic",
     help="From a table to a tuned neural network in one command.\n\nExample: axonic fit iris.csv --target species",
     version_flags=["--version"],
+    help_flags=["--help", "-h", "--help-all"],
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
@@ -47,89 +70,91 @@ def fit(
     net: Literal["feedforward", "rbf", "rnn", "lstm", "gru"] = "feedforward",
     hidden: str | None = None,
     activation: str | None = None,
-    n_centers: str = "auto",
-    centers: Literal["kmeans", "random", "grow"] = "kmeans",
-    radial: Literal["gaussian", "multiquadric", "inverse_multiquadric", "thin_plate"] = "gaussian",
-    width: str = "auto",
-    widths: Literal["shared", "per_center", "per_dimension"] = "shared",
-    training: Literal["closed_form", "gradient"] = "closed_form",
-    ridge: str = "auto",
-    goal: float = 0.0,
+    n_centers: Annotated[str, Parameter(group=RADIAL)] = "auto",
+    centers: Annotated[Literal["kmeans", "random", "grow"], Parameter(group=RADIAL)] = "kmeans",
+    radial: Annotated[
+        Literal["gaussian", "multiquadric", "inverse_multiquadric", "thin_plate"], Parameter(group=RADIAL)
+    ] = "gaussian",
+    width: Annotated[str, Parameter(group=RADIAL)] = "auto",
+    widths: Annotated[Literal["shared", "per_center", "per_dimension"], Parameter(group=RADIAL)] = "shared",
+    training: Annotated[Literal["closed_form", "gradient"], Parameter(group=RADIAL)] = "closed_form",
+    ridge: Annotated[str, Parameter(group=RADIAL)] = "auto",
+    goal: Annotated[float, Parameter(group=RADIAL)] = 0.0,
     loss: str = "auto",
     optimizer: str | None = None,
     learning_rate: str = "auto",
     batch_size: str = "auto",
     epochs: str = "auto",
-    l2: float = 0.0,
-    l1: float = 0.0,
-    dropout: float = 0.0,
-    input_noise: float = 0.0,
-    mixup: float = 0.0,
-    label_smoothing: float = 0.0,
-    max_norm: float | None = None,
-    weight_average: float = 0.0,
-    class_weight: Literal["balanced"] | None = None,
-    regularization: Literal["auto", "none"] = "auto",
+    l2: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
+    l1: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
+    dropout: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
+    input_noise: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
+    mixup: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
+    label_smoothing: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
+    max_norm: Annotated[float | None, Parameter(group=REGULARIZATION)] = None,
+    weight_average: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
+    class_weight: Annotated[Literal["balanced"] | None, Parameter(group=REGULARIZATION)] = None,
+    regularization: Annotated[Literal["auto", "none"], Parameter(group=REGULARIZATION)] = "auto",
     ensemble: str = "auto",
     budget: float | None = None,
-    monitor: bool = True,
-    stop_on: Literal["warning", "error"] | None = None,
-    sequence_id: str | None = None,
-    order_by: str | None = None,
-    window: int | None = None,
-    horizon: int | None = None,
-    bidirectional: Annotated[bool, Parameter(negative="")] = False,
-    head: Literal["auto", "last", "mean", "every"] = "auto",
-    clip_norm: str = "auto",
-    truncate: int | None = None,
+    monitor: Annotated[bool, Parameter(group=WATCHING)] = True,
+    stop_on: Annotated[Literal["warning", "error"] | None, Parameter(group=WATCHING)] = None,
+    sequence_id: Annotated[str | None, Parameter(group=SEQUENCES)] = None,
+    order_by: Annotated[str | None, Parameter(group=SEQUENCES)] = None,
+    window: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
+    horizon: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
+    bidirectional: Annotated[bool, Parameter(negative="", group=SEQUENCES)] = False,
+    head: Annotated[Literal["auto", "last", "mean", "every"], Parameter(group=SEQUENCES)] = "auto",
+    clip_norm: Annotated[str, Parameter(group=SEQUENCES)] = "auto",
+    truncate: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
     seed: int = 0,
-    tensorboard: Path | None = None,
+    tensorboard: Annotated[Path | None, Parameter(group=WATCHING)] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Train a network on a table or on sequences and leave a run directory. Ctrl-C ends it and keeps the best so far.
+    """Train a network on a table or on sequences. --help-all explains the options that are only named here.
 
     Example: axonic fit iris.csv --target species --out runs/iris
 
     Parameters
     ----------
     data
-        The table: .csv, .tsv, .parquet or .arrow; or sequences in a .npz (x: n, time, features; lengths; the target).
+        A table: .csv, .tsv, .parquet or .arrow; or sequences: .npz.
     target
         The column to predict; of a .npz the array.
     task
-        What the target asks for; inferred unless given.
+        What the target asks for.
     out
         The run directory (default: runs/NAME-N); an earlier one is replaced.
     test
         A table of test rows, instead of holding out a share of DATA.
     test_size
-        Share of the rows held out for the test scores; of a series its last steps.
+        Share of the rows held out for testing.
     net
-        The kind of network: feedforward, or rbf for radial basis functions; for sequences rnn, lstm or gru.
+        The kind of network; rnn, lstm and gru read sequences.
     hidden
-        Units of the hidden layers; "none" is a linear model (default: 64,64; recurrent: 64).
+        Units of the hidden layers, or none (default: 64,64; recurrent: 64).
     activation
-        One name or one a hidden layer: relu, tanh, sigmoid, gelu, ... (default: relu; recurrent: tanh).
+        One, or one a hidden layer: relu, tanh, ... (default: relu; recurrent: tanh).
     n_centers
-        With --net rbf: the number of centres, or auto to choose it by leaving rows out.
+        The number of centres, or auto to choose it by leaving rows out.
     centers
-        With --net rbf: at the means of clusters, at random rows, or grown one at a time where the error is greatest.
+        At the means of clusters, at random rows, or grown one at a time where the error is greatest.
     radial
-        With --net rbf: the radial basis function.
+        The radial basis function.
     width
-        With --net rbf: its width, in standard deviations of the inputs, or auto to choose it by leaving rows out.
+        Its width, in standard deviations of the inputs, or auto to choose it by leaving rows out.
     widths
-        With --net rbf: one width for all centres, one for each, or one for each dimension of each.
+        One width for all centres, one for each, or one for each dimension of each.
     training
-        With --net rbf: a readout in closed form, or from there everything by gradient.
+        A readout in closed form, or from there everything by gradient.
     ridge
-        With --net rbf: penalty of the readout, or auto to choose it by leaving rows out.
+        Penalty of the readout, or auto to choose it by leaving rows out.
     goal
         With --centers grow: mean squared error at which growing ends.
     loss
-        For numbers squared_error, huber, absolute, quantile or poisson; a tau or threshold of your own after a colon:
-        quantile:0.9 predicts what 90 % lie below. For classes cross_entropy (two), log_likelihood or mse.
+        For numbers squared_error, huber, absolute, quantile (quantile:0.9: what 90 % lie below) or poisson; for classes
+        cross_entropy (two), log_likelihood or mse.
     optimizer
         The learning rule: gd, sgd, momentum, physical_momentum, nesterov, adam, amsgrad, swats, adaptive_gain, rmsprop,
         rprop, newton, levenberg_marquardt, conjugate_gradient, scaled_conjugate_gradient, lbfgs, vsgd; or auto to
@@ -137,9 +162,9 @@ def fit(
     learning_rate
         A positive number, or auto to find it by a sweep.
     batch_size
-        Rows of a batch for the rules that take batches, or auto to look for it around 32.
+        Rows of a batch, or auto to look for it around 32.
     epochs
-        Passes over the data at most, or auto to stop when the loss is flat and branch off with a tenth of the rate.
+        Passes over the data at most, or auto: until the loss is flat, then branches at a tenth of the rate.
     l2
         Penalty l2/2 sum w^2 on the weights.
     l1
@@ -161,9 +186,9 @@ def fit(
     regularization
         auto chooses l2 by the number of rows and validation, unless l2, l1 or dropout is given.
     ensemble
-        Networks that are trained and averaged, or auto (five unless epochs are given or the table is large).
+        Networks to average, or auto (five unless epochs are given or the table is large).
     budget
-        Seconds after which training ends and what is best so far is evaluated and saved; axonic resume goes on.
+        Seconds after which training ends and keeps the best so far, as Ctrl-C does.
     monitor
         Look at the layers while training, and diagnose the run when it is done.
     stop_on
@@ -663,6 +688,8 @@ def _new_run(data: Path) -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 done, 2 the user can mend it, 130 interrupted)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    folded.in_full = "--help-all" in arguments
     try:
         return app(arguments, exit_on_error=False, print_error=False) or 0
     except (InputError, CycloptsError) as error:
