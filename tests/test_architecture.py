@@ -19,6 +19,7 @@ ORDER = [
     "data.schema",
     "data.encoding",
     "data.ragged",
+    "data.autoregression",
     "data.sequences",
     "data.batches",
     "checks",

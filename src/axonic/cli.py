@@ -103,6 +103,7 @@ def fit(
     order_by: Annotated[str | None, Parameter(group=SEQUENCES)] = None,
     window: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
     horizon: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
+    autoregression: Annotated[bool, Parameter(group=SEQUENCES)] = True,
     bidirectional: Annotated[bool, Parameter(negative="", group=SEQUENCES)] = False,
     head: Annotated[Literal["auto", "last", "mean", "every"], Parameter(group=SEQUENCES)] = "auto",
     clip_norm: Annotated[str, Parameter(group=SEQUENCES)] = "auto",
@@ -201,6 +202,8 @@ def fit(
         Forecast one series: the steps that a forecast looks at.
     horizon
         The steps that are forecast at a time (default: 1).
+    autoregression
+        Of a series: the network corrects a linear forecast from the window, rather than forecasting by itself.
     bidirectional
         Recurrent layers go through the sequences in both directions.
     head
@@ -237,6 +240,7 @@ def fit(
         head=head if recurrent or head != "auto" else "last",
         truncate=truncate,
         clip_norm=_clip_norm(clip_norm, recurrent),
+        autoregression=autoregression,
         loss=_loss(loss),
         optimizer=optimizer or ("adam" if recurrent else "momentum"),
         learning_rate=_number("--learning-rate", learning_rate, float),

@@ -209,11 +209,32 @@ class Model:
             series = np.asarray(recent[:, 0], np.float64)
             end = np.array([coding.window - 1])
             x = coding.inputs(self.encoder.transform(recent), end)
-            following = self.numbers(x).reshape(-1) + coding.origin(series, end)
+            following = self.numbers(x).reshape(-1) + coding.origin(series, end)[0]
             found += following.tolist()
             series = np.concatenate([series, following])[-coding.window :]
             recent = series[:, None] if isinstance(recent, np.ndarray) else pl.DataFrame({recent.columns[0]: series})
         return np.array(found[:wanted])
+
+    def forecasts(self, windows: np.ndarray) -> np.ndarray:
+        """What follows each of several windows, (n, horizon), float64.
+
+        Parameters
+        ----------
+        windows : (n, window, features) or (n, window), the feature to forecast first.
+
+        Raises
+        ------
+        InputError : the windows are of another length.
+        """
+        coding = SeriesCoding.from_json(self.info["series"])
+        windows = np.asarray(windows, np.float64)
+        windows = windows.reshape(*windows.shape[:2], -1)
+        if windows.shape[1] != coding.window:
+            raise InputError(f"windows of {windows.shape[1]} steps", f"the model takes windows of {coding.window}", "X")
+        steps = windows.reshape(-1, windows.shape[2])
+        ends = np.arange(coding.window - 1, len(steps), coding.window)
+        x = coding.inputs(self.encoder.transform(steps), ends)
+        return self.numbers(x).reshape(len(ends), -1) + coding.origin(steps[:, 0], ends)
 
     def metrics(
         self,
@@ -235,7 +256,7 @@ class Model:
         x : encoded rows.
         y : encoded targets (class indices, or numbers).
         weight : weights of the rows; None weighs them alike.
-        origin : (n,) what numbers are counted from, in the target's units; None is 0.
+        origin : (n, n_targets) what numbers are added to, in the target's units; None is 0.
         """
         return self.scores(self.outputs(x), y, weight, origin) if len(x) else {}
 
@@ -263,7 +284,7 @@ class Model:
         a = a.astype(np.float64)
         true, predicted = (np.asarray(self.target.inverse(v), np.float64).reshape(len(a), -1) for v in (y, a))
         if origin is not None:
-            true, predicted = true + origin[:, None], predicted + origin[:, None]
+            true, predicted = true + origin, predicted + origin
         square = mean((true - predicted) ** 2)
         spread = mean((true - mean(true)) ** 2)
         r2 = np.mean(1 - square / spread) if np.all(spread > 0) else np.nan

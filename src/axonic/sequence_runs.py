@@ -27,7 +27,7 @@ from axonic.data.sequences import (
 from axonic.data.values import as_text, is_text, missing
 from axonic.errors import InputError
 from axonic.model import Model
-from axonic.settings import Settings, fit_target
+from axonic.settings import Settings, fit_target, forecasts_linearly
 from axonic.types import Finding
 
 VALIDATION_FRACTION = 0.15
@@ -42,7 +42,7 @@ class Prepared(NamedTuple):
     frame, schema, findings : what was read, what it holds, and what is to be said of it.
     summary : one line on the sequences.
     rows, split, encoder, target : as for tables.
-    origin : (n,) what numbers are counted from, or None.
+    origin : (n, horizon) what the network's numbers are added to, of a series; otherwise None.
     info : what the model should know.
     numbers : of a table, the number of each row in its file.
     resplits : whether further networks may hold out other rows for validation.
@@ -240,7 +240,8 @@ def _prepare_series(
     findings = check_series(series, windows)
     encoder = TableEncoder.fit(series.steps, schema, rows=np.arange(windows.seen))
     encoded = encoder.transform(series.steps)
-    coding = SeriesCoding.fit(encoded, series.target, windows, window, horizon)
+    linear = forecasts_linearly(settings)
+    coding = SeriesCoding.fit(encoded, series.target, windows, window, horizon, linear)
     y = coding.targets(series.target, windows.ends)
     encoded_target = fit_target(settings, y, "regression", windows.train)
     rows = Rows(coding.inputs(encoded, windows.ends), encoded_target.transform(y), np.ones(len(y), np.float32))
@@ -248,8 +249,9 @@ def _prepare_series(
     summary = f"one series of {len(series.steps)} steps: {len(y)} windows of {window}, {horizon} ahead" + (
         "; it drifts, so changes are forecast" if coding.relative else ""
     )
+    summary += "; the network corrects a linear forecast" if linear else ""
     info = {"schema": schema.to_json(), "layout": layout.to_json(), "series": coding.to_json()}
-    origin = coding.origin(series.target, windows.ends) if coding.relative else None
+    origin = coding.origin(series.target, windows.ends)
     return Prepared(
         settings,
         series.steps,
@@ -329,7 +331,7 @@ def evaluated(model: Model, path: str | os.PathLike[str]) -> tuple[Ragged, Any, 
         raise InputError(what, "give more steps", str(path))
     x = coding.inputs(model.encoder.transform(series.steps), ends)
     y = model.target.transform(coding.targets(series.target, ends))
-    return x, y, coding.origin(series.target, ends) if coding.relative else None
+    return x, y, coding.origin(series.target, ends)
 
 
 def layout_of(model: Model, path: Any) -> Layout:

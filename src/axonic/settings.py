@@ -85,6 +85,7 @@ class Settings:
     head: Literal["auto", "last", "mean", "every"] = "last"
     truncate: int | None = None
     clip_norm: float | None = None
+    autoregression: bool = True
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a value that can't work."""
@@ -106,7 +107,7 @@ class Settings:
                 _refuse(name, getattr(self, name), "give a number from 0 to below 1")
         if self.max_norm is not None and not _is_number(self.max_norm, above=0.0):
             _refuse("max_norm", self.max_norm, "give None or a positive number")
-        for name in ("shuffle", "early_stopping", "monitor", "batch_stage", "branch_stage"):
+        for name in ("shuffle", "early_stopping", "monitor", "batch_stage", "branch_stage", "autoregression"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 _refuse(name, getattr(self, name), "give True or False")
         if self.regularization not in ("auto", None):
@@ -332,6 +333,12 @@ def fit_target(settings: Settings, y: Any, task: Task, rows: Rows | None = None)
         return TargetEncoder.fit(y, task, rows)
     loss, _ = pair(settings, task, 1)
     return TargetEncoder.fit(y, task, rows, loss.scaling(), loss.limits())
+
+
+def forecasts_linearly(settings: Settings) -> bool:
+    """Whether a series is first forecast linearly: the loss must take what that leaves, of either sign."""
+    loss, _ = pair(settings, "regression", 1)
+    return settings.autoregression and loss.limits() == (-math.inf, math.inf)
 
 
 def _is_whole(value: Any) -> bool:

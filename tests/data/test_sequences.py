@@ -5,7 +5,9 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
 
+from axonic.data.autoregression import PENALTIES, fit_linear, linear_forecast, steps_before
 from axonic.data.batches import SIMILAR, Batches, Cursor, Rows, Segment, length_classes, split_rows
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged, join, known_steps
@@ -18,7 +20,6 @@ from axonic.data.sequences import (
     drifts,
     order_series,
     read_npz,
-    window_steps,
 )
 from axonic.errors import InputError
 
@@ -302,7 +303,7 @@ def test_options_that_do_not_go_together(options):
 
 def test_windows_are_split_by_time_and_no_part_sees_the_next_ones_future():
     windows = cut_windows(100, window=10, horizon=5, valid=0.15, test=0.2)
-    steps = window_steps(windows.ends, 10)
+    steps = steps_before(windows.ends, 10)
     assert steps[0].tolist() == list(range(10))
     following = [windows.ends[part][:, None] + np.arange(1, 6) for part in windows[1:4]]
     assert following[0].max() < windows.seen <= following[1].min()
@@ -339,9 +340,38 @@ def test_a_series_that_drifts_is_counted_from_its_last_value():
     x = coding.inputs(encoded, windows.ends).values.reshape(-1, 8)
     np.testing.assert_array_equal(x[:, -1], 0)
     np.testing.assert_allclose(np.mean(x[windows.train] ** 2), 1.0, rtol=1e-5)
-    y = coding.targets(rising, windows.ends) + coding.origin(rising, windows.ends)[:, None]
+    y = coding.targets(rising, windows.ends) + coding.origin(rising, windows.ends)
     np.testing.assert_allclose(y[:, 2], rising[windows.ends + 3])
     assert SeriesCoding.from_json(coding.to_json()) == coding
+
+
+def test_the_linear_forecast_is_a_ridge_regression_and_finds_an_autoregressive_series():
+    rng = np.random.default_rng(0)
+    v = np.zeros(600)
+    for t in range(2, 600):
+        v[t] = 5 + 1.2 * (v[t - 1] - 5) - 0.6 * (v[t - 2] - 5) + 0.1 * rng.standard_normal()
+    ends = np.arange(3, 500)
+    bases = np.full(len(ends), v.mean())
+    w = fit_linear(v, bases, ends, 4, 1)
+    np.testing.assert_allclose(w[:-1, 0], [0, 0, -0.6, 1.2], atol=0.1)
+    z = np.stack([v[end - 3 : end + 1] for end in ends]) - v.mean()
+    y = v[ends + 1] - v.mean()
+    size = np.sum(z * z) / 4
+    ridges = [Ridge(alpha=penalty * size).fit(z, y) for penalty in PENALTIES]
+    assert any(np.allclose(w[:, 0], [*ridge.coef_, ridge.intercept_], atol=1e-8) for ridge in ridges)
+    later = np.arange(500, 598)
+    forecast = linear_forecast(w, v, np.full(len(later), v.mean()), later)
+    assert np.sqrt(np.mean((forecast[:, 0] - v[later + 1]) ** 2)) < 0.12  # the noise has .1
+
+
+def test_where_nothing_is_to_be_forecast_the_linear_forecast_stays_near_the_base():
+    rng = np.random.default_rng(1)
+    walk, noise = np.cumsum(rng.standard_normal(400)), rng.standard_normal(400)
+    ends = np.arange(29, 398)
+    for values, bases in ((walk, walk[ends]), (noise, np.zeros(len(ends)))):
+        w = fit_linear(values, bases, ends, 30, 2)
+        forecast = linear_forecast(w, values, bases, ends)
+        assert np.sqrt(np.mean((forecast - bases[:, None]) ** 2)) < 0.35 * values[ends].std()
 
 
 SERIES = pl.DataFrame({"t": range(30), "v": np.sin(np.arange(30.0)), "kind": ["a"] * 30})

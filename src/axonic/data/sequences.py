@@ -13,7 +13,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 
 from axonic import records
+from axonic.data.autoregression import fit_linear, linear_forecast, steps_ahead, steps_before
 from axonic.data.ragged import Ragged
 from axonic.data.schema import Column, infer_columns, named
 from axonic.data.values import as_dates, as_numbers, missing
@@ -465,16 +466,6 @@ def cut_windows(n_steps: int, window: int, horizon: int, valid: float, test: flo
     return Windows(ends, train, held, tested, first_valid)
 
 
-def window_steps(ends: np.ndarray, window: int) -> np.ndarray:
-    """(n, window) the steps of each window."""
-    return ends[:, None] + np.arange(1 - window, 1)
-
-
-def ahead(values: np.ndarray, ends: np.ndarray, horizon: int) -> np.ndarray:
-    """(n, horizon) the values that follow each window."""
-    return values[ends[:, None] + np.arange(1, horizon + 1)]
-
-
 def drifts(values: np.ndarray) -> bool:
     """Whether a series drifts: a straight line in time explains at least `DRIFTS` of its variance."""
     time = np.arange(len(values), dtype=np.float64)
@@ -485,7 +476,7 @@ def drifts(values: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class SeriesCoding:
-    """How the windows of a series are given to a network.
+    """How the windows of a series are given to a network, and what its answers are added to.
 
     Attributes
     ----------
@@ -493,40 +484,65 @@ class SeriesCoding:
     relative : whether the series (never the columns beside it) is counted from the last value of each window, and so
         is what follows. A series that drifts leaves the range that the network was trained on; its changes do not.
     scale : what its changes, in units of its deviation, are divided by.
+    center : what a series that does not drift is counted from.
+    linear : (window + 1, horizon) weights of the linear forecast that the network corrects
+        (`axonic.data.autoregression`); empty is none.
     """
 
     window: int
     horizon: int
     relative: bool = False
     scale: float = 1.0
+    center: float = 0.0
+    linear: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def fit(
-        cls, encoded: np.ndarray, target: np.ndarray, windows: Windows, window: int, horizon: int
+        cls,
+        encoded: np.ndarray,
+        target: np.ndarray,
+        windows: Windows,
+        window: int,
+        horizon: int,
+        linear: bool = True,
     ) -> "SeriesCoding":
         """Decide by the steps that training may know of."""
-        if not drifts(target[: windows.seen]):
-            return cls(window, horizon)
-        coding = cls(window, horizon, True)
-        changes = coding.inputs(encoded, windows.ends[windows.train]).values[:, 0]
-        spread = float(np.sqrt(np.mean(np.square(changes, dtype=np.float64))))
-        return cls(window, horizon, True, spread if spread > 0 else 1.0)
+        coding = cls(window, horizon)
+        ends = windows.ends[windows.train]
+        if drifts(target[: windows.seen]):
+            coding = cls(window, horizon, True)
+            changes = coding.inputs(encoded, ends).values[:, 0]
+            spread = float(np.sqrt(np.mean(np.square(changes, dtype=np.float64))))
+            coding = replace(coding, scale=spread if spread > 0 else 1.0)
+        elif linear:
+            coding = replace(coding, center=float(target[: windows.seen].mean()))
+        if not linear:
+            return coding
+        weights = fit_linear(target, coding.bases(target, ends), ends, window, horizon)
+        return replace(coding, linear=tuple(map(tuple, weights.tolist())))
 
     def inputs(self, encoded: np.ndarray, ends: np.ndarray) -> Ragged:
         """The windows that end at these steps, from the encoded steps, (steps, n_in), whose first column is the
         series."""
-        x = encoded[window_steps(ends, self.window)]
+        x = encoded[steps_before(ends, self.window)]
         if self.relative:
             x[..., 0] = (x[..., 0] - x[:, -1:, 0]) / self.scale
         return Ragged.of(x.reshape(-1, x.shape[2]), np.full(len(ends), self.window))
 
     def targets(self, target: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """(n, horizon) what follows the windows, from their origin."""
-        return ahead(target, ends, self.horizon) - self.origin(target, ends)[:, None]
+        return target[steps_ahead(ends, self.horizon)] - self.origin(target, ends)
+
+    def bases(self, target: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """(n,) what the values of each window count from."""
+        return target[ends] if self.relative else np.full(len(ends), self.center)
 
     def origin(self, target: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """(n,) what each window counts from."""
-        return target[ends] if self.relative else np.zeros(len(ends))
+        """(n, horizon) what the network's answers are added to."""
+        bases = self.bases(target, ends)
+        if self.linear:
+            return linear_forecast(np.array(self.linear), target, bases, ends)
+        return np.repeat(bases[:, None], self.horizon, axis=1)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict."""
@@ -536,6 +552,7 @@ class SeriesCoding:
     def from_json(cls, data: dict[str, Any]) -> "SeriesCoding":
         """The coding that `to_json` wrote."""
         coding = records.from_json(cls, data)
-        if coding.window < 1 or coding.horizon < 1 or coding.scale <= 0:
+        linear = not coding.linear or np.shape(coding.linear) == (coding.window + 1, coding.horizon)
+        if coding.window < 1 or coding.horizon < 1 or coding.scale <= 0 or not linear:
             raise ValueError(f"a forecast of {coding.horizon} steps from {coding.window}")
         return coding

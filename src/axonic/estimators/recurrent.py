@@ -4,6 +4,7 @@ X is an array (n, time, features) or a list of arrays (time, features) of differ
 one value for each step: an array (n, time), or a list of arrays as long as the sequences.
 """
 
+import dataclasses
 import hashlib
 from typing import Any
 
@@ -19,7 +20,7 @@ from axonic.data.sequences import SeriesCoding, as_sequences, cut_windows
 from axonic.diagnosis import diagnose
 from axonic.errors import InputError
 from axonic.estimators.base import Classifier, Estimator, Regressor, document, printer
-from axonic.settings import HEADS, fit_target
+from axonic.settings import HEADS, fit_target, forecasts_linearly
 
 PARAMETERS = (
     "cell",
@@ -279,17 +280,20 @@ class RecurrentRegressor(_Recurrent, Regressor):
     ):
         self._set(locals())
 
-    def fit_series(self, series, window, horizon=1):
+    def fit_series(self, series, window, horizon=1, autoregression=True):
         """Train on one series to forecast what follows a window.
 
         The last share `validation_fraction` of it decides when to stop; windows are split by time, and scales come from
-        what lies before. A series that drifts is forecast from the last value of each window (`SeriesCoding`).
+        what lies before. A series that drifts is forecast from the last value of each window
+        (`axonic.data.sequences.SeriesCoding`).
 
         Parameters
         ----------
         series : (steps,) numbers, or (steps, features), of which the first is forecast.
         window : steps that a forecast looks at.
         horizon : steps that are forecast at a time.
+        autoregression : whether the network corrects a linear forecast from the window, fitted by ridge regression
+            (`axonic.data.autoregression`), rather than forecasting by itself. Not with a loss of targets of one sign.
 
         Returns
         -------
@@ -299,7 +303,9 @@ class RecurrentRegressor(_Recurrent, Regressor):
         ------
         InputError : the series is too short, has gaps, or a parameter can't work.
         """
-        settings = self._settings()
+        if not isinstance(autoregression, bool):
+            raise InputError(f"autoregression = {autoregression!r} is impossible", "give True or False")
+        settings = dataclasses.replace(self._settings(), autoregression=autoregression)
         if self._by_step:
             raise InputError('head = "every" gives no forecast', 'use head="last" or "mean"')
         for name, value in (("window", window), ("horizon", horizon)):
@@ -312,7 +318,8 @@ class RecurrentRegressor(_Recurrent, Regressor):
         self.n_features_in_, self._framed, self._columns = steps.shape[1], False, ()
         self._encoder = TableEncoder.from_array(steps, np.arange(windows.seen), self.standardize)
         encoded = self._encoder.transform(steps)
-        self._coding = SeriesCoding.fit(encoded, target, windows, window, horizon)
+        linear = forecasts_linearly(settings)
+        self._coding = SeriesCoding.fit(encoded, target, windows, window, horizon, linear)
         y = self._coding.targets(target, windows.ends)
         self._target = fit_target(settings, y, "regression", windows.train)
         x = self._coding.inputs(encoded, windows.ends)
@@ -350,7 +357,11 @@ class RecurrentRegressor(_Recurrent, Regressor):
 
     def predict(self, X):
         """Predicted numbers, (n,) or (n, n_targets) as the target was; of each step with `head="every"`, (n, time) or a
-        list."""
+        list. After `fit_series` X holds windows, (n, window, features), and what follows them is predicted,
+        (n, horizon)."""
+        if hasattr(self, "model_") and "series" in self.model_.info:
+            self._inputs(X, reset=False)
+            return self.model_.forecasts(np.asarray(X))
         return self._outputs(X, lambda x: self.model_.numbers(x))
 
     def score(self, X, y, sample_weight=None):
