@@ -24,9 +24,30 @@ def static(*, default: Any = dataclasses.MISSING) -> Any:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(static, dataclasses.field))
 def spec(cls: type[T]) -> type[T]:
-    """Make `cls` a frozen dataclass and a JAX tree whose leaves are its fields that are not `static`."""
+    """Make `cls` a frozen dataclass and a JAX tree whose leaves are its fields that are not `static`.
+
+    Not by `jax.tree_util.register_dataclass`: the structures of two classes registered so compare equal if their static
+    fields do, and now and then, as hashes fall, a program compiled for one rule or loss is run for another.
+    """
     cls = dataclasses.dataclass(frozen=True)(cls)
     fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]  made a dataclass above
-    meta = [field.name for field in fields if field.metadata.get("static")]
-    data = [field.name for field in fields if field.name not in meta]
-    return jax.tree_util.register_dataclass(cls, data_fields=data, meta_fields=meta)
+    meta = tuple(field.name for field in fields if field.metadata.get("static"))
+    data = tuple(field.name for field in fields if field.name not in meta)
+    keys = tuple(jax.tree_util.GetAttrKey(name) for name in data)
+
+    def flatten(value: T) -> tuple[tuple, tuple]:
+        fields = value.__dict__
+        return tuple([fields[name] for name in data]), tuple([fields[name] for name in meta])
+
+    def flatten_with_keys(value: T) -> tuple[tuple, tuple]:
+        leaves, static = flatten(value)
+        return tuple(zip(keys, leaves, strict=True)), static
+
+    def unflatten(static: tuple, leaves: Any) -> T:
+        value = object.__new__(cls)  # leaves may be anything: __post_init__ checks what a user gives
+        value.__dict__.update(zip(data, leaves, strict=True))
+        value.__dict__.update(zip(meta, static, strict=True))
+        return value
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
