@@ -17,8 +17,13 @@ $(VENV)/installed-dev: $(VENV)/installed
 demo: $(VENV)/installed
 	$(BIN)/axonic demo --out demo-run
 
+# the formulas are compiled as users compile them; the rest, which compiles more than it computes, without the passes that take longest
+FORMULAS := $(wildcard tests/data tests/layers tests/optimizers tests/test_losses.py tests/test_objective.py tests/test_training.py tests/test_specs.py)
+QUICKLY := XLA_FLAGS=--xla_cpu_use_fusion_emitters=false
+
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(FORMULAS)
+	$(QUICKLY) $(BIN)/python -m pytest -n 2 --dist loadfile tests $(FORMULAS:%=--ignore=%)
 
 test-all: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --all
@@ -30,6 +35,7 @@ lint: $(VENV)/installed-dev
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m pytest -n 2 --all tests/test_documentation.py -k code_of_a_page
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 	@echo docs/_build/index.html
 

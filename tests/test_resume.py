@@ -723,7 +723,7 @@ def complaints(file, read, written):
         (run / "result.json").unlink()
         value = read((run / file).read_text())
         for at in places(value):
-            for wrong in rng.choice(np.array(WRONG, object), 3, replace=False):
+            for wrong in rng.choice(np.array(WRONG, object), 2, replace=False):
                 shutil.copytree(run, other)
                 (other / file).write_text(written(forged(value, at, wrong)))
                 complaint = complaint_about(other)

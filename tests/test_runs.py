@@ -169,7 +169,7 @@ def start(rounds, arguments, **environment):
     )
 
 
-MOMENTS = np.random.default_rng(11).uniform(0, 2, 8)
+MOMENTS = np.random.default_rng(11).uniform(0, 2, 4)
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=[f"{moment:.2f}" for moment in MOMENTS])

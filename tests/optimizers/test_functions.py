@@ -70,7 +70,10 @@ def test_it_finds_the_minimum(rule, name):
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     ("rule", "method", "options"),
-    [(LBFGS(), "L-BFGS-B", {"ftol": 0.0, "maxcor": 10, "maxfun": 100000}), (ConjugateGradient(), "CG", {})],
+    [
+        (LBFGS(), "L-BFGS-B", {"ftol": 0.0, "maxcor": 10, "maxfun": 100000}),
+        pytest.param(ConjugateGradient(), "CG", {}, marks=pytest.mark.long),
+    ],
     ids=["lbfgs", "conjugate_gradient"],
 )
 def test_it_evaluates_no_more_gradients_than_scipy(rule, method, options):

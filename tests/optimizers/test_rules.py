@@ -356,8 +356,16 @@ def test_ten_steps_on_a_network_equal_the_reference(name):
     np.testing.assert_allclose(run(rule, objective, params, 10), expected, rtol=1e-10, atol=atol)
 
 
+ONE_OF_EACH = list({type(case.rule): name for name, case in reversed(CASES.items())}.values())
+
+
+def with_one_of_each(names):
+    """All forms of all rules; those but the first of each rule take long together."""
+    return [name if name in ONE_OF_EACH else pytest.param(name, marks=pytest.mark.long) for name in names]
+
+
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.curved is not None])
+@pytest.mark.parametrize("name", with_one_of_each(name for name, case in CASES.items() if case.curved is not None))
 def test_it_minimises(name):
     rule, curved = CASES[name].rule, CASES[name].curved
     start = np.array([2.0, -1.0])
@@ -369,7 +377,7 @@ def test_it_minimises(name):
     assert rosenbrock(end) < rosenbrock(start) / 4
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", with_one_of_each(CASES))
 def test_types_are_kept_and_another_value_compiles_nothing(name):
     rule, (knob, values) = CASES[name].rule, CASES[name].knob
     objective, params = network_objective()
@@ -388,9 +396,6 @@ def test_types_are_kept_and_another_value_compiles_nothing(name):
     for value in values:
         step(rule.replace(**{knob: value}), params, state)
     assert len(compiled) == 1
-
-
-ONE_OF_EACH = list({type(case.rule): name for name, case in reversed(CASES.items())}.values())
 
 
 @pytest.mark.long
