@@ -6,7 +6,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 
-from axonic.baselines import constant, linear
+from axonic.baselines import constant, linear, season
 
 
 @pytest.mark.parametrize("load", [load_iris, load_breast_cancer, load_digits])
@@ -38,3 +38,13 @@ def test_constant():
     w, b = constant(np.ones((4, 2)), y, True)
     assert not w.any()
     np.testing.assert_allclose(np.exp(b), [0.5, 0.25, 0.25])
+
+
+def test_the_season_of_a_series_is_found_and_none_where_there_is_none():
+    rng = np.random.default_rng(0)
+    time = np.arange(200)
+    yearly = 0.05 * time + 3 * np.sin(2 * np.pi * time / 12) + rng.standard_normal(200)
+    assert season(yearly, 30) == 12
+    assert season(yearly, 8) is None
+    assert season(rng.standard_normal(200), 30) is None
+    assert season(np.ones(50), 10) is None

@@ -98,6 +98,19 @@ def answer(capsys, *arguments):
     return capsys.readouterr().out
 
 
+def test_a_forecast_is_held_against_simple_ones(folder):
+    result = load_json(folder / "series" / "result.json")
+    v = pl.read_csv(folder / "series.csv").sort("t")["v"].to_numpy()
+    assert set(result["baselines"]) == {"last_value", "linear"}  # the season of 18.8 steps is longer than the window
+    ends = np.arange(128 - 1, 160 - 3)  # the last fifth is the test
+    truth = v[ends[:, None] + [1, 2, 3]]
+    rmse = np.mean(np.sqrt(np.mean((truth - v[ends][:, None]) ** 2, axis=0)))
+    assert result["baselines"]["last_value"]["test"]["rmse"] == pytest.approx(rmse)
+    assert result["test"]["rmse"] < rmse
+    assert result["test"]["rmse"] < 1.5 * result["baselines"]["linear"]["test"]["rmse"]
+    assert load_json(folder / "long" / "result.json")["baselines"] == {}
+
+
 def test_one_prediction_for_each_sequence(folder, capsys):
     frame = pl.read_csv(folder / "long.csv")
     table = pl.read_csv(answer(capsys, "predict", folder / "long", folder / "long.csv", "--proba").encode())

@@ -4,6 +4,13 @@
     linear     numbers: ridge regression, w = (X^T X / n + I / n)^-1 X^T y / n on centred X and y
                classes: logistic (softmax) regression, the minimum of the mean log-loss + 1/(2n) sum w^2
 
+Of a series:
+
+    last_value   what was last seen stays
+    season       the value a season ago, if there is one: the lag within the window at which the series, freed of its
+                 straight line, resembles itself most (correlation of at least `SEASONAL`)
+    linear       the linear forecast of `axonic.data.autoregression`, which the network corrects
+
 The penalty is that of the networks, l2 = 1/n (see `axonic.recipe.penalty`). The softmax is found by accelerated
 gradient steps of 1/L with L the largest curvature (Nesterov 1983, restarted where the loss rises: O'Donoghue and
 Candes 2015), as many as `WORK` allows. Both take `MAX_ROWS` training rows at most, evenly spaced.
@@ -13,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from axonic.data.autoregression import steps_ahead
 from axonic.data.batches import Rows, Split
+from axonic.data.sequences import SeriesCoding
 from axonic.model import Model
 
 MAX_ROWS = 20_000
@@ -23,6 +32,8 @@ STEPS = (50, 500)
 """Gradient steps at least and at most."""
 MAX_INPUTS = 2_000
 """Inputs beyond which the linear model is left out: its matrix would be too large."""
+SEASONAL = 0.3
+"""A correlation that 50 values have by chance once in 30 times."""
 
 
 def baselines(model: Model, rows: Rows, split: Split) -> dict[str, dict[str, Any]]:
@@ -42,6 +53,54 @@ def baselines(model: Model, rows: Rows, split: Split) -> dict[str, dict[str, Any
         w, b = fit(x, y, model.task == "classification")
         found[name] = {part: _scores(model, rows, getattr(split, part), w, b) for part in ("valid", "test")}
     return found
+
+
+def forecasts(target: np.ndarray, ends: np.ndarray, coding: SeriesCoding, seen: int) -> dict[str, np.ndarray]:
+    """What simple methods say follows the windows of a series, (n, horizon) each, by name; see the module.
+
+    Parameters
+    ----------
+    target : (steps,) the series.
+    ends : (n,) where the windows end.
+    coding : with the linear forecast, if there is one.
+    seen : steps that training may know of.
+    """
+    following = steps_ahead(ends, coding.horizon)
+    found = {"last_value": np.repeat(target[ends][:, None], coding.horizon, axis=1)}
+    lag = season(target[:seen], coding.window)
+    if lag is not None:
+        cycles = -(-np.arange(1, coding.horizon + 1) // lag)
+        found["season"] = target[following - lag * cycles]
+    if coding.linear:
+        found["linear"] = coding.origin(target, ends)
+    return found
+
+
+def season(values: np.ndarray, longest: int) -> int | None:
+    """The length of the season of a series, from 2 to `longest` steps; None if it has none."""
+    time = np.arange(len(values))
+    rest = values - np.polyval(np.polyfit(time, values, 1), time)
+    lags = range(2, min(longest, len(values) // 2) + 1)
+    total = np.sum(rest * rest)
+    if total == 0 or len(lags) == 0:
+        return None
+    alike = np.array([np.sum(rest[lag:] * rest[:-lag]) / total for lag in lags])
+    peaks = [i for i in range(1, len(alike) - 1) if alike[i] >= max(alike[i - 1], alike[i + 1])]
+    best = max(peaks, key=lambda i: alike[i], default=None)
+    return None if best is None or alike[best] < SEASONAL else lags[best]
+
+
+def forecast_scores(truth: np.ndarray, forecast: np.ndarray, split: Split) -> dict[str, dict[str, float]]:
+    """Root mean square and mean absolute error on the validation and test windows, the mean over the horizon."""
+    scores = {}
+    for part in ("valid", "test"):
+        rows = getattr(split, part)
+        error = (truth - forecast)[rows]
+        square = np.mean(error**2, axis=0)
+        scores[part] = (
+            {"rmse": float(np.mean(np.sqrt(square))), "mae": float(np.mean(np.abs(error)))} if len(rows) else {}
+        )
+    return scores
 
 
 def constant(x: np.ndarray, y: np.ndarray, classes: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -295,7 +295,7 @@ def _run(
         info = {**prepared.info, "seed": settings.seed}
         model = Model(fitted.network, loss, fitted.members, encoder, encoded_target, info)
         metrics = clock.time("evaluating", _metrics, model, rows, fitted.splits, prepared.origin)
-        beaten, kept = {}, None
+        beaten, kept = prepared.baselines, None
         if not settings.recurrent:
             beaten = clock.time("baselines", baselines, model, rows, split)
             kept = clock.time("evidence", evidence, model, rows, fitted.splits[0], prepared.numbers, schema)

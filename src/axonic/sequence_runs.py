@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from axonic import baselines
 from axonic.checks_sequences import check_sequences, check_series
+from axonic.data.autoregression import steps_ahead
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.ragged import Ragged, join
@@ -45,6 +47,7 @@ class Prepared(NamedTuple):
     origin : (n, horizon) what the network's numbers are added to, of a series; otherwise None.
     info : what the model should know.
     numbers : of a table, the number of each row in its file.
+    baselines : of a series, the scores of simple forecasts.
     resplits : whether further networks may hold out other rows for validation.
     """
 
@@ -61,6 +64,7 @@ class Prepared(NamedTuple):
     info: dict[str, Any]
     resplits: bool
     numbers: np.ndarray = np.empty(0, np.int64)
+    baselines: dict[str, dict[str, Any]] = {}  # noqa: RUF012  read only
 
 
 def prepare(
@@ -252,6 +256,8 @@ def _prepare_series(
     summary += "; the network corrects a linear forecast" if linear else ""
     info = {"schema": schema.to_json(), "layout": layout.to_json(), "series": coding.to_json()}
     origin = coding.origin(series.target, windows.ends)
+    simple = baselines.forecasts(series.target, windows.ends, coding, windows.seen)
+    truth = series.target[steps_ahead(windows.ends, horizon)]
     return Prepared(
         settings,
         series.steps,
@@ -265,6 +271,7 @@ def _prepare_series(
         origin,
         info,
         resplits=False,
+        baselines={name: baselines.forecast_scores(truth, found, split) for name, found in simple.items()},
     )
 
 

@@ -203,6 +203,10 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
             figures = [figure(result[part][score]) for score in scores]
             table.add_row(part, str(result[f"n_{part}"]), *figures)
     console.print(table)
+    if result["net"] in ("rnn", "lstm", "gru") and result["baselines"]:
+        part = "test" if result["test"] else "valid"
+        others = [f"{name.replace('_', ' ')} {figure(s[part]['rmse'])}" for name, s in result["baselines"].items()]
+        console.print(f"rmse of simple forecasts ({part}): {', '.join(others)}", soft_wrap=True)
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in result["seconds_by_phase"].items())
     console.print(
         f"{result['optimizer']}{_rate(result)}, {_networks(result)}, {result['seconds']:.1f} s ({phases})",
