@@ -46,6 +46,7 @@ def fit_linear(
     values : (steps,) the series.
     bases : (n,) what each window is counted from.
     ends : (n,) where the windows end that may be learned from.
+    window, horizon : steps of a window, and steps ahead.
     """
     parts = [part for part in np.array_split(np.arange(len(ends)), STRETCHES) if len(part)]
     sums = [_sums(values, bases[part], ends[part], window, horizon) for part in parts]
@@ -63,7 +64,13 @@ def fit_linear(
 def linear_forecast(
     weights: Float[np.ndarray, "weights horizon"], values: np.ndarray, bases: np.ndarray, ends: np.ndarray
 ) -> Float[np.ndarray, "n horizon"]:
-    """What follows the windows that end there."""
+    """What follows the windows.
+
+    Parameters
+    ----------
+    weights : as `fit_linear` gives them.
+    values, bases, ends : the series, what each window is counted from, and where it ends.
+    """
     window = len(weights) - 1
     z = values[steps_before(ends, window)] - bases[:, None]
     return bases[:, None] + z @ weights[:-1] + weights[-1]
