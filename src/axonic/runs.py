@@ -33,7 +33,7 @@ from axonic.layers import RBF, Chain
 from axonic.model import Model
 from axonic.race import Spectator, race
 from axonic.recipe import Clock
-from axonic.report.evidence import evidence
+from axonic.report.evidence import evidence, sequence_evidence
 from axonic.report.pages import CHECK, COMPARISON, PAGE, rebuilt
 from axonic.report.through_time import through_time_svg
 from axonic.run_directory import RESULT, RUN, RunDirectory, RunJournal
@@ -295,8 +295,15 @@ def _run(
         info = {**prepared.info, "seed": settings.seed}
         model = Model(fitted.network, loss, fitted.members, encoder, encoded_target, info)
         metrics = clock.time("evaluating", _metrics, model, rows, fitted.splits, prepared.origin)
-        beaten, kept = prepared.baselines, None
-        if not settings.recurrent:
+        picture = None
+        if settings.recurrent:
+            beaten, layers = prepared.baselines, ()
+            if settings.monitor:
+                layers = sequences.examine(task, fitted).layers
+                picture = through_time_svg(layers).encode()
+            shown = (model, rows, fitted.splits[0], schema, prepared.origin, layers)
+            kept = clock.time("evidence", sequence_evidence, *shown)
+        else:
             beaten = clock.time("baselines", baselines, model, rows, split)
             kept = clock.time("evidence", evidence, model, rows, fitted.splits[0], prepared.numbers, schema)
         result = {
@@ -332,14 +339,9 @@ def _run(
         result["seconds_by_phase"] = {name: round(spent, 3) for name, spent in seconds.items()}
         result["seconds"] = round(time.perf_counter() - begun, 3)
         histories = [fitted.history_columns(network) for network in range(len(fitted.members))]
-        picture = None
-        if settings.recurrent and settings.monitor:
-            picture = through_time_svg(sequences.examine(task, fitted).layers).encode()
-        if kept is not None:
-            directory.keep_evidence(kept)
+        directory.keep_evidence(kept)
         directory.finish(histories, fitted.healths, model_file(model), result, picture)
-        if not settings.recurrent:
-            (write_report if resumes else _write_page)(directory.path)  # what was resumed may have been forged
+        (write_report if resumes else _write_page)(directory.path)  # what was resumed may have been forged
         if not watcher.cut_short:
             directory.clear_checkpoints()
     except BaseException:

@@ -27,6 +27,9 @@ LABELS = ["<b>bold</b>", "=HYPERLINK()", "אבג"]
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
+EVIL_SERIES = "</style><b>שלום</b> {{ 7 * 7 }}"
+
+
 def awkward(n=240):
     rng = np.random.default_rng(0)
     columns = {name: rng.standard_normal(n) for name in EVIL}
@@ -50,12 +53,28 @@ def folder(tmp_path_factory):
         ["compare", str(table), "--target", target, "--optimizers", "sgd,adam", "--hidden", "4", "--seconds", "0.02",
          "--seeds", "2", "--out", str(path / "race"), "--quiet"],
     ]  # fmt: skip
+    rng = np.random.default_rng(1)
+    steps = pl.DataFrame(
+        {SCRIPT: np.arange(150), EVIL_SERIES: np.sin(np.arange(150) / 3) + 0.1 * rng.standard_normal(150)}
+    )
+    steps.write_csv(path / "series.csv")
+    brief = ["--hidden", "3", "--epochs", "3", "--learning-rate", "0.01", "--quiet"]
+    long = pl.DataFrame({
+        "who": np.repeat(np.arange(60), 5), "day": np.tile(np.arange(5), 60), SCRIPT: rng.standard_normal(300),
+    }).with_columns(pl.Series(EVIL_SERIES, np.repeat(rng.choice(LABELS, 60), 5)))  # fmt: skip
+    long.write_csv(path / "long.csv")
+    runs += [
+        ["fit", str(path / "series.csv"), "--target", EVIL_SERIES, "--net", "gru", "--order-by", SCRIPT,
+         "--window", "10", "--out", str(path / "series"), *brief],
+        ["fit", str(path / "long.csv"), "--target", EVIL_SERIES, "--net", "rnn", "--sequence-id", "who", "--order-by",
+         "day", "--out", str(path / "sequences"), *brief],
+    ]  # fmt: skip
     for arguments in runs:
         assert main(arguments) == 0
     return path
 
 
-PAGES = {"classes": 3, "numbers": 3, "check": 0, "race": 2}
+PAGES = {"classes": 3, "numbers": 3, "check": 0, "race": 2, "series": 4, "sequences": 3}
 """Pages, and how many pictures they have at least."""
 
 
@@ -85,7 +104,8 @@ def test_what_a_user_named_is_text(name, folder):
     assert outline.tags.count("script") == 1
     assert "img" not in outline.tags
     texts = "".join(outline.texts)
-    shown = [f"</title>{SCRIPT}"] if name == "race" else [SCRIPT, "שלום עולם", "🦊 emoji", "{{ 7 * 7 }}", "x" * 500]
+    few = {"race": [f"</title>{SCRIPT}"], "series": [EVIL_SERIES], "sequences": [SCRIPT, EVIL_SERIES]}
+    shown = few.get(name, [SCRIPT, "שלום עולם", "🦊 emoji", "{{ 7 * 7 }}", "x" * 500])
     for text in shown:
         assert text in texts
     assert len(outline.ids) == len(set(outline.ids))

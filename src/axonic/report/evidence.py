@@ -12,6 +12,7 @@ import numpy as np
 from axonic.calibration import reliability
 from axonic.data.batches import Rows, Split
 from axonic.data.encoding import TableEncoder
+from axonic.data.ragged import Ragged, known
 from axonic.data.schema import Schema
 from axonic.model import Model
 from axonic.sensitivity import jacobian
@@ -20,6 +21,8 @@ POINTS = 1000
 WORST = 10
 MAX_CLASSES = 30
 SHUFFLED = 4096
+PAST, AHEAD = 200, 400
+"""Steps of a series that are shown before the first forecast, and forecasts."""
 MAX_COLUMNS = 100
 LEVELS = 8
 
@@ -48,6 +51,57 @@ def evidence(model: Model, rows: Rows, split: Split, numbers: np.ndarray, schema
     a = model.outputs(x)
     shown = _classes if model.task == "classification" else _numbers
     return {**kept, **shown(model, a, y, numbers[index]), "importance": importance(model, x, y)}
+
+
+def sequence_evidence(
+    model: Model, rows: Rows, split: Split, schema: Schema, origin: np.ndarray | None, layers: Sequence[Any]
+) -> dict[str, Any]:
+    """The same of sequences or of a series, whose columns are not shuffled.
+
+    Parameters
+    ----------
+    model, rows, split, schema : as above; the "row" of what is worst is the sequence, or the window.
+    origin : (n, horizon) what the numbers are added to, of a series.
+    layers : the `axonic.diagnosis.sequences.ThroughTime` of each.
+
+    Returns
+    -------
+    Also "through_time" : "where" and "reach" of each layer. Of a series "series" : "past" and "true", the steps with
+    their values, and "forecast" one step ahead.
+    """
+    part = "test" if len(split.test) else "valid"
+    index = getattr(split, part)
+    kept: dict[str, Any] = {"columns": _columns(model.encoder, schema), "part": part, "n": len(index)}
+    kept["through_time"] = [{"where": layer.where, "reach": np.nan_to_num(layer.reach).tolist()} for layer in layers]
+    if len(index) == 0:
+        return kept
+    y, numbers = rows.y[index], index + 1
+    a = model.outputs(rows.x[index])
+    if isinstance(y, Ragged):
+        there = known(y)
+        a, numbers, y = a[there], np.repeat(numbers, y.lengths)[there], y.values[there]
+    if model.task == "classification":
+        return {**kept, **_classes(model, a, y, numbers)}
+    first = 0.0 if origin is None else origin[index, 0]
+    kept |= _numbers(model, a, y, numbers, first)
+    return kept if origin is None else {**kept, "series": _series(model, rows, index, origin, a)}
+
+
+def _series(model: Model, rows: Rows, index: np.ndarray, origin: np.ndarray, a: np.ndarray) -> dict[str, Any]:
+    """The values that follow each window, and those that were forecast."""
+    first_after = int(model.info["series"]["window"]) + 1
+
+    def values(encoded: Any, of: np.ndarray) -> np.ndarray:
+        return np.asarray(model.target.inverse(encoded), np.float64).reshape(len(of), -1)[:, 0] + origin[of, 0]
+
+    shown = index[:AHEAD]
+    past = np.arange(max(0, index[0] - PAST), index[0])
+    steps = lambda of: (of + first_after).tolist()  # noqa: E731
+    return {
+        "past": {"step": steps(past), "value": values(rows.y[past], past).tolist()},
+        "true": {"step": steps(shown), "value": values(rows.y[shown], shown).tolist()},
+        "forecast": values(a[: len(shown)], shown).tolist(),
+    }
 
 
 def _columns(encoder: TableEncoder, schema: Schema) -> list[dict[str, Any]]:
@@ -96,8 +150,12 @@ def _classes(model: Model, a: np.ndarray, y: np.ndarray, numbers: np.ndarray) ->
     return shown
 
 
-def _numbers(model: Model, a: np.ndarray, y: np.ndarray, numbers: np.ndarray) -> dict[str, Any]:
-    true, predicted = (np.asarray(model.target.inverse(v), np.float64).reshape(len(a), -1)[:, 0] for v in (y, a))
+def _numbers(
+    model: Model, a: np.ndarray, y: np.ndarray, numbers: np.ndarray, origin: np.ndarray | float = 0.0
+) -> dict[str, Any]:
+    true, predicted = (
+        np.asarray(model.target.inverse(v), np.float64).reshape(len(a), -1)[:, 0] + origin for v in (y, a)
+    )
     residual = true - predicted
     few = np.unique(np.linspace(0, len(true) - 1, POINTS).round().astype(int))
     counts, edges = np.histogram(residual, bins=min(30, max(5, int(np.sqrt(len(residual))))))

@@ -80,6 +80,7 @@ def fit_page(
         networks=_networks(result),
         health=_health(health) if health else [],
         evaluation=_evaluation(kept, result),
+        through_time=_through_time(kept),
         importance=_importance(kept),
         columns=[_column(column) for column in kept.get("columns", [])],
         command=_command(request) if request else "",
@@ -209,10 +210,27 @@ def _scores(result: Mapping[str, Any]) -> dict[str, Any]:
     measures = ("loss", "accuracy") if result["task"] == "classification" else ("rmse", "r2", "loss")
     parts = [part for part in ("test", "valid", "train") if result[part]]
     rows = [("network", {part: result[part] for part in parts})]
-    names = {"linear": "linear model", "constant": "constant"}
+    names = _rivals(result)
     baselines = result.get("baselines", {})
     rows += [(names[name], scores) for name in names if (scores := baselines.get(name))]
     return {"measures": measures, "parts": parts, "rows": rows, "n": {part: result[f"n_{part}"] for part in parts}}
+
+
+RECURRENT = ("rnn", "lstm", "gru")
+
+
+def _rivals(result: Mapping[str, Any]) -> dict[str, str]:
+    """What the network has to beat, by the names of `axonic.baselines`."""
+    if result["net"] in RECURRENT:
+        return {"linear": "linear forecast", "season": "a season ago", "last_value": "last value"}
+    return {"linear": "linear model", "constant": "constant"}
+
+
+def _units(result: Mapping[str, Any]) -> str:
+    """What is predicted at a time."""
+    if result["net"] not in RECURRENT:
+        return "rows"
+    return "windows" if result.get("window") else "sequences"
 
 
 def _headline(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,7 +239,7 @@ def _headline(result: Mapping[str, Any]) -> dict[str, Any]:
     if part is None:
         return {"figure": "–", "unit": "", "sentences": []}
     scores, n = result[part], result[f"n_{part}"]
-    rows = {"test": "test rows", "valid": "validation rows", "train": "training rows"}[part]
+    rows = f"{ {'test': 'test', 'valid': 'validation', 'train': 'training'}[part] } {_units(result)}"
     classes = result["task"] == "classification"
     if classes:
         share = scores["accuracy"]
@@ -239,7 +257,11 @@ def _headline(result: Mapping[str, Any]) -> dict[str, Any]:
         )  # fmt: skip
         sentences.append(f"{told} (R² {short(share)}).")
     others = {name: scores.get(part) for name, scores in result.get("baselines", {}).items()}
-    for other, label in (("linear", "a linear model"), ("constant", "always giving the same answer")):
+    labels = {"linear": "a linear model", "constant": "always giving the same answer"}
+    if result["net"] in RECURRENT:
+        labels = {"linear": "the linear forecast alone", "season": "the value of a season ago"}
+        labels |= {} if "season" in others else {"last_value": "the last value"}
+    for other, label in labels.items():
         if others.get(other) and scores[key] is not None and others[other][key]:
             ratio = scores[key] / others[other][key]
             said = f"{short(scores[key])} against {short(others[other][key])}"
@@ -527,7 +549,14 @@ def _health(text: str) -> list[dict[str, Any]]:
 
 
 def _evaluation(kept: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    shown: dict[str, Any] = {"confusion": None, "figures": [], "worst": kept.get("worst", []), "part": kept.get("part")}
+    shown: dict[str, Any] = {
+        "unit": _units(result),
+        "confusion": None,
+        "forecasts": "",
+        "figures": [],
+        "worst": kept.get("worst", []),
+        "part": kept.get("part"),
+    }
     if "confusion" in kept:
         counts = np.array(kept["confusion"])
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -556,6 +585,8 @@ def _evaluation(kept: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str,
                 square=True,
             )
         )
+    if "series" in kept:
+        shown["forecasts"] = _forecasts(kept["series"], result)
     if "points" in kept:
         true, predicted = kept["points"]["true"], kept["points"]["predicted"]
         along = axis(f"true {clipped(result['target'], 30)}", [*true, *predicted])
@@ -563,7 +594,7 @@ def _evaluation(kept: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str,
             plot(
                 "predicted",
                 "Predicted against true",
-                f"Each of {len(true)} rows is a dot; on the diagonal a prediction is exact. "
+                f"Each of {len(true)} {_units(result)} is a dot; on the diagonal a prediction is exact. "
                 f"Correlation {short(_correlation(true, predicted))}.",
                 along,
                 along._replace(title="predicted"),
@@ -576,6 +607,48 @@ def _evaluation(kept: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str,
             _residuals(kept["residuals"]),
         ]
     return shown
+
+
+def _forecasts(series: Mapping[str, Any], result: Mapping[str, Any]) -> Markup:
+    """The forecasts one step ahead, with what came before."""
+    past, true, forecast = series["past"], series["true"], series["forecast"]
+    steps, values = [*past["step"], *true["step"]], [*past["value"], *true["value"]]
+    rmse = short(math.sqrt(sum((t - f) ** 2 for t, f in zip(true["value"], forecast, strict=True)) / len(forecast)))
+    return plot(
+        "forecasts",
+        "Forecasts one step ahead",
+        f"{len(forecast)} steps, each forecast from the {result['window']} before it; root mean square error {rmse}.",
+        axis("step", steps, whole=True, pad=0.0),
+        axis(clipped(result["target"], 30), [*values, *forecast]),
+        [Series("series", steps, values, hue=1), Series("forecast", true["step"], forecast, hue=2, dashed=True)],
+        [Note("forecast from here", true["step"][0])],
+    )
+
+
+def _through_time(kept: Mapping[str, Any]) -> Markup | str:
+    """How an error at the last step fades or grows on its way back, by layer."""
+    layers = kept.get("through_time", [])
+    values = [v for layer in layers for v in layer["reach"]]
+    if not any(v > 0 for v in values):
+        return ""
+    longest = max(len(layer["reach"]) for layer in layers)
+    told = "; ".join(f"{layer['where']} {short(_first(np.array(layer['reach'][::-1])))}" for layer in layers)
+    return plot(
+        "through-time",
+        "An error on its way back through time",
+        f"The size of delta, 1 at the last step. At the first step of {longest}: {told}.",
+        axis("steps before the last", [0, max(1, longest - 1)], whole=True, pad=0.0),
+        axis("size of delta", values, log=True),
+        [
+            Series(
+                layer["where"],
+                list(range(len(layer["reach"]))),
+                [v or math.nan for v in layer["reach"]],
+                hue=i % HUES + 1,
+            )
+            for i, layer in enumerate(layers)
+        ],
+    )
 
 
 def _correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
@@ -679,5 +752,8 @@ def _command(request: Mapping[str, Any]) -> str:
             options["--" + field.name.replace("_", "-")] = settings[field.name], field.default
     for name, (value, default) in options.items():
         if value != default:
-            words += [f"--no-{name[2:]}"] if value is False else [name, str(value)]
+            words += [f"--no-{name[2:]}"] if value is False else [name] if value is True else [name, str(value)]
+    for name, value in request.get("layout", {}).items():
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join([*map(str, words), "--seed", str(settings["seed"])])

@@ -213,8 +213,7 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
         soft_wrap=True,
     )
     console.print(f"run: {result['run']}", markup=False, soft_wrap=True)
-    if result["net"] not in ("rnn", "lstm", "gru"):
-        console.print(f"report: {os.path.join(result['run'], 'report.html')}", markup=False, soft_wrap=True)
+    console.print(f"report: {os.path.join(result['run'], 'report.html')}", markup=False, soft_wrap=True)
 
 
 def print_race(result: dict[str, Any]) -> None:
