@@ -1,0 +1,116 @@
+"""What is said of networks that read sequences; the loss of every step; gradients that are clipped."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from axonic import layers, losses
+from axonic.data.batches import Rows, Split
+from axonic.data.ragged import Ragged
+from axonic.diagnosis.sequences import Examined, ThroughTime, examine, findings
+from axonic.layers.rnn import RNNParams
+from axonic.objective import Objective, clipped
+from axonic.recipe import Fit, Task
+from axonic.settings import Settings
+from axonic.types import Batch
+
+T = 12
+
+
+def task_and_fit(factor, lengths, loss=losses.squared_error, head=layers.last_step):
+    """One unit whose state is multiplied by `factor` each step, at 0, where tanh has slope 1."""
+    network = layers.chain(layers.rnn(1, "tanh"), head(), layers.dense(1))
+    rng = np.random.default_rng(0)
+    start = network.init(rng, 1)
+    unit = RNNParams(*(np.full_like(leaf, value) for leaf, value in zip(start[0], (0.0, factor, 0.0), strict=True)))
+    params = (unit, *start[1:])
+    x = Ragged.of(np.zeros((sum(lengths), 1), np.float32), np.array(lengths))
+    rows = Rows(x, np.ones((len(lengths), 1), np.float32), np.ones(len(lengths), np.float32))
+    every = np.arange(len(lengths))
+    task = Task(rows, Split(every, every[:0], every[:0]), Settings(net="rnn", hidden_layer_sizes=(1,)), network, loss)
+    none: tuple = ()
+    fit = Fit(network, loss, (params,), (task.split,), none, None, 0.0, 1, none, none, [], none, {})
+    return task, fit
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 1.7])
+def test_an_error_fades_and_grows_with_the_recurrent_weight(factor):
+    (layer,) = examine(*task_and_fit(factor, [T] * 3)).layers
+    np.testing.assert_allclose(layer.reach, factor ** np.arange(T), rtol=1e-5)
+
+
+def test_sequences_count_from_their_own_ends_and_none_beyond_its_beginning():
+    examined = examine(*task_and_fit(0.5, [4, T]))
+    np.testing.assert_allclose(examined.layers[0].reach, 0.5 ** np.arange(T), rtol=1e-5)
+    assert examined.lengths.tolist() == [4, T]
+    np.testing.assert_array_equal(examined.felt, 0)  # no weight leads from the input
+
+
+def said(reach, learned, felt=None, steps=40):
+    reach = np.asarray(reach, float)
+    felt = np.ones(steps) if felt is None else felt
+    layer = ThroughTime("layer 1 (RNN)", reach)
+    return findings(Examined([layer], felt, np.full(5, steps)), learned)
+
+
+def test_what_fades_is_a_fault_only_where_little_was_learned():
+    fading = 0.7 ** np.arange(40.0)
+    assert [finding.code for finding in said(fading, 0.1)] == ["train.vanishing"]
+    assert "LSTM or GRU" in said(fading, 0.1)[0].remedy
+    (memory,) = said(fading, 0.9)
+    assert memory.code == "train.short_memory"
+    assert memory.severity == "info"
+    assert memory.evidence["memory"] == int(np.floor(np.log(0.01) / np.log(0.7))) + 1
+    assert said(np.ones(40), 0.1) == []
+    assert said(fading[:5], 0.1, steps=5) == []  # too short to speak of memory
+
+
+def test_what_grows_is_a_fault_and_steps_that_do_not_matter_are_named():
+    assert [finding.code for finding in said(1.2 ** np.arange(40.0), 0.9)] == ["train.exploding"]
+    felt = np.where(np.arange(40) < 10, 1.0, 1e-3)  # counted back from the end
+    (idle,) = said(np.ones(40), 0.9, felt)
+    assert idle.code == "data.idle_steps"
+    assert idle.evidence["idle"] == 30
+
+
+# --- the loss of every step ---
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kind", ["numbers", "classes"])
+def test_the_loss_of_every_step_is_the_mean_over_those_with_a_target(kind):
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((2, 5, 3))
+    there = np.array([[True, True, False, True, False], [True] * 5])
+    if kind == "numbers":
+        loss, one = losses.each_step(losses.squared_error), losses.squared_error
+        y = np.where(there[..., None], rng.standard_normal((2, 5, 3)), np.nan)
+    else:
+        loss, one = losses.each_step(losses.log_likelihood), losses.log_likelihood
+        y = np.where(there, rng.integers(0, 3, (2, 5)), -1)
+    z, y = jnp.asarray(z), jnp.asarray(y)
+    expected = [np.mean(one.value(z[i][there[i]], y[i][there[i]])) for i in range(2)]
+    np.testing.assert_allclose(loss.value(z, y), expected, rtol=1e-12)
+    _, back = jax.vjp(lambda z: loss.value(z, y), z)
+    np.testing.assert_allclose(loss.delta(z, y), back(jnp.ones(2))[0], rtol=1e-12, atol=1e-15)
+    assert not np.any(np.asarray(loss.delta(z, y))[~there])
+
+
+# --- clipping ---
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_gradient_is_shortened_to_the_norm_and_no_longer_one_is_touched():
+    rng = np.random.default_rng(0)
+    network = layers.chain(layers.dense(4, "tanh"), layers.dense(1))
+    params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), network.init(rng, 3))
+    batch = Batch(*map(jnp.asarray, (rng.standard_normal((6, 3)), 10 * rng.standard_normal((6, 1)), np.ones(6))))
+    value, grads = Objective(network, losses.squared_error, batch).value_and_grad(params)
+    norm = np.sqrt(sum(np.sum(np.square(g)) for g in jax.tree.leaves(grads)))
+    for limit in (0.1 * norm, 2 * norm):
+        same, short = Objective(network, losses.squared_error, batch, clip_norm=limit).value_and_grad(params)
+        assert float(same.total) == float(value.total)
+        for g, c in zip(jax.tree.leaves(grads), jax.tree.leaves(short), strict=True):
+            np.testing.assert_allclose(c, g * min(1.0, limit / norm), rtol=1e-12)
+    assert not np.any(jax.tree.leaves(clipped(jax.tree.map(np.zeros_like, grads), 1.0))[0])
