@@ -37,7 +37,10 @@ docs: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	$(BIN)/python -m pytest -n 2 --all tests/test_documentation.py -k code_of_a_page
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
-	@echo docs/_build/index.html
+	mkdir -p docs/_build/notebooks
+	for page in docs/tutorials/*.md $(filter-out examples/picture.py,$(wildcard examples/*.py examples/sequences/*.py)); do \
+	  $(BIN)/jupytext --quiet --to ipynb $$page -o docs/_build/notebooks/$$(echo $${page%.*} | cut -d/ -f2- | tr / -).ipynb || exit 1; done
+	@echo docs/_build/index.html, and the tutorials and examples as notebooks in docs/_build/notebooks
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
