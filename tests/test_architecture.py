@@ -14,6 +14,7 @@ ORDER = [
     "records",
     "types",
     "engine",
+    "programs",
     "data.values",
     "data.reading",
     "data.schema",

@@ -24,7 +24,6 @@ weight is Amazon SageMaker Debugger's and TheDeepChecker's; the norms of single 
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -32,6 +31,7 @@ from jaxtyping import Array, Float
 from axonic.layers.base import Chain, Layer, fold
 from axonic.losses.base import targets
 from axonic.objective import Objective
+from axonic.programs import compiled
 from axonic.types import Params
 
 QUANTITIES = (
@@ -164,7 +164,7 @@ def _unheard(objective: Objective, z: Array, counts: Array) -> Array:
     return jnp.sum(unheard) / jnp.maximum(jnp.sum(wrong), 1)
 
 
-@jax.jit
+@compiled
 def examine(objective: Objective, params: Params) -> tuple[Float[Array, ""], Float[Array, "layers quantities"]]:
     """`look` without a step; `update_ratio` and `sign_flips` are 0."""
     return look(objective, params, params)

@@ -21,6 +21,7 @@ from axonic.errors import InputError
 from axonic.objective import Function, from_function, from_residuals
 from axonic.optimizers import LevenbergMarquardt, Optimizer
 from axonic.optimizers.base import n_weights, one_thread
+from axonic.programs import compiled, make_room
 
 
 class Result(NamedTuple):
@@ -97,6 +98,7 @@ def minimize(
         raise InputError(f"max_steps = {max_steps!r} is impossible", "give a whole number of at least 1")
     if not (isinstance(tol, int | float | np.number) and tol >= 0):
         raise InputError(f"tol = {tol!r} is impossible", "give a number that is not negative")
+    make_room()
     with jax.enable_x64(True), one_thread(rule):
         x0 = _start(x0)
         objective = _objective(fun, x0, rule)
@@ -120,7 +122,7 @@ def minimize(
     return Result(end.x, float(path[-1]), n_steps, int(end.evaluations), bool(end.converged), message, path, points)
 
 
-@functools.partial(jax.jit, static_argnames=("max_steps", "keep_points"))
+@compiled(static_argnames=("max_steps", "keep_points"))
 def _run(
     rule: Optimizer, objective: Function, x0: Any, tol: Any, first: Any, max_steps: int, keep_points: bool
 ) -> _Carry:

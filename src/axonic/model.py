@@ -28,6 +28,7 @@ from axonic.errors import InputError
 from axonic.layers import EveryStep
 from axonic.layers.base import Chain
 from axonic.losses import Loss
+from axonic.programs import compiled, make_room
 from axonic.types import Params, Sequence
 
 BLOCK = 128
@@ -110,6 +111,7 @@ class Model:
 
     def each(self, x: Float[np.ndarray, "n n_in"] | Ragged) -> Float[np.ndarray, "networks n n_out"]:
         """The outputs of each network."""
+        make_room()
         if isinstance(x, Ragged):
             return self._each_of_sequences(x)
         size = BLOCK * BLOCKS
@@ -304,7 +306,7 @@ def _sizes() -> Iterator[int]:
         size *= 2
 
 
-@jax.jit
+@compiled
 def _forward(
     network: Chain, loss: Loss, params: Params, x: Float[Array, "block row n_in"] | Sequence, n_blocks: Any
 ) -> Float[Array, "block row ..."]:

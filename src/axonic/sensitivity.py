@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from axonic.layers.base import Chain
 from axonic.model import BLOCK, Model
+from axonic.programs import compiled
 from axonic.types import Params
 
 ROWS = 1024
@@ -41,7 +42,7 @@ def jacobian(model: Model, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, 
     return np.sqrt(total / (len(few) * len(model.members)))
 
 
-@jax.jit
+@compiled
 def _squares(
     network: Chain, params: Params, x: Float[Array, "row n_in"], real: Float[Array, " row"]
 ) -> Float[Array, " n_in"]:

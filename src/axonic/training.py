@@ -15,7 +15,6 @@ test losses are of the weights at its end, evaluated as the network predicts. Th
 nothing.
 """
 
-import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -32,6 +31,7 @@ from axonic.losses import Loss
 from axonic.objective import Objective
 from axonic.optimizers import Optimizer
 from axonic.optimizers.base import one_thread
+from axonic.programs import compiled
 from axonic.regularization import Regularization, averaged, changed, within_norm
 from axonic.specs import spec, static
 from axonic.types import Batch, Params
@@ -256,7 +256,7 @@ class Record(NamedTuple):
     n_looks: Int[Array, ""]
 
 
-@functools.partial(jax.jit, static_argnames="whole", donate_argnames="state")
+@compiled(static_argnames="whole", donate_argnames="state")
 def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool = False) -> tuple[State, Record]:
     """The compiled program: all segments of a tape, or fewer if every lane stops.
 

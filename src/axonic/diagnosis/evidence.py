@@ -9,7 +9,6 @@ import dataclasses
 import functools
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -18,6 +17,7 @@ from axonic.health import COLUMNS, examine, traced
 from axonic.layers import Chain
 from axonic.losses import Loss
 from axonic.objective import Objective
+from axonic.programs import compiled
 from axonic.recipe import (
     Fit,
     Journal,
@@ -306,7 +306,7 @@ def _padded(array: np.ndarray, n: int) -> np.ndarray:
     return padded
 
 
-@jax.jit
+@compiled
 def _row_losses(network: Chain, loss: Loss, params: Params, x: Array, y: Array, weight: Array) -> Float[Array, " rows"]:
     z, _ = network.forward(params, x)
     return weight * loss.value(z, y)

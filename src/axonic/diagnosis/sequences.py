@@ -18,7 +18,6 @@ learned well is told nothing but its memory, and only one that is little better 
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -28,6 +27,7 @@ from axonic.data.ragged import Ragged
 from axonic.layers import GRU, LSTM, RNN, Bidirectional
 from axonic.layers.base import Chain
 from axonic.losses import EachStepLoss, Loss
+from axonic.programs import compiled
 from axonic.recipe import Fit, Task
 from axonic.recipe.baseline import constant
 from axonic.types import Finding, Sequence
@@ -114,7 +114,7 @@ def _by_lag(values: Float[np.ndarray, "batch time n"], lengths: np.ndarray, back
     return found
 
 
-@jax.jit
+@compiled
 def _deltas(network: Chain, loss: Loss, params: Any, x: Sequence, y: Array) -> tuple[list[Array], Array]:
     """The deltas of each recurrent layer and direction, of the error at the end alone, and dL/dx of the whole loss."""
     a: Any = x

@@ -34,6 +34,7 @@ from axonic.losses import (
     SquaredError,
 )
 from axonic.losses.matched import inverse
+from axonic.programs import compiled
 from axonic.recipe.networks import Member, Trained
 from axonic.types import Params
 
@@ -166,6 +167,6 @@ def loss_values(loss: Loss, z: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.concatenate(values)
 
 
-@jax.jit
+@compiled
 def _values(loss: Loss, z: Any, y: Any) -> Any:
     return loss.value(z, y)

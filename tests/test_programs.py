@@ -1,0 +1,24 @@
+"""A process may fit networks of any number of shapes."""
+
+import numpy as np
+
+from axonic import FeedForwardRegressor, programs
+
+
+def fitted(width):
+    x = np.random.default_rng(width).standard_normal((40, width))
+    model = FeedForwardRegressor((3,), learning_rate=0.1, epochs=2, ensemble=1, regularization=None, monitor=False)
+    return model.fit(x, x[:, 0]), x
+
+
+def test_programs_are_let_go_when_there_are_many_and_change_nothing(monkeypatch):
+    model, x = fitted(2)
+    before = model.predict(x)
+    monkeypatch.setattr(programs, "MOST", 6)
+    most = 0
+    for width in range(2, 9):
+        fitted(width)[0].predict(np.zeros((3, width)))
+        most = max(most, programs.held())
+    assert most < 12  # seven fits hold some twenty
+    np.testing.assert_array_equal(model.predict(x), before)
+    np.testing.assert_array_equal(fitted(2)[0].predict(x), before)
