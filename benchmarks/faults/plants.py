@@ -159,7 +159,8 @@ def id_column(case: Case, rng: np.random.Generator) -> None:
 
 
 def twin_column(case: Case, rng: np.random.Generator) -> None:
-    case.x = np.column_stack([case.x, case.x[:, 0]])
+    varies = int(np.argmax(np.ptp(case.x, axis=0)))
+    case.x = np.column_stack([case.x, case.x[:, varies]])
 
 
 def constant_column(case: Case, rng: np.random.Generator) -> None:
