@@ -73,6 +73,9 @@ def test_data_that_cannot_be_trained_on_and_no_network_are_not_rehearsed(table, 
     assert result["first_batch"] is None
     assert result["findings"][0]["code"] == "data.infinite"
     assert check(table(Y), capsys, "--no-network")["quick_run"] is None
+    few = check(table(Y[:12], X[:12]), capsys)  # of which one unit or the other is dead by chance
+    assert few["quick_run"] is None
+    assert {finding["code"] for finding in few["findings"]} <= {"data.few_rows", "data.rare_class"}
 
 
 def test_every_class_of_a_long_table_is_among_the_rows_that_are_tried(table, capsys):

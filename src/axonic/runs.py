@@ -18,7 +18,7 @@ import polars as pl
 from axonic import recipe, sequence_runs
 from axonic.baselines import baselines
 from axonic.calibration import reliability
-from axonic.checks import check_table
+from axonic.checks import ENOUGH_ROWS, check_table
 from axonic.data.batches import Rows, Split, balanced, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.ragged import Ragged
@@ -502,11 +502,13 @@ def check_data(
     data, target, task, reporter : as for `fit_table`.
     out : a folder for the result (check.json) and its page (report.html); None writes nothing.
     settings : the network to check, a feed-forward one.
-    network : whether to look at the network, with up to `REHEARSAL_ROWS` rows, where the data hold no error.
+    network : whether to look at the network, with up to `REHEARSAL_ROWS` rows, where the data hold no error and
+        `axonic.checks.ENOUGH_ROWS` rows.
 
     Returns
     -------
-    "n_rows", "schema", "findings", and of the network "first_batch" and "quick_run", ready for JSON.
+    "n_rows", "schema", "findings", and of the network "first_batch" and "quick_run" (None if it was not
+    looked at), ready for JSON.
 
     Raises
     ------
@@ -517,7 +519,8 @@ def check_data(
     findings = check_table(frame, schema)
     (reporter or _Silent()).data(frame, schema, findings)
     result = {"n_rows": len(frame), "schema": schema.to_json(), "first_batch": None, "quick_run": None}
-    if network and all(finding.severity != "error" for finding in findings):
+    enough = len(usable_rows(frame, schema)) >= ENOUGH_ROWS
+    if network and enough and all(finding.severity != "error" for finding in findings):
         tried = _rehearsed(frame, schema, settings or Settings())
         findings = with_cause_first(findings, tried.findings)
         result |= {"first_batch": tried.first_batch, "quick_run": tried.quick_run}
