@@ -1,8 +1,13 @@
 """A process may fit networks of any number of shapes."""
 
 import numpy as np
+import pytest
 
 from axonic import FeedForwardRegressor, programs
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*did no better on their validation rows")
+"""Two epochs need not learn anything."""
 
 
 def fitted(width):
