@@ -5,7 +5,6 @@ import pytest
 
 from axonic import FeedForwardRegressor, programs
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:.*did no better on their validation rows")
 """Two epochs need not learn anything."""
 
