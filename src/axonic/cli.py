@@ -425,8 +425,12 @@ def check(
         What the target asks for; inferred unless given.
     network
         Look at the network too, on up to 2,000 rows.
-    hidden, activation, loss
-        The network, as for axonic fit.
+    hidden
+        Units of its hidden layers, as for axonic fit.
+    activation
+        Its activations.
+    loss
+        Its loss.
     out
         A folder for check.json and its page, report.html.
     """
