@@ -9,6 +9,7 @@ loses nothing that matters (`narrow`). What a CSV parser would pass over in sile
 column name, is refused with the row and the line.
 """
 
+import codecs
 import csv
 import difflib
 import io
@@ -202,6 +203,10 @@ def _parse_quickly(layout: _Layout, data: bytes, types: Types) -> pl.DataFrame |
         data = data.rstrip(b"\r\n")
     if not data:
         return pl.DataFrame(schema=types)
+    if data.startswith(
+        codecs.BOM_UTF8
+    ):  # polars takes it for a mark of the encoding, which stands before the header only
+        data = codecs.BOM_UTF8 + data
     if f'{layout.separator} "'.encode() in data:  # polars takes a quote after a blank for a part of the text
         return None
     try:
@@ -273,7 +278,7 @@ def _ragged(layout: _Layout, count: int, row: int, line: int) -> InputError:
 def _read_layout(file: io.BufferedReader, path: Path, separator: str) -> _Layout:
     head = file.read(BLOCK_BYTES)
     _refuse_other_formats(path, head)
-    content = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    content = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if not content:
         raise InputError("the file is empty", "give a table with a header and at least one row", str(path))
     start = len(head) - len(content)
