@@ -217,6 +217,17 @@ def by_heart(case: Case, rng: np.random.Generator) -> None:
     case.params.update(regularization=None, early_stopping=False, epochs=300)
 
 
+def too_long_at_last(case: Case, rng: np.random.Generator) -> None:
+    """A target without noise, and a rule whose steps do not shrink with the gradient, at 2.5 times the rate that a
+    sweep finds for it: it learns, and then can't settle. The last weights are kept."""
+    x = (case.x - case.x.mean(0)) / (case.x.std(0) + 1e-9)
+    one, two, three = rng.permutation(np.flatnonzero(case.x.std(0) > 0))[:3]
+    case.y, case.task = x[:, one] + 0.5 * x[:, two] * x[:, three], NUMBERS
+    case.params.update(optimizer="adam", batch_size=4, regularization=None, early_stopping=False)
+    swept = case.model(epochs=1, monitor=False).learning_rate_
+    case.params.update(learning_rate=2.5 * swept, epochs=200)
+
+
 def rare(n: int) -> Callable[[Case, np.random.Generator], None]:
     def plant(case: Case, rng: np.random.Generator) -> None:
         labels, counts = np.unique(case.y, return_counts=True)
@@ -245,6 +256,18 @@ class WrongDelta(losses.SquaredError):
 
 
 @spec
+class Bounded(losses.SquaredError):
+    """A user's loss with a sigmoid before it, so that no answer is below 0 or above 1."""
+
+    def value(self, z: Any, y: Any) -> Any:
+        return super().value(jax.nn.sigmoid(z), y)
+
+    def delta(self, z: Any, y: Any) -> Any:
+        a = jax.nn.sigmoid(z)
+        return super().delta(a, y) * a * (1 - a)
+
+
+@spec
 class NoDelta(losses.SquaredError):
     """A user's loss whose delta forgot to depend on anything."""
 
@@ -267,8 +290,9 @@ def _auto(finding: dict[str, Any]) -> dict[str, Any]:
     return {"learning_rate": finding["evidence"].get("swept_rate", "auto"), "activation": "relu"}
 
 
-def _free(finding: dict[str, Any]) -> dict[str, Any]:
-    return {"l2": 0.0, "l1": 0.0, "dropout": 0.0, "regularization": "auto"}
+def _free(f: dict[str, Any]) -> dict[str, Any]:
+    free = {"l2": 0.0, "l1": 0.0, "dropout": 0.0, "input_noise": 0.0, "max_norm": None, "regularization": "auto"}
+    return {name: value for name, value in free.items() if name in f["evidence"] or name == "regularization"}
 
 
 PLANTS = (
@@ -376,6 +400,21 @@ PLANTS = (
         harmful=True,
         mend=lambda f: {"recipe": "full", "epochs": "auto"} if f["code"] == "train.plateau" else _auto(f),
     ),
+    Plant(
+        "steps too long to settle",
+        ("train.plateau",),
+        too_long_at_last,
+        mend=lambda f: {"learning_rate": f["evidence"]["learning_rate"] / 10, "epochs": "auto"},
+    ),
+    Plant(
+        "answers that cannot reach the targets",
+        ("net.cannot_fit_batch",),
+        parameters(loss=Bounded()),
+        tasks=(NUMBERS,),
+        mend=lambda f: {"loss": "auto"},
+    ),
+    Plant("noise in the inputs, ten deviations", ("train.underfit",), parameters(input_noise=10.0), mend=_free),
+    Plant("weights held within .05", ("train.underfit",), parameters(max_norm=0.05), harmful=True, mend=_free),
     Plant("a loss with the wrong sign", ("net.loss_mismatch",), parameters(loss=WrongDelta()), tasks=(NUMBERS,)),
     Plant(
         "a loss without a gradient",

@@ -281,13 +281,14 @@ class Evidence:
     @property
     def still_falling(self) -> float:
         """The share of the training loss that its last fifth of the epochs took away, by the means of the two halves of
-        that fifth; negative if it rose."""
-        tail = self.train_curve[-max(4, len(self.train_curve) // 5) :]
+        that fifth; negative if it rose, 0 where they lie no further apart than two standard errors."""
+        tail = self.train_curve[-max(4, len(self.train_curve) // 5) :].astype(np.float64)
         half = len(tail) // 2
         if half == 0 or not np.isfinite(tail).all():
             return 0.0
-        early, late = tail[:half].mean(), tail[-half:].mean()
-        return float(1 - late / early) if early > 0 else 0.0
+        early, late = tail[:half], tail[-half:]
+        fall, error = early.mean() - late.mean(), np.sqrt((early.var() + late.var()) / max(1, half - 1))
+        return float(fall / early.mean()) if early.mean() > 0 and abs(fall) > 2 * error else 0.0
 
     @property
     def oscillation(self) -> float:

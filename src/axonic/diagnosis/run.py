@@ -7,6 +7,7 @@ with the change that the remedy proposes (see `axonic.diagnosis.evidence`), and 
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from axonic.layers.dropout import Dropout
 from axonic.optimizers import Optimizer
 from axonic.recipe import Fit
 from axonic.recipe.rate import CALM, RATES, ends, sweep_curves
+from axonic.regularization import Regularization
 from axonic.training import State
 from axonic.types import Finding
 
@@ -34,6 +36,15 @@ GAP, MEMORISED = 0.25, 0.5
 """Overfitting: validation loss above training loss by this share of a constant answer's loss, the training loss below
 this share of the validation loss."""
 SMALL_LAYER = 64
+UNRESTRAINED: dict[str, Any] = {
+    "l2": 0.0,
+    "l1": 0.0,
+    "dropout": 0.0,
+    "input_noise": 0.0,
+    "mixup": 0.0,
+    "label_smoothing": 0.0,
+    "max_norm": None,
+}
 LEARNED_ALL = 0.01
 """A training loss below this share of a constant answer's leaves nothing for a larger network to learn."""
 FIT_ROWS, FIT_STEPS, FIT_SHARE = 16, 1000, 0.05
@@ -189,7 +200,7 @@ def check_cannot_fit(e: Evidence) -> Iterator[Finding]:
     part = train[np.sort(first)][:FIT_ROWS]
     none = train[:0]
     calm = (dataclasses.replace(layer, rate=0.0) if isinstance(layer, Dropout) else layer for layer in e.network.layers)
-    member = e.member.changed(l2=0.0, l1=0.0, network=Chain(tuple(calm)))
+    member = e.member.changed(l2=0.0, l1=0.0, network=Chain(tuple(calm)), regularization=Regularization())
     member = member._replace(batches=dataclasses.replace(member.batches, split=Split(part, none, none)))
     curves = np.array(sweep_curves(member, RATES, e.watcher, FIT_STEPS))
     start = float(e.column(e.look_at(part), "loss")[0])
@@ -201,9 +212,10 @@ def check_cannot_fit(e: Evidence) -> Iterator[Finding]:
             "",
             {"rows": len(part), "steps": FIT_STEPS, "loss_before": rounded(start), "loss_after": rounded(last)},
             f"{len(part)} rows cannot be learned by heart in {FIT_STEPS} steps at any rate: their loss goes from "
-            f"{start:.3g} to {last:.3g} only. The network has too few units on the way, or its gradient is wrong.",
-            "Use more units in the smallest hidden layer (hidden_layer_sizes=(64, 64)), and check a loss or layer of "
-            "your own.",
+            f"{start:.3g} to {last:.3g} only. The network has too few units on the way, its outputs cannot reach the "
+            "targets, or its gradient is wrong.",
+            "Use more units in the smallest hidden layer (hidden_layer_sizes=(64, 64)) and the loss that fits the "
+            'target (loss="auto"); check a loss of your own: what its outputs can be, and its delta.',
         )
 
 
@@ -261,10 +273,10 @@ def check_underfit(e: Evidence) -> Iterator[Finding]:
     if e.trivial is not None and train < LEARNED_ALL * e.trivial:
         return
     smallest = min(settings.hidden_layer_sizes, default=0)
-    restrained = e.fit.l2 * e.task.n_train > 4 or settings.l1 > 0 or settings.dropout > 0.3
+    restraints = _restraints(e)
     changes = {}
-    if restrained:
-        changes = {"l2": 0.0, "l1": 0.0, "dropout": 0.0, "regularization": "auto"}
+    if restraints:
+        changes = {**{name: UNRESTRAINED[name] for name in restraints}, "regularization": "auto"}
     elif smallest < SMALL_LAYER:
         changes = {"hidden_layer_sizes": (64, 64), "activation": "relu"}
     if not changes:
@@ -274,14 +286,17 @@ def check_underfit(e: Evidence) -> Iterator[Finding]:
     if not comparison.helped:
         return
     evidence = {"train_loss": rounded(train), "loss_of_constant": e.trivial, **comparison.numbers()}
-    if restrained:
+    if restraints:
+        named = ", ".join(f"{name}={value:.3g}" for name, value in restraints.items())
+        free = ", ".join(f"{name}={UNRESTRAINED[name]}" for name in restraints)
         yield Finding(
             "train.underfit",
             "warning",
             "",
-            {"l2": e.fit.l2, "l1": settings.l1, "dropout": settings.dropout, **evidence},
-            f"The penalties hold the network back: without them the loss is {comparison.gain:.0%} lower.",
-            "Set l2=0, l1=0 and dropout=0 and leave regularization on 'auto'.",
+            {**restraints, **evidence},
+            f"What is to keep the network from overfitting holds it back ({named}): without it the loss is "
+            f"{comparison.gain:.0%} lower.",
+            f"Set {free}, and leave regularization on 'auto'.",
         )
     else:
         yield Finding(
@@ -293,6 +308,22 @@ def check_underfit(e: Evidence) -> Iterator[Finding]:
             f"{comparison.gain:.0%} lower.",
             "Use more units: hidden_layer_sizes=(64, 64).",
         )
+
+
+def _restraints(e: Evidence) -> dict[str, float]:
+    """What keeps the network from fitting the training rows, by the names of its parameters, as far as it is strong
+    enough to be suspected."""
+    s = e.settings
+    values = {
+        "l2": e.fit.l2 if e.fit.l2 * e.task.n_train > 4 else 0.0,
+        "l1": s.l1,
+        "dropout": s.dropout if s.dropout > 0.3 else 0.0,
+        "input_noise": s.input_noise,
+        "mixup": s.mixup,
+        "label_smoothing": s.label_smoothing,
+        "max_norm": s.max_norm or 0.0,
+    }
+    return {name: value for name, value in values.items() if value > 0}
 
 
 def check_overfit(e: Evidence) -> Iterator[Finding]:
@@ -376,7 +407,8 @@ def check_plateau(e: Evidence) -> Iterator[Finding]:
             {"learning_rate": rate, "noise_of_the_tail": rounded(tail.std() / tail.mean()), **comparison.numbers()},
             f"The loss is flat and noisy: steps at rate {rate:g} are too long to get any lower, and a tenth of it "
             f"lowers the loss by {comparison.gain:.0%}.",
-            'Go on with a tenth of the rate (recipe="full" does so by itself), or use larger batches at the end.',
+            f"Use learning_rate={rate / 10:.2g}, from the start or from here on (warm_start=True); with validation "
+            'rows recipe="full" goes on like that by itself.',
         )
 
 

@@ -146,9 +146,18 @@ def choose_rate(rates: Sequence[float], curves: np.ndarray) -> tuple[int, str]:
 
 
 def ends(curves: np.ndarray) -> np.ndarray:
-    """The loss at the end of each curve: the median of the last quarter of the windows; infinite if it diverged."""
+    """The loss at the end of each curve, of which the last is of the lowest rate: the median of the last quarter of the
+    windows; infinite if it diverged.
+
+    The median passes over an unlucky batch. It would pass over more where a window is a few rows: a rate that throws
+    the weights about has rows it is sure of, at no loss, and others at a thousandfold. So a curve whose mean there is
+    above all that the lowest rate has seen, and thus above where training begins, counts as diverged too.
+    """
     tail = curves[:, -max(1, curves.shape[1] // 4) :]
-    return np.median(np.where(np.isfinite(tail), tail, np.inf), axis=1)
+    tail = np.where(np.isfinite(tail), tail, np.inf)
+    calm = curves[np.isfinite(curves).all(axis=1)][-1:]
+    wild = tail.mean(axis=1) > calm.max(initial=-np.inf) if len(calm) else False
+    return np.where(wild, np.inf, np.median(tail, axis=1))
 
 
 def has_learned(curves: np.ndarray) -> np.ndarray:
