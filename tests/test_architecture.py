@@ -40,6 +40,7 @@ ORDER = [
     "sensitivity",
     "settings",
     "recipe",
+    "correction",
     "diagnosis",
     "race",
     "storage",

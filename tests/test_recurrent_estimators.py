@@ -117,10 +117,17 @@ def test_a_series_is_continued(tmp_path):
     np.testing.assert_array_equal(model.forecast(series), model.forecast(series[-16:], 10)[:4])
     model.save(tmp_path / "m.safetensors")
     np.testing.assert_array_equal(load(tmp_path / "m.safetensors").forecast(series, 10), model.forecast(series, 10))
+    windows = np.lib.stride_tricks.sliding_window_view(series, 16)[:5]
+    following = load(tmp_path / "m.safetensors").predict(windows[..., None])
+    np.testing.assert_allclose(following, [model.forecast(window) for window in windows], rtol=1e-5)
+    with pytest.raises(InputError, match=r"sequence 1 has 15 steps.*windows of 16"):
+        model.predict([series[:16, None], series[:15, None]])
     with pytest.raises(InputError, match="shorter than the window"):
         model.forecast(series[:15])
     with pytest.raises(InputError, match="impossible"):
         model.forecast(series, 0)
+    with pytest.raises(InputError, match="needs its last steps"):
+        RecurrentRegressor("gru", **options, slicing=0.1).fit_series(series, window=16)
 
 
 def test_a_series_that_rises_is_forecast_beyond_what_was_seen():
@@ -179,6 +186,10 @@ CHANGES = {
     "class_weight": {"up": 5, "down": 1},
     "standardize": False,
     "shuffle": False,
+    "input_noise": 0.5,
+    "scaling": 0.5,
+    "slicing": 0.5,
+    "weight_average": 0.9,
     "early_stopping": False,
     "validation_fraction": 0.4,
     "random_state": 1,
@@ -209,6 +220,13 @@ BAD = {
     "clip_norm": ({"clip_norm": -1.0}, "positive"),
     "clip with lbfgs": ({"optimizer": "lbfgs", "learning_rate": "auto"}, "gradient itself"),
     "activation": ({"activation": "relu"}, "leave it at 'tanh'"),
+    "scaling": ({"scaling": -0.1}, "not negative"),
+    "slicing": ({"slicing": 1.0}, "below 1"),
+    "slicing of steps": ({"slicing": 0.1, "head": "every"}, "none is to be missed"),
+    "slicing with lbfgs": (
+        {"slicing": 0.1, "optimizer": "lbfgs", "learning_rate": "auto", "clip_norm": None},
+        "same loss at every step",
+    ),
     "no layer": ({"hidden_layer_sizes": ()}, "at least one"),
 }
 

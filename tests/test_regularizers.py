@@ -14,10 +14,21 @@ from axonic import FeedForwardClassifier, FeedForwardRegressor, layers, losses, 
 from axonic.cli import main
 from axonic.data.batches import Batches, Rows, Split
 from axonic.layers.base import fold
-from axonic.regularization import MIX, NOISE, Regularization, averaged, changed, drawn, mixed, quantiles, within_norm
+from axonic.regularization import (
+    MIX,
+    NOISE,
+    SCALE,
+    Regularization,
+    averaged,
+    changed,
+    drawn,
+    mixed,
+    quantiles,
+    within_norm,
+)
 from axonic.settings import Settings
 from axonic.training import StopRule, Trial
-from axonic.types import Batch
+from axonic.types import Batch, Sequence
 from tests.oracles import compilations
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*did no better on their validation rows")
@@ -106,6 +117,55 @@ def test_input_noise_is_added_to_the_inputs_of_a_step():
     state, _ = one_epoch(Regularization(input_noise=0.3))
     noise = np.asarray(jax.random.normal(key_of_step(NOISE), X.shape))
     assert_same(state.params, step(X + 0.3 * noise, ONE_HOT))
+
+
+def sequences(lengths, n_time=12, n_in=2):
+    """A batch of sequences of these lengths, NaN where they are padded."""
+    mask = np.arange(n_time) < np.array(lengths)[:, None]
+    values = np.where(mask[..., None], np.random.default_rng(1).standard_normal((*mask.shape, n_in)), np.nan)
+    x = Sequence(jnp.asarray(values, np.float32), jnp.asarray(mask))
+    return Batch(x, jnp.zeros(len(mask), int), jnp.ones(len(mask)))
+
+
+def test_noise_is_added_to_each_step_of_a_sequence():
+    batch = sequences([12, 3, 1])
+    x = changed(batch, Regularization(input_noise=0.3), 2, KEY).x
+    noise = np.asarray(jax.random.normal(fold(KEY, NOISE), batch.x.values.shape))
+    np.testing.assert_allclose(x.values, batch.x.values + 0.3 * noise, rtol=1e-6)
+    np.testing.assert_array_equal(x.mask, batch.x.mask)
+
+
+def test_scaling_multiplies_each_feature_of_a_sequence_by_one_factor():
+    batch = sequences([12, 3, 1])
+    x = changed(batch, Regularization(scaling=0.2), 2, KEY).x
+    factor = 1 + 0.2 * np.asarray(jax.random.normal(fold(KEY, SCALE), (3, 1, 2)))
+    np.testing.assert_allclose(x.values, batch.x.values * factor, rtol=1e-6)
+    np.testing.assert_array_equal(x.mask, batch.x.mask)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_slicing_leaves_a_stretch_of_the_real_steps_that_begins_anywhere(share):
+    lengths = np.array([10, 4, 1])
+    firsts = [set(), set(), set()]
+    for step_number in range(60):
+        batch = changed(sequences(lengths), Regularization(slicing=share), 2, fold(KEY, step_number))
+        for row, length in enumerate(lengths):
+            (kept,) = np.nonzero(np.asarray(batch.x.mask[row]))
+            assert len(kept) == np.ceil(round((1 - share) * length, 6))
+            assert np.ptp(kept) == len(kept) - 1
+            firsts[row].add(int(kept[0]))
+    assert firsts == [set(range(int(n - np.ceil(round((1 - share) * n, 6))) + 1)) for n in lengths]
+
+
+def test_what_is_sliced_off_has_no_part_in_the_answer():
+    batch = sequences([10, 4, 2])
+    network = layers.chain(layers.gru(3), layers.last_step(), layers.dense(2))
+    params = network.init(np.random.default_rng(0), 2)
+    sliced = changed(batch, Regularization(slicing=0.5), 2, KEY)
+    z, _ = network.forward(params, sliced.x)
+    for row, mask in enumerate(np.asarray(sliced.x.mask)):
+        alone = Sequence(batch.x.values[row, mask][None], jnp.ones((1, int(mask.sum())), bool))
+        np.testing.assert_allclose(z[row], network.forward(params, alone)[0][0], rtol=1e-5, atol=1e-6)
 
 
 def test_mixup_mixes_each_row_with_the_next():

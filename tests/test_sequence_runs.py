@@ -222,6 +222,7 @@ BAD = {
     "last for steps": (["long.csv", "--target", "total", "--head", "last", *GRU, *LONG], "changes from step to step"),
     "every for sequences": (["long.csv", "--target", "kind", "--head", "every", *GRU, *LONG], "one for each sequence"),
     "window too long": (["series.csv", "--target", "v", *GRU, "--window", "500"], "longer than the series"),
+    "slices of a series": (["series.csv", "--target", "v", *GRU, "--window", "5", "--slicing", "0.1"], "last steps"),
     "window and horizon": (["series.csv", "--target", "v", *GRU, "--window", "100", "--horizon", "50"], "too short"),
     "forecast of text": (["long.csv", "--target", "kind", *GRU, "--window", "5"], "not a number"),
     "classes of a series": (

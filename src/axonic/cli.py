@@ -89,6 +89,8 @@ def fit(
     l1: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
     dropout: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
     input_noise: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
+    scaling: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
+    slicing: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
     mixup: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
     label_smoothing: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
     max_norm: Annotated[float | None, Parameter(group=REGULARIZATION)] = None,
@@ -174,6 +176,10 @@ def fit(
         Share of the hidden units dropped while training.
     input_noise
         Standard deviation of the noise added to every encoded input at each step.
+    scaling
+        Of sequences: standard deviation of a factor around 1 for each feature of a sequence at each step.
+    slicing
+        Of sequences: share of the time steps left out, before and after a stretch drawn at each step.
     mixup
         Mixes rows with others, in shares drawn from Beta(a, a) with this a.
     label_smoothing
@@ -252,6 +258,8 @@ def fit(
         l1=l1,
         dropout=dropout,
         input_noise=input_noise,
+        scaling=scaling,
+        slicing=slicing,
         mixup=mixup,
         label_smoothing=label_smoothing,
         max_norm=max_norm,

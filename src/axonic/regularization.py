@@ -2,7 +2,11 @@
 stopping (`axonic.training`) and several networks (`axonic.recipe`). All acts while training and not at prediction.
 
     input_noise s       x <- x + s e,  e ~ N(0, 1) for each number at each step; for small s a penalty on how steep the
-                        network is (Bishop 1995)
+                        network is (Bishop 1995); of sequences at each of their steps ("jitter")
+    scaling s           of sequences: x_t <- x_t (1 + s e) with one e ~ N(0, 1) for each sequence and feature at each
+                        step of training, so that how large a signal is tells less than its shape (Um et al. 2017)
+    slicing s           of sequences: a stretch of a share 1 - s of the real steps (rounded up), which begins anywhere;
+                        the others count as padding (Le Guennec et al. 2016, "window slicing")
     mixup a             x_i <- m x_i + (1 - m) x_j and likewise y, with m ~ Beta(a, a) for each batch and j the row
                         after i in it, which is a random one since rows are shuffled (Zhang et al. 2018, algorithm 1).
                         Rows with weights v: v <- m v_i + (1 - m) v_j,  y <- (m v_i y_i + (1 - m) v_j y_j) / v, so that
@@ -28,7 +32,7 @@ from jaxtyping import Array
 from axonic.layers.base import Chain, Key, fold
 from axonic.types import Batch, Params, Sequence
 
-NOISE, MIX = 1 << 20, 1 << 21
+NOISE, MIX, SCALE, SLICE = (1 << power for power in (20, 21, 22, 23))
 """What is folded into the key of a step, beyond the number of any layer."""
 
 
@@ -39,6 +43,8 @@ class Regularization(NamedTuple):
     """See the module; None where it is not used. `mixup` is the table of `quantiles`."""
 
     input_noise: Any = None
+    scaling: Any = None
+    slicing: Any = None
     mixup: Any = None
     label_smoothing: Any = None
     max_norm: Any = None
@@ -47,7 +53,8 @@ class Regularization(NamedTuple):
     @property
     def changes_batches(self) -> bool:
         """Whether the rows of a step are changed."""
-        return any(value is not None for value in (self.input_noise, self.mixup, self.label_smoothing))
+        of_weights = self._replace(max_norm=None, weight_average=None)
+        return any(value is not None for value in of_weights)
 
 
 def changed(batch: Batch, values: Regularization, n_out: int, key: Key) -> Batch:
@@ -65,6 +72,8 @@ def changed(batch: Batch, values: Regularization, n_out: int, key: Key) -> Batch
         batch = batch._replace(y=y + values.label_smoothing * (1 / max(n_out, 2) - y))
     if values.mixup is not None:
         batch = mixed(batch._replace(y=_as_numbers(batch, n_out)), drawn(values.mixup, fold(key, MIX)))
+    if isinstance(batch.x, Sequence):
+        batch = batch._replace(x=_augmented(batch.x, values, key))
     if values.input_noise is not None:
         batch = batch._replace(x=_noisy(batch.x, values.input_noise, fold(key, NOISE)))
     return batch
@@ -109,6 +118,25 @@ def _noisy(x: Any, deviation: Any, key: Any) -> Any:
     if isinstance(x, Sequence):
         return x._replace(values=_noisy(x.values, deviation, key))
     return x + deviation * jax.random.normal(key, x.shape, x.dtype)
+
+
+def _augmented(x: Sequence, values: Regularization, key: Key) -> Sequence:
+    x = x if values.scaling is None else _scaled(x, values.scaling, fold(key, SCALE))
+    return x if values.slicing is None else _sliced(x, values.slicing, fold(key, SLICE))
+
+
+def _scaled(x: Sequence, deviation: Any, key: Any) -> Sequence:
+    values = x.values
+    drawn = jax.random.normal(key, (*values.shape[:-2], 1, values.shape[-1]), values.dtype)
+    return x._replace(values=values * (1 + deviation * drawn))
+
+
+def _sliced(x: Sequence, share: Any, key: Any) -> Sequence:
+    place = jnp.cumsum(x.mask, axis=-1) - 1
+    length = place[..., -1:] + 1
+    kept = jnp.ceil((1 - share) * length - 1e-4).astype(length.dtype)  # .9 of 10 is 9, not what is a hair above it
+    first = jnp.floor(jax.random.uniform(key, length.shape) * (length - kept + 1)).astype(length.dtype)
+    return x._replace(mask=x.mask & (place >= first) & (place < first + kept))
 
 
 def _as_numbers(batch: Batch, n_out: int) -> Array:

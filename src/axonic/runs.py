@@ -290,16 +290,20 @@ def _run(
         diagnosed = clock.time("diagnosis", _diagnosed, task, fitted, watcher)
         if watcher.cut_short:
             journal.flush()
+        as_trained, seed = fitted, {"seed": settings.seed}
+        model = Model(fitted.network, loss, fitted.members, encoder, encoded_target, prepared.info | seed)
+        prepared, fitted, diagnosed = sequence_runs.settled(prepared, fitted, model, diagnosed)
+        if fitted is not as_trained:
+            reporter.stage(fitted.stages[-1])
+            model = dataclasses.replace(model, members=fitted.members, info=prepared.info | seed)
         findings = with_cause_first(found, diagnosed)
         reporter.findings(diagnosed)
-        info = {**prepared.info, "seed": settings.seed}
-        model = Model(fitted.network, loss, fitted.members, encoder, encoded_target, info)
         metrics = clock.time("evaluating", _metrics, model, rows, fitted.splits, prepared.origin)
         picture = None
         if settings.recurrent:
             beaten, layers = prepared.baselines, ()
             if settings.monitor:
-                layers = sequences.examine(task, fitted).layers
+                layers = sequences.examine(task, as_trained).layers
                 picture = through_time_svg(layers).encode()
             shown = (model, rows, fitted.splits[0], schema, prepared.origin, layers)
             kept = clock.time("evidence", sequence_evidence, *shown)

@@ -10,6 +10,7 @@ import polars as pl
 
 from axonic import baselines
 from axonic.checks_sequences import check_sequences, check_series
+from axonic.correction import Series, settle
 from axonic.data.autoregression import steps_ahead
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
@@ -29,6 +30,7 @@ from axonic.data.sequences import (
 from axonic.data.values import as_text, is_text, missing
 from axonic.errors import InputError
 from axonic.model import Model
+from axonic.recipe import Fit
 from axonic.settings import Settings, fit_target, forecasts_linearly
 from axonic.types import Finding
 
@@ -48,6 +50,7 @@ class Prepared(NamedTuple):
     info : what the model should know.
     numbers : of a table, the number of each row in its file.
     baselines : of a series, the scores of simple forecasts.
+    series : of a series, what decides whether the network is kept; otherwise None.
     resplits : whether further networks may hold out other rows for validation.
     """
 
@@ -65,6 +68,7 @@ class Prepared(NamedTuple):
     resplits: bool
     numbers: np.ndarray = np.empty(0, np.int64)
     baselines: dict[str, dict[str, Any]] = {}  # noqa: RUF012  read only
+    series: Series | None = None
 
 
 def prepare(
@@ -232,6 +236,10 @@ def _prepare_series(
         raise InputError("what is forecast are numbers", "leave out --task classification", "--task")
     if settings.head == "every":
         raise InputError("--head every gives no forecast", "use --head last or mean", "--head")
+    if settings.slicing:
+        raise InputError(
+            f"--slicing {settings.slicing:g} is not for a series", "a forecast needs its last steps", "--slicing"
+        )
     if settings.head == "auto":
         settings = dataclasses.replace(settings, head="last")
     series = read_series(data, layout, target)
@@ -272,7 +280,25 @@ def _prepare_series(
         info,
         resplits=False,
         baselines={name: baselines.forecast_scores(truth, found, split) for name, found in simple.items()},
+        series=Series(series.target, windows, coding, rows.x),
     )
+
+
+def settled(
+    prepared: Prepared, fitted: Fit, model: Model, diagnosed: list[Finding]
+) -> tuple[Prepared, Fit, list[Finding]]:
+    """What is used of a fit to a series (`axonic.correction`): the data with what the answers are added to, the
+    networks, and what is to be said. The validation windows keep the forecast that was not fitted to them. What is not
+    a series stays as it is."""
+    if prepared.series is None or prepared.origin is None:
+        return prepared, fitted, diagnosed
+    values, windows, old, _ = prepared.series
+    kept = settle(fitted, model, prepared.series)
+    if kept.coding is not old:
+        origin = prepared.origin.copy()
+        origin[windows.test] = kept.coding.origin(values, windows.ends[windows.test])
+        prepared = prepared._replace(origin=origin, info={**prepared.info, "series": kept.coding.to_json()})
+    return prepared, kept.fit, kept.said(diagnosed)
 
 
 def read_series(path: str | os.PathLike[str], layout: Layout, target: str) -> Any:

@@ -18,14 +18,23 @@ from axonic.regularization import Regularization, quantiles
 SHALLOW = 2
 CELLS = {"rnn": layers.rnn, "lstm": layers.lstm, "gru": layers.gru}
 HEADS = ("last", "mean", "every")
-NOT_OF_SEQUENCES = ("input_noise", "mixup", "label_smoothing", "max_norm")
+NOT_OF_SEQUENCES = ("mixup", "label_smoothing", "max_norm")
 """Regularisers that change the rows of a table, or the weights into a unit of one layer."""
 NETS = ("feedforward", "rbf", *CELLS)
 CENTERS = ("kmeans", "random", "grow")
 TRAININGS = ("closed_form", "gradient")
 OF_NET = {
     "feedforward": {"hidden_layer_sizes", "activation", "init"},
-    "recurrent": {"hidden_layer_sizes", "activation", "init", "bidirectional", "head", "truncate"},
+    "recurrent": {
+        "hidden_layer_sizes",
+        "activation",
+        "init",
+        "bidirectional",
+        "head",
+        "truncate",
+        "scaling",
+        "slicing",
+    },
     "rbf": {"n_centers", "centers", "radial", "width", "widths", "training", "ridge", "goal"},
 }
 """Settings of one kind of network alone."""
@@ -59,6 +68,8 @@ class Settings:
     l1: float = 0.0
     dropout: float = 0.0
     input_noise: float = 0.0
+    scaling: float = 0.0
+    slicing: float = 0.0
     mixup: float = 0.0
     label_smoothing: float = 0.0
     max_norm: float | None = None
@@ -99,10 +110,10 @@ class Settings:
             _refuse("batch_size", self.batch_size, "give a whole number of at least 1")
         if self.epochs != "auto" and not (_is_whole(self.epochs) and self.epochs >= 1):
             _refuse("epochs", self.epochs, "give 'auto' or a whole number of at least 1")
-        for name in ("l2", "l1", "input_noise", "mixup"):
+        for name in ("l2", "l1", "input_noise", "scaling", "mixup"):
             if not _is_number(getattr(self, name), least=0.0):
                 _refuse(name, getattr(self, name), "give a number that is not negative")
-        for name in ("dropout", "label_smoothing", "weight_average"):
+        for name in ("dropout", "slicing", "label_smoothing", "weight_average"):
             if not (_is_number(getattr(self, name), least=0.0) and getattr(self, name) < 1):
                 _refuse(name, getattr(self, name), "give a number from 0 to below 1")
         if self.max_norm is not None and not _is_number(self.max_norm, above=0.0):
@@ -191,6 +202,8 @@ class Settings:
         for name in NOT_OF_SEQUENCES:
             if getattr(self, name):
                 _refuse(name, getattr(self, name), "leave it out: it is for tables")
+        if self.head == "every" and self.slicing:
+            _refuse("slicing", self.slicing, "leave it out: where each step has a target, none is to be missed")
         takes_residuals = isinstance(self.optimizer, optimizers.LevenbergMarquardt)
         if self.head == "every" and (takes_residuals or self.optimizer == "levenberg_marquardt"):
             _refuse("optimizer", self.optimizer, "it takes one target for each sequence; use momentum or adam")
@@ -229,7 +242,11 @@ class Settings:
     @property
     def changes_steps(self) -> list[str]:
         """What is asked for that makes the loss another one at each step, or moves the weights after it."""
-        return [name for name in ("dropout", "input_noise", "mixup", "max_norm") if getattr(self, name)]
+        return [
+            name
+            for name in ("dropout", "input_noise", "scaling", "slicing", "mixup", "max_norm")
+            if getattr(self, name)
+        ]
 
     @property
     def values(self) -> Regularization:

@@ -123,18 +123,37 @@ class Evidence:
         """Of the weights that were kept."""
         return self.losses_of(self.params)
 
-    @functools.cached_property
+    @property
     def trivial(self) -> float | None:
         """The loss of the best constant answer on the rows that judge; None where it is not known."""
-        return self._trivial(self.task.split.valid if self.task.held_out else self.task.split.train)
+        losses = self._trivial(self.task.split.valid if self.task.held_out else self.task.split.train)
+        return None if losses is None else float(losses.mean())
 
-    def _trivial(self, part: np.ndarray) -> float | None:
-        b = constant_bias(self.member)
+    def _trivial(self, part: np.ndarray) -> np.ndarray | None:
+        b = self._constant
         if b is None:
             return None
         y, weight = weighted_targets(self.task.rows, part, len(b))
         y = y.astype(np.float32)
-        return float(np.mean(loss_values(self.loss, np.broadcast_to(b.astype(np.float32), y.shape), y) * weight))
+        return loss_values(self.loss, np.broadcast_to(b.astype(np.float32), y.shape), y) * weight
+
+    @functools.cached_property
+    def _constant(self) -> np.ndarray | None:
+        return constant_bias(self.member)
+
+    @functools.cached_property
+    def advantage(self) -> np.ndarray | None:
+        """How much lower the loss of a row is than that of the constant answer, for every row that some network of the
+        fit held out, the mean over these networks; None where it is not known."""
+        gains = np.zeros(len(self.task.rows.y))
+        counts = np.zeros(len(gains))
+        for params, split in zip(self.fit.members, self.fit.splits, strict=True):
+            constant = self._trivial(split.valid)
+            if constant is None:
+                return None
+            gains[split.valid] += constant - self._losses_on(split.valid, params, self.network, self.loss)
+            counts[split.valid] += 1
+        return gains[counts > 0] / counts[counts > 0]
 
     @property
     def share_left(self) -> float:
@@ -178,17 +197,18 @@ class Evidence:
 
     def losses_of(self, params: Params, network: Chain | None = None, loss: Loss | None = None) -> Losses:
         """Losses of single rows."""
-        network, loss = network or self.network, loss or self.loss
-        rows, split = self.task.rows, self.task.split
-        parts = []
-        for part in (split.train[: 8 * PROBE_ROWS], split.valid):
-            blocks = [part[start : start + PROBE_ROWS] for start in range(0, len(part), PROBE_ROWS)]
-            values = [
-                np.asarray(_row_losses(network, loss, params, *(_padded(a[block], PROBE_ROWS) for a in rows)))
-                for block in blocks
-            ]
-            parts.append(np.concatenate(values)[: len(part)] if values else np.zeros(0))
-        return Losses(*(values.astype(np.float64) for values in parts))
+        split = self.task.split
+        parts = split.train[: 8 * PROBE_ROWS], split.valid
+        return Losses(*(self._losses_on(part, params, network or self.network, loss or self.loss) for part in parts))
+
+    def _losses_on(self, part: np.ndarray, params: Params, network: Chain, loss: Loss) -> np.ndarray:
+        rows = self.task.rows
+        blocks = [part[start : start + PROBE_ROWS] for start in range(0, len(part), PROBE_ROWS)]
+        values = [
+            np.asarray(_row_losses(network, loss, params, *(_padded(a[block], PROBE_ROWS) for a in rows)))
+            for block in blocks
+        ]
+        return (np.concatenate(values)[: len(part)] if values else np.zeros(0)).astype(np.float64)
 
     # --- runs for comparison ---
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from axonic.data.batches import Split
-from axonic.diagnosis.evidence import Comparison, Evidence, rounded
+from axonic.diagnosis.evidence import ERRORS, Comparison, Evidence, rounded
 from axonic.layers.base import Chain
 from axonic.layers.dropout import Dropout
 from axonic.optimizers import Optimizer
@@ -413,8 +413,29 @@ def check_plateau(e: Evidence) -> Iterator[Finding]:
 
 
 def check_no_signal(e: Evidence) -> Iterator[Finding]:
-    """data.no_signal: nothing that holds was learned, and nothing else explains it."""
-    yield from no_signal(e.fit)
+    """data.no_signal: nothing that holds was learned, and nothing else explains it. Of the rows that decided which
+    weights to keep, half of all useless networks do a little better than a constant, so chance is asked for too."""
+    said = no_signal(e.fit)
+    yield from said
+    if said or not e.keeps_best or e.advantage is None:
+        return
+    gain, error = float(e.advantage.mean()), float(e.advantage.std() / np.sqrt(len(e.advantage)))
+    if gain <= ERRORS * error:
+        yield Finding(
+            "data.no_signal",
+            "warning",
+            "",
+            {"rows": len(e.advantage), "gain": rounded(gain), "standard_error": rounded(error)},
+            f"On {len(e.advantage)} rows that were held out the loss is only {gain:.2g} below that of always answering "
+            f"with one constant, no more than its standard error of {error:.2g}: that may be chance.",
+            NO_SIGNAL_REMEDY,
+        )
+
+
+NO_SIGNAL_REMEDY = (
+    "Check that the columns can tell the target; bring inputs to a common scale (standardize=True); or collect more "
+    "rows."
+)
 
 
 def no_signal(fit: Fit) -> list[Finding]:
@@ -430,8 +451,7 @@ def no_signal(fit: Fit) -> list[Finding]:
             {"constant_networks": constant, "networks": networks},
             f"{constant} of {networks} networks did no better on their validation rows than always answering "
             "with one constant (the mean of the target, the frequencies of its classes), and now answer so.",
-            "Check that the columns can tell the target; bring inputs to a common scale (standardize=True); or collect "
-            "more rows.",
+            NO_SIGNAL_REMEDY,
         )
     ]
 

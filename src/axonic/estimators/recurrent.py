@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from axonic import recipe as recipes
+from axonic.correction import Series, settle
 from axonic.data.batches import Rows, Split
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged
@@ -20,6 +21,7 @@ from axonic.data.sequences import SeriesCoding, as_sequences, cut_windows
 from axonic.diagnosis import diagnose
 from axonic.errors import InputError
 from axonic.estimators.base import Classifier, Estimator, Regressor, document, printer
+from axonic.model import Model
 from axonic.settings import HEADS, fit_target, forecasts_linearly
 
 PARAMETERS = (
@@ -38,6 +40,10 @@ PARAMETERS = (
     "l2",
     "l1",
     "dropout",
+    "input_noise",
+    "scaling",
+    "slicing",
+    "weight_average",
     "clip_norm",
     "truncate",
     "regularization",
@@ -58,6 +64,7 @@ class _Recurrent(Estimator):
 
     cell: Any
     bidirectional: Any
+    slicing: Any
     head: Any
     clip_norm: Any
     truncate: Any
@@ -191,6 +198,10 @@ class RecurrentClassifier(_Recurrent, Classifier):
         l2=0.0,
         l1=0.0,
         dropout=0.0,
+        input_noise=0.0,
+        scaling=0.0,
+        slicing=0.0,
+        weight_average=0.0,
         clip_norm: Any = 1.0,
         truncate: Any = None,
         regularization: Any = "auto",
@@ -265,6 +276,10 @@ class RecurrentRegressor(_Recurrent, Regressor):
         l2=0.0,
         l1=0.0,
         dropout=0.0,
+        input_noise=0.0,
+        scaling=0.0,
+        slicing=0.0,
+        weight_average=0.0,
         clip_norm: Any = 1.0,
         truncate: Any = None,
         regularization: Any = "auto",
@@ -308,6 +323,10 @@ class RecurrentRegressor(_Recurrent, Regressor):
         settings = dataclasses.replace(self._settings(), autoregression=autoregression)
         if self._by_step:
             raise InputError('head = "every" gives no forecast', 'use head="last" or "mean"')
+        if self.slicing:
+            raise InputError(
+                f"slicing = {self.slicing!r} is impossible", "leave it out: a forecast needs its last steps"
+            )
         for name, value in (("window", window), ("horizon", horizon)):
             if not isinstance(value, int | np.integer) or value < 1:
                 raise InputError(f"{name} = {value!r} is impossible", "give a whole number of at least 1")
@@ -328,7 +347,10 @@ class RecurrentRegressor(_Recurrent, Regressor):
         loss, n_out = self._pair(settings)
         task = recipes.Task(rows, split, settings, settings.network(n_out), loss, resplits=False)
         fitted = recipes.fit(task, watcher=printer(self.verbose))
-        self._take(fitted, (lambda: diagnose(task, fitted)) if self.monitor else None)
+        model = Model(fitted.network, loss, fitted.members, self._encoder, self._target, self._info())
+        kept = settle(fitted, model, Series(target, windows, self._coding, x))
+        self._coding = kept.coding
+        self._take(kept.fit, (lambda: kept.said(diagnose(task, fitted))) if self.monitor else None)
         return self
 
     def forecast(self, series, n_steps=None):
@@ -360,7 +382,10 @@ class RecurrentRegressor(_Recurrent, Regressor):
         list. After `fit_series` X holds windows, (n, window, features), and what follows them is predicted,
         (n, horizon)."""
         if hasattr(self, "model_") and "series" in self.model_.info:
-            self._inputs(X, reset=False)
+            lengths, window = self._inputs(X, reset=False).lengths, self.model_.info["series"]["window"]
+            if (other := np.flatnonzero(lengths != window)).size:
+                what = f"sequence {other[0]} has {lengths[other[0]]} steps"
+                raise InputError(what, f"give windows of {window} steps, as the model was trained with", "X")
             return self.model_.forecasts(np.asarray(X))
         return self._outputs(X, lambda x: self.model_.numbers(x))
 
@@ -433,6 +458,14 @@ DOCUMENTATION = """
         forget gate at 1. Default "auto".
     l2, l1 : penalties l2/2 sum w^2 and l1 sum |w| on weights, never on biases, added to the mean loss. Default 0.
     dropout : share of the units dropped behind each recurrent layer while training, from 0 to below 1. Default 0.
+    input_noise : standard deviation of the noise that is added to every encoded value at each step of training. Default
+        0.
+    scaling : standard deviation of the factor around 1 that each feature of a sequence is multiplied with, drawn at
+        each step of training. Default 0.
+    slicing : share of the time steps of a sequence that is left out, before and after a stretch that begins anywhere,
+        drawn at each step of training; from 0 to below 1. Not with head="every" nor `fit_series`. Default 0.
+    weight_average : b of the mean of the weights of all steps, k steps ago with weight b^k, that is validated and kept;
+        from 0 (the weights of the last step) to below 1. Default 0.
     clip_norm : the largest norm of a gradient; longer ones are shortened. None is no limit. Default 1.
     truncate : steps that an error is sent back at most (see `axonic.layers.recurrence`); None goes back to the first
         one. Default None.

@@ -1,0 +1,127 @@
+"""Whether a network that corrects a linear forecast is worth keeping.
+
+    d_i = mean over the horizon of (y - linear)^2 - (y - linear - network)^2        of each validation window i
+    kept if the mean of d is above its standard error
+
+A series is short, and so is the part of it that is held out: of a few dozen windows half of all useless corrections do
+a little better by chance. The simpler forecast is kept unless the other is better by one standard error (Breiman et
+al. 1984, "Classification and Regression Trees", section 3.4.3; windows overlap, so it is somewhat too small). What
+remains then is the linear forecast, which has no more need of windows to be judged by, and is fitted to these too.
+"""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from axonic.data.autoregression import fit_linear, steps_ahead
+from axonic.data.ragged import Ragged
+from axonic.data.sequences import SeriesCoding, Windows
+from axonic.model import Model
+from axonic.recipe import Fit
+from axonic.recipe.baseline import output
+from axonic.types import Finding
+
+ERRORS = 1.0
+"""Standard errors that the gain must be above."""
+
+
+class Series(NamedTuple):
+    """A series as a network is trained on it: its values (steps,), its windows, what they look like, and the network's
+    inputs."""
+
+    values: np.ndarray
+    windows: Windows
+    coding: SeriesCoding
+    x: Ragged
+
+
+class Settled(NamedTuple):
+    """What is used: networks, the coding they go with, and what is to be said of it."""
+
+    fit: Fit
+    coding: SeriesCoding
+    findings: list[Finding]
+
+    def said(self, diagnosed: list[Finding]) -> list[Finding]:
+        """What is to be said in all: where a linear forecast is corrected, a network that gave its place to a constant
+        is told by this alone."""
+        others = [f for f in diagnosed if not (self.coding.linear and f.code == "data.no_signal")]
+        return [*others, *self.findings]
+
+
+def settle(fit: Fit, model: Model, series: Series) -> Settled:
+    """Keep the networks of a fit, or the linear forecast alone; as it was where none was made, or nothing held out.
+
+    Parameters
+    ----------
+    fit : as trained.
+    model : its networks.
+    series : what it was trained on.
+    """
+    values, windows, coding, x = series
+    if not coding.linear or len(windows.valid) < 2:
+        return Settled(fit, coding, [])
+    ends = windows.ends[windows.valid]
+    truth, linear = values[steps_ahead(ends, coding.horizon)], coding.origin(values, ends)
+    corrected = linear + model.numbers(x[windows.valid]).reshape(linear.shape)
+    before, after = (np.mean((one - truth) ** 2, axis=1) for one in (linear, corrected))
+    fall = before - after
+    gain, error = float(fall.mean()), float(fall.std(ddof=1) / np.sqrt(len(fall)))
+    kept = gain > ERRORS * error
+    numbers = {
+        "windows": len(ends),
+        "linear_rmse": _four(np.sqrt(before.mean())),
+        "corrected_rmse": _four(np.sqrt(after.mean())),
+        "gain": _four(gain),
+        "standard_error": _four(error),
+    }
+    stage: dict[str, Any] = {
+        "stage": "correction",
+        **numbers,
+        "decision": "network" if kept else "linear",
+        "reason": f"on {len(ends)} validation windows the linear forecast has a root mean squared error of "
+        f"{numbers['linear_rmse']:g}, with the network's correction {numbers['corrected_rmse']:g}; what it gains is "
+        f"{'more' if kept else 'no more'} than its standard error",
+    }
+    stages = [*fit.stages, stage]
+    if kept:
+        return Settled(fit._replace(stages=stages, constant=()), coding, [])
+    nothing = tuple(_saying_nothing(params, model) for params in fit.members)
+    return Settled(
+        fit._replace(members=nothing, stages=stages, constant=()),
+        _fitted_to_all(coding, values, windows),
+        [
+            Finding(
+                "data.no_signal",
+                "info",
+                "",
+                numbers,
+                "What the network adds to the linear forecast is no better than chance on the validation windows, so "
+                "the linear forecast is given alone, fitted to these windows too.",
+                "Give more steps of the series, or columns that tell more; autoregression=False (--no-autoregression) "
+                "lets the network forecast by itself.",
+            )
+        ],
+    )
+
+
+def _fitted_to_all(coding: SeriesCoding, values: np.ndarray, windows: Windows) -> SeriesCoding:
+    """The linear forecast fitted to every window up to the last one of validation."""
+    ends = windows.ends[: int(windows.valid.max()) + 1]
+    weights = fit_linear(values, coding.bases(values, ends), ends, coding.window, coding.horizon)
+    return replace(coding, linear=tuple(map(tuple, weights.tolist())))
+
+
+def _saying_nothing(params: Any, model: Model) -> Any:
+    """Weights whose answer is 0 in the target's units."""
+    place, last = output(params)
+    zero = model.target.transform(np.zeros((1, model.target.n_out)))[0]
+    empty = list(jax.tree.map(np.zeros_like, params))
+    empty[place] = last._replace(w=np.zeros_like(last.w), b=zero.astype(np.asarray(last.b).dtype))
+    return tuple(empty)
+
+
+def _four(value: Any) -> float:
+    return float(f"{float(value):.4g}")
