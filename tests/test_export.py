@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 
-from axonic import FeedForwardClassifier, FeedForwardRegressor, RBFClassifier, export, layers, losses
+from axonic import FeedForwardClassifier, FeedForwardRegressor, RBFClassifier, RBFRegressor, export, layers, losses
 from axonic.cli import main
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.schema import infer_schema, target_values
@@ -118,6 +118,17 @@ def test_radial(radial, widths):
     proto = onnx_network(network, losses.squared_error, [params], 3)
     (outputs,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
     np.testing.assert_allclose(outputs, network.forward(params, jnp.asarray(x))[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("radial", ["gaussian", "multiquadric", "inverse_multiquadric", "thin_plate"])
+def test_radial_with_large_weights_of_either_sign_does_not_amplify_rounding(radial, tmp_path):
+    """Wide functions are nearly alike, so a readout with hardly a penalty is a difference of large numbers."""
+    x, y = load_diabetes(return_X_y=True)
+    model = RBFRegressor(n_centers=60, radial=radial, width=30.0, ridge=1e-12).fit(x, y)
+    assert np.abs(model.model_.members[0][-1].w).sum() > 1e3  # in float32 that costs three digits
+    model.export_onnx(tmp_path / "m.onnx", x)
+    (predicted,) = run(tmp_path / "m.onnx", {"x": x})
+    np.testing.assert_allclose(predicted[:, 0], model.predict(x), rtol=1e-6)
 
 
 def test_every_activation_has_a_form():

@@ -1,6 +1,7 @@
 """The stages decide as they say, and nothing of one stage leaks into the next."""
 
 import json
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -27,6 +28,7 @@ from axonic.recipe import (
 )
 from axonic.recipe.baseline import bias, constant, no_worse
 from axonic.recipe.batch_size import seconds_to, step_seconds
+from axonic.recipe.branches import branch_stage
 from axonic.settings import Settings, pair
 from tests.oracles import compilations
 
@@ -422,6 +424,18 @@ def test_branches_go_on_from_the_best_weights_with_a_tenth_and_are_kept_if_they_
     length = len(plain.histories[first])
     np.testing.assert_array_equal(full.histories[first][:length], plain.histories[first])
     np.testing.assert_allclose(full.histories[first][length:][:, 3].max(), 0.3, rtol=1e-6)
+
+
+def test_a_branch_that_takes_up_a_network_that_had_diverged_says_so():
+    def run(best_loss, *, diverged=False):
+        kept = (None, 3)
+        return SimpleNamespace(
+            best_loss=best_loss, state=SimpleNamespace(diverged=diverged), history=[0] * 5, kept=lambda best: kept
+        )
+
+    stage = branch_stage(0.1, {0: run(0.5, diverged=True), 2: run(0.4)}, {0: run(0.3), 2: run(0.3)})
+    assert stage["reason"].endswith("; 1 of them had diverged, and went on from their best weights")
+    assert "diverged" not in branch_stage(0.1, {0: run(0.5, diverged=True)}, {0: run(0.6)})["reason"]  # not kept
 
 
 def test_without_validation_rows_or_a_rate_there_are_no_branches():

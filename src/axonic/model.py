@@ -25,8 +25,9 @@ from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.ragged import Ragged, known, known_steps
 from axonic.data.sequences import SeriesCoding
 from axonic.errors import InputError
-from axonic.layers import EveryStep
+from axonic.layers import RBF, Dense, EveryStep
 from axonic.layers.base import Chain
+from axonic.layers.rbf import distances, radial_value
 from axonic.losses import Loss
 from axonic.programs import compiled, make_room
 from axonic.types import Params, Sequence
@@ -114,6 +115,8 @@ class Model:
         make_room()
         if isinstance(x, Ragged):
             return self._each_of_sequences(x)
+        if isinstance(self.network.layers[0], RBF):
+            return self._each_of_radial(x)
         size = BLOCK * BLOCKS
         outputs = []
         for start in range(0, len(x), size):
@@ -124,6 +127,24 @@ class Model:
             each = [_forward(self.network, self.loss, params, blocks, n_blocks) for params in self.members]
             outputs.append(np.stack(each).reshape(len(each), size, -1)[:, : len(rows)])
         return np.concatenate(outputs, axis=1) if outputs else np.zeros((len(self.members), 0, 0), np.float32)
+
+    def _each_of_radial(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "networks n n_out"]:
+        """In float64: readout weights may be large and of either sign, and would amplify the rounding of float32."""
+        layer, readout = self.network.layers[0], self.network.layers[-1]
+        assert isinstance(layer, RBF)
+        assert isinstance(readout, Dense)
+        outputs = np.zeros((len(self.members), len(x), readout.n_units), np.float32)
+        size = BLOCK * BLOCKS
+        for start in range(0, len(x), size):
+            rows = np.zeros((size, x.shape[1]))
+            rows[: len(x) - start] = x[start : start + size]
+            for each, params in zip(outputs, self.members, strict=True):
+                (c, log_width), (w, b) = jax.tree.map(
+                    lambda leaf: np.asarray(leaf, np.float64), (params[0], params[-1])
+                )
+                z = radial_value(layer.radial, distances(c, log_width, rows, np), np) @ w + b
+                each[start : start + size] = _activated(self.loss, z.astype(np.float32))[: len(x) - start]
+        return outputs
 
     def _each_of_sequences(self, x: Ragged) -> Float[np.ndarray, "networks n n_out"]:
         n_time = next(t for t in _sizes() if t >= x.longest)
@@ -304,6 +325,11 @@ def _sizes() -> Iterator[int]:
     while True:
         yield from (size, size + size // 2)
         size *= 2
+
+
+@compiled
+def _activated(loss: Loss, z: Float[Array, "row n_out"]) -> Float[Array, "row n_out"]:
+    return loss.activation.value(z)
 
 
 @compiled

@@ -45,6 +45,8 @@ def branch_stage(rate: float, before: Mapping[int, Trained], branches: Runs) -> 
     new = {index: old[index] if run is None else run.best_loss for index, run in branches.items()}
     kept = [index for index in old if new[index] < old[index]]
     was, now = float(np.mean(list(old.values()))), float(np.mean(list(new.values())))
+    rescued = [index for index in kept if before[index].state.diverged]
+    told = f"; {len(rescued)} of them had diverged, and went on from their best weights" if rescued else ""
     return {
         "learning_rate": rate,
         "from_epoch": [run.kept(best=True)[1] for run in before.values()],
@@ -53,7 +55,7 @@ def branch_stage(rate: float, before: Mapping[int, Trained], branches: Runs) -> 
         "epochs": [0 if run is None else len(run.history) for run in branches.values()],
         "decision": kept,
         "reason": f"{len(kept)} of {len(old)} networks have a lower validation loss at {rate:.2g}; "
-        f"the mean went from {was:.4g} to {now:.4g}",
+        f"the mean went from {was:.4g} to {now:.4g}{told}",
     }
 
 

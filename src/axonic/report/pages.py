@@ -78,7 +78,7 @@ def fit_page(
         tree=_tree(result["stages"]),
         losses=_losses(result, networks),
         networks=_networks(result),
-        health=_health(health) if health else [],
+        health=_healths(health) if health else [],
         evaluation=_evaluation(kept, result),
         through_time=_through_time(kept),
         importance=_importance(kept),
@@ -503,12 +503,16 @@ def _without_extremes(values: np.ndarray) -> np.ndarray:
 # --- layer health ---
 
 
-def _health(text: str) -> list[dict[str, Any]]:
-    """A heat map for each quantity of health.csv, of the first network."""
-    rows = list(csv.DictReader(io.StringIO(text)))
-    if not rows:
-        return []
-    rows = [row for row in rows if row["network"] == rows[0]["network"]]
+def _healths(text: str) -> list[list[dict[str, Any]]]:
+    """The heat maps of health.csv, network by network."""
+    by_network: dict[str, list[dict[str, str]]] = {}
+    for row in csv.DictReader(io.StringIO(text)):
+        by_network.setdefault(row["network"], []).append(row)
+    return [_health(rows, f"health-{i}" if i else "health") for i, rows in enumerate(by_network.values())]
+
+
+def _health(rows: Sequence[Mapping[str, str]], key: str) -> list[dict[str, Any]]:
+    """A heat map for each quantity of the rows of a network."""
     layers = list(dict.fromkeys(row["layer"] for row in rows))
     epochs = sorted({int(float(row["epoch"])) for row in rows})
     place = {epoch: min(j * HEALTH_COLUMNS // max(len(epochs), HEALTH_COLUMNS), j) for j, epoch in enumerate(epochs)}
@@ -540,7 +544,7 @@ def _health(text: str) -> list[dict[str, Any]]:
         high = max(mean, key=lambda layer: mean[layer])
         words += f" Highest on average in layer {high}: {short(float(mean[high]))}."
         names = [f"layer {layer}" for layer in layers]
-        figure = heat(f"health-{name}", title, words.strip(), names, starts, values, log=log)
+        figure = heat(f"{key}-{name}", title, words.strip(), names, starts, values, log=log)
         maps.append({"figure": figure, "name": title, "words": ""})
     return maps
 
