@@ -1,7 +1,6 @@
 """The stages decide as they say, and nothing of one stage leaks into the next."""
 
 import json
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -427,11 +426,11 @@ def test_branches_go_on_from_the_best_weights_with_a_tenth_and_are_kept_if_they_
 
 
 def test_a_branch_that_takes_up_a_network_that_had_diverged_says_so():
+    fit = fitted(ensemble=1)
+
     def run(best_loss, *, diverged=False):
-        kept = (None, 3)
-        return SimpleNamespace(
-            best_loss=best_loss, state=SimpleNamespace(diverged=diverged), history=[0] * 5, kept=lambda best: kept
-        )
+        state = fit.states[0]._replace(best_loss=np.float32(best_loss), diverged=np.bool_(diverged))
+        return Trained(state, fit.histories[0], fit.healths[0])
 
     stage = branch_stage(0.1, {0: run(0.5, diverged=True), 2: run(0.4)}, {0: run(0.3), 2: run(0.3)})
     assert stage["reason"].endswith("; 1 of them had diverged, and went on from their best weights")
