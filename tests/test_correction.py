@@ -33,7 +33,7 @@ def test_where_all_is_linear_the_linear_forecast_is_given_alone_fitted_to_all_wi
     model = RecurrentRegressor("gru", **FAST).fit_series(series, window=3)
     stage = model.notebook_[-1]
     assert (stage["stage"], stage["decision"]) == ("correction", "linear")
-    assert stage["gain"] <= stage["standard_error"]
+    assert stage["gain"] <= 2 * stage["standard_error"]
     said = [f for f in model.findings_ if f.code == "data.no_signal"]
     assert [f.severity for f in said] == ["info"]
     assert "linear forecast" in said[0].cause
@@ -55,7 +55,8 @@ def test_a_network_that_sees_what_is_not_linear_is_kept():
     assert stage["corrected_rmse"] < 0.5 * stage["linear_rmse"]
     assert not [f for f in model.findings_ if f.code == "data.no_signal"]
     windows = np.lib.stride_tricks.sliding_window_view(series, 3)[247:-1]
-    np.testing.assert_allclose(model.predict(windows[..., None])[:, 0], series[250:], atol=3 * stage["corrected_rmse"])
+    later = model.predict(windows[..., None])[:, 0] - series[250:]
+    assert np.sqrt(np.mean(later**2)) < 0.3 * stage["linear_rmse"]
 
 
 @pytest.mark.parametrize("series", [autoregressive(), logistic_map()], ids=["linear", "not linear"])
@@ -64,11 +65,13 @@ def test_the_command_says_which_it_was_and_judges_validation_by_what_was_not_fit
     options = ["--hidden", "8", "--learning-rate", "0.03", "--epochs", "60", "--ensemble", "1"]
     call = ["fit", str(tmp_path / "s.csv"), "--target", "v", "--net", "gru", "--window", "3", *options]
     assert main([*call, "--out", str(tmp_path / "run")]) == 0
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().err
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     stage = result["stages"][-1]
     assert stage["stage"] == "correction"
-    assert f"correction {stage['decision']}: {stage['reason']}" in printed
+    kept = {"network": "the network's correction is kept", "linear": "the linear forecast is given alone"}
+    assert f"{kept[stage['decision']]}: {stage['reason']}" in printed
     shown = stage["linear_rmse" if stage["decision"] == "linear" else "corrected_rmse"]
     assert result["valid"]["rmse"] == pytest.approx(shown, rel=1e-3)
-    assert ("correction" in (tmp_path / "run" / "report.html").read_text()) is True
+    heading = {"network": "The network corrects the linear forecast", "linear": "The linear forecast alone"}
+    assert heading[stage["decision"]] in (tmp_path / "run" / "report.html").read_text()

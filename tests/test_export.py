@@ -149,15 +149,19 @@ RECURRENT = {
     "gru both": lambda: [layers.bidirectional(layers.gru(4))],
     "each": lambda: [layers.gru(4), layers.each_step(layers.dense(3, "tanh"))],
 }
+BOTH = [name for name in RECURRENT if "both" in name and name != "lstm both"]
 HEADS = {
+    "both ends": [layers.both_ends(), layers.dense(2)],
     "last": [layers.last_step(), layers.dense(2)],
     "mean": [layers.mean_over_time(), layers.dense(2)],
     "every": [layers.each_step(layers.dense(2)), layers.every_step()],
 }
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("body", RECURRENT)
+@pytest.mark.parametrize(
+    ("body", "head"),
+    [(body, head) for body in RECURRENT for head in HEADS if head != "both ends" or body in BOTH],
+)
 def test_recurrent(body, head):
     if head != "mean" and body not in ("lstm both", "gru", "rnn", "each"):
         pytest.skip("the heads are tried on some layers")

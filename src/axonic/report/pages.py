@@ -339,6 +339,9 @@ def _stage(stage: Mapping[str, Any], index: int) -> dict[str, Any]:
         case "run":
             count = len(stage["epochs"])
             told["heading"] = f"Long run of {count} network{'s' * (count > 1)}"
+        case "correction":
+            kept = stage["decision"] == "network"
+            told["heading"] = "The network corrects the linear forecast" if kept else "The linear forecast alone"
         case "branch":
             told["heading"] = f"Branches at rate {short(stage['learning_rate'])}"
     return told

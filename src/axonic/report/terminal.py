@@ -120,6 +120,9 @@ def _said(stage: dict[str, Any]) -> str:
             return f"{decision} centres: {reason}"
         case "run":
             return f"{_listed(list(map(str, stage['epochs'])))} epochs: {reason}"
+        case "correction":
+            kept = "the network's correction is kept" if decision == "network" else "the linear forecast is given alone"
+            return f"{kept}: {reason}"
         case "branch":
             return f"branches at rate {stage['learning_rate']:g}: {reason}"
     return f"{stage['stage']} {decision}: {reason}"
