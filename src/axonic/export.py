@@ -597,7 +597,7 @@ def _last_step(graph: _Graph, layer: layers.LastStep, params: tuple, x: str) -> 
 
 def _both_ends(graph: _Graph, layer: layers.BothEnds, params: tuple, x: str) -> str:
     onward, _ = graph.add("Split", _last_step(graph, layers.LastStep(), (), x), n_outputs=2, axis=1)
-    begins = graph.add("Equal", _clock(graph, x), graph.constant(np.int64(0)))
+    begins = graph.add("Equal", _clock(graph, x), graph.constant(np.zeros((1, 1), np.int64)))
     first = _sum_over_time(graph, _where(graph, begins, x))
     _, back = graph.add("Split", first, n_outputs=2, axis=1)
     return graph.add("Concat", onward, back, axis=1)
