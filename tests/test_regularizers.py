@@ -254,10 +254,13 @@ def test_several_at_once():
 
 
 def test_strengths_are_values_and_what_is_not_used_is_not_in_the_program():
-    one_epoch(), one_epoch(Regularization(0.1, quantiles(0.1), 0.1, 0.1, 0.1))
+    def strong(s):
+        return Regularization(input_noise=s, mixup=quantiles(s), label_smoothing=s, max_norm=s, weight_average=s)
+
+    one_epoch(), one_epoch(strong(0.1))
     with compilations() as compiled:
         one_epoch(l2=0.1)
-        one_epoch(Regularization(0.2, quantiles(0.2), 0.2, 0.2, 0.2))
+        one_epoch(strong(0.2))
         one_epoch(Settings().values)
     assert compiled == []
 
