@@ -17,16 +17,19 @@ $(VENV)/installed-dev: $(VENV)/installed
 demo: $(VENV)/installed
 	$(BIN)/axonic demo --out demo-run
 
-# the formulas are compiled as users compile them; the rest, which compiles more than it computes, without the passes that take longest
-FORMULAS := $(wildcard tests/data tests/layers tests/optimizers tests/test_losses.py tests/test_objective.py tests/test_training.py tests/test_specs.py)
-QUICKLY := XLA_FLAGS=--xla_cpu_use_fusion_emitters=false
+# Nearly all of the tests' time is the compiler's. A few are compiled as users compile; those that compile much and compute little
+# without optimisation; the others without the passes that take longest.
+AS_USERS := tests/test_training.py tests/test_losses.py
+LITTLE := $(wildcard tests/data tests/layers tests/optimizers) $(patsubst %,tests/test_%.py,cli documentation estimators export objective recipe regularizers specs)
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(FORMULAS)
-	$(QUICKLY) $(BIN)/python -m pytest -n 2 --dist loadfile tests $(FORMULAS:%=--ignore=%)
+	$(PYTEST) $(AS_USERS)
+	XLA_FLAGS="--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0" $(PYTEST) $(LITTLE)
+	XLA_FLAGS=--xla_cpu_use_fusion_emitters=false $(PYTEST) tests $(patsubst %,--ignore=%,$(AS_USERS) $(LITTLE))
 
 test-all: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --all
+	$(PYTEST) --all
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
