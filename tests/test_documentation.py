@@ -63,7 +63,7 @@ def blocks(path, language):
 CODE = [path for path in PAGES if blocks(path, "python")]
 
 
-LONG = [pytest.param(path, marks=[] if path.parent == ROOT else pytest.mark.long) for path in CODE]
+LONG = [pytest.param(path, marks=[] if path == ROOT / "README.md" else pytest.mark.long) for path in CODE]
 
 
 @pytest.mark.parametrize("path", LONG, ids=name_of)
