@@ -19,9 +19,9 @@ demo: $(VENV)/installed
 
 # Nearly all of the tests' time is the compiler's. A few are compiled as users compile; those that compile much and compute little
 # without optimisation; the others without the passes that take longest.
-AS_USERS := tests/test_training.py tests/test_losses.py
-LITTLE := $(wildcard tests/data tests/layers tests/optimizers) $(patsubst %,tests/test_%.py,cli documentation estimators export objective recipe regularizers specs)
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+AS_USERS := tests/test_training.py
+LITTLE := $(wildcard tests/data tests/layers tests/optimizers) $(patsubst %,tests/test_%.py,cli documentation estimators export losses objective recipe regularizers specs)
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
 
 test: $(VENV)/installed-dev
 	$(PYTEST) $(AS_USERS)
