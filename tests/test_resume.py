@@ -333,8 +333,14 @@ def counts(folder, tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-@pytest.mark.parametrize("share", [0.05, 0.45, 0.9])
+@pytest.mark.parametrize(
+    ("share", "name"),
+    [
+        *((share, "recipe") for share in (0.05, 0.45, 0.9)),
+        *((0.45, name) for name in ("rules", "by hand", "diverging")),
+        *(long(share, name) for share in (0.05, 0.9) for name in ("rules", "by hand", "diverging")),
+    ],
+)
 def test_a_run_that_was_interrupted_ends_as_if_undisturbed(share, name, counts, folder, tmp_path):
     """At any of the places where it can be: also in the sweep, between stages and in branches."""
     run, table = tmp_path / "run", folder / "t.csv"
@@ -345,8 +351,13 @@ def test_a_run_that_was_interrupted_ends_as_if_undisturbed(share, name, counts, 
     assert_as_undisturbed(run, folder / name)
 
 
-@pytest.mark.parametrize("name", ["recipe", "rules", "by hand"])
-@pytest.mark.parametrize("reports", [1, 3, 13])
+@pytest.mark.parametrize(
+    ("reports", "name"),
+    [
+        *((reports, "recipe") for reports in (1, 3, 13)),
+        *(long(reports, name) for reports in (1, 3, 13) for name in ("rules", "by hand")),
+    ],
+)
 def test_a_run_that_was_interrupted_at_a_report_ends_as_if_undisturbed(reports, name, counts, folder, tmp_path):
     assert counts[name].n_reports > 2
     reporter = Ending(reports=min(reports, counts[name].n_reports - 1))

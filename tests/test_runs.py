@@ -172,7 +172,11 @@ def start(rounds, arguments, **environment):
 MOMENTS = np.random.default_rng(11).uniform(0, 2, 4)
 
 
-@pytest.mark.parametrize("moment", MOMENTS, ids=[f"{moment:.2f}" for moment in MOMENTS])
+@pytest.mark.parametrize(
+    "moment",
+    [pytest.param(moment, marks=pytest.mark.long if i > 1 else []) for i, moment in enumerate(MOMENTS)],
+    ids=[f"{moment:.2f}" for moment in MOMENTS],
+)
 def test_a_kill_at_any_moment_leaves_what_is_whole_and_right(moment, folder, tmp_path, capsys):
     """The same run over and over in one folder; the kill comes that many runs after the second one."""
     run = tmp_path / "run"
