@@ -136,4 +136,4 @@ def _reason(looks: Sequence[Look], best: Look) -> str:
             ratio = look.seconds / best.seconds
             times = f"take {ratio:.2g} times as long" if np.isfinite(ratio) else "do not reach it"
             said.append(f"batches of {look.batch_size} at {look.learning_rate:g} {times}")
-    return f"to a common training loss {', '.join(said)}"
+    return f"by the time to a common training loss: {', '.join(said)}"
