@@ -21,12 +21,13 @@ demo: $(VENV)/installed
 # without optimisation; the others without the passes that take longest.
 AS_USERS := tests/test_training.py
 LITTLE := $(wildcard tests/data tests/layers tests/optimizers) $(patsubst %,tests/test_%.py,cli documentation estimators export losses objective recipe regularizers specs)
+QUICKLY := XLA_FLAGS=--xla_cpu_use_fusion_emitters=false
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
 
 test: $(VENV)/installed-dev
 	$(PYTEST) $(AS_USERS)
 	XLA_FLAGS="--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0" $(PYTEST) $(LITTLE)
-	XLA_FLAGS=--xla_cpu_use_fusion_emitters=false $(PYTEST) tests $(patsubst %,--ignore=%,$(AS_USERS) $(LITTLE))
+	$(QUICKLY) $(PYTEST) tests $(patsubst %,--ignore=%,$(AS_USERS) $(LITTLE))
 
 test-all: $(VENV)/installed-dev
 	$(PYTEST) --all
@@ -38,7 +39,7 @@ lint: $(VENV)/installed-dev
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
-	$(BIN)/python -m pytest -n 2 --all tests/test_documentation.py -k code_of_a_page
+	$(QUICKLY) $(BIN)/python -m pytest -n 2 --all tests/test_documentation.py -k "code_of_a_page and not README.md"
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 	mkdir -p docs/_build/notebooks
 	for page in docs/tutorials/*.md $(filter-out examples/picture.py,$(wildcard examples/*.py examples/sequences/*.py)); do \
