@@ -272,6 +272,20 @@ def test_command(tmp_path, capsys):
     assert "is a folder" in capsys.readouterr().err
 
 
+def test_a_network_that_reads_sequences_is_refused_in_one_line(tmp_path, capsys):
+    pl.DataFrame({"v": np.sin(np.arange(60) / 3)}).write_csv(tmp_path / "s.csv")
+    fast = ["--epochs", "2", "--learning-rate", "0.01", "--hidden", "3", "--ensemble", "1", "--quiet", "--no-monitor"]
+    out = str(tmp_path / "run")
+    assert (
+        main(["fit", str(tmp_path / "s.csv"), "--target", "v", "--net", "gru", "--window", "4", "--out", out, *fast])
+        == 0
+    )
+    capsys.readouterr()
+    assert main(["export", out, "--onnx", str(tmp_path / "m.onnx")]) == 2
+    assert "reads sequences" in capsys.readouterr().err
+    assert not (tmp_path / "m.onnx").exists()
+
+
 def test_without_onnx_one_line_says_what_to_install(tmp_path):
     script = (
         "import sys; sys.modules['onnx'] = None\n"

@@ -73,8 +73,8 @@ def export_onnx(model: Any, path: str | os.PathLike[str], rows: Any = None, *, f
 
     Raises
     ------
-    InputError : onnx or onnxruntime is not installed, a layer or activation has no ONNX form, the outputs differ, or
-        the file can't be written; no file is left then.
+    InputError : onnx or onnxruntime is not installed, the network reads sequences, a layer or activation has no ONNX
+        form, the outputs differ, or the file can't be written; no file is left then.
 
     >>> import numpy as np
     >>> from sklearn.datasets import load_iris
@@ -96,6 +96,11 @@ def export_onnx(model: Any, path: str | os.PathLike[str], rows: Any = None, *, f
     if framed is None:
         framed = getattr(model, "_framed", None)
     model = getattr(model, "model_", model)
+    if model.recurrent:
+        raise InputError(
+            "a network that reads sequences can't be written together with its encoders",
+            "write the network alone, from encoded sequences: axonic.export.onnx_network(..., sequences=True)",
+        )
     if framed is None:
         framed = bool(model.info.get("framed", "schema" in model.info))
     content = onnx_model(model, framed=framed).SerializeToString()

@@ -135,13 +135,11 @@ class Model:
         assert isinstance(readout, Dense)
         outputs = np.zeros((len(self.members), len(x), readout.n_units), np.float32)
         size = BLOCK * BLOCKS
+        exact = [jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (p[0], p[-1])) for p in self.members]
         for start in range(0, len(x), size):
             rows = np.zeros((size, x.shape[1]))
             rows[: len(x) - start] = x[start : start + size]
-            for each, params in zip(outputs, self.members, strict=True):
-                (c, log_width), (w, b) = jax.tree.map(
-                    lambda leaf: np.asarray(leaf, np.float64), (params[0], params[-1])
-                )
+            for each, ((c, log_width), (w, b)) in zip(outputs, exact, strict=True):
                 z = radial_value(layer.radial, distances(c, log_width, rows, np), np) @ w + b
                 each[start : start + size] = _activated(self.loss, z.astype(np.float32))[: len(x) - start]
         return outputs
