@@ -25,7 +25,7 @@ from axonic import (
     export_onnx,
     layers,
 )
-from axonic.export import inputs, onnx_network
+from axonic.export import difference, inputs, onnx_network
 
 TABLES = ("penguins", "seattle_weather", "cars", "diabetes", "breast_cancer", "digits")
 ROWS = 1000
@@ -53,14 +53,7 @@ def distance(model, x):
     framed = "x" not in {one.name for one in session.get_inputs()}  # numbers alone come as one array
     table = pl.from_pandas(x) if framed else x.to_numpy(float)
     found = session.run(None, inputs(inner.encoder, table, framed=framed))
-    encoded = inner.encoder.transform(table)
-    if inner.task == "classification":
-        ours, theirs = inner.probabilities(encoded), found[1]
-        scale = ours.max(axis=1, keepdims=True)
-    else:
-        ours, theirs = inner.numbers(encoded).reshape(len(x), -1), found[0]
-        scale = np.maximum(np.abs(ours), inner.target.scale)
-    return float(np.max(np.abs(ours - theirs) / scale))
+    return difference(inner, inner.encoder.transform(table), found)
 
 
 def main():

@@ -200,15 +200,9 @@ def _compare(model: Model, table: Any, session: Any) -> None:
     """Refuse a file whose outputs on a table are not those of the model."""
     given = session.run(None, inputs(model.encoder, table, framed=isinstance(table, pl.DataFrame)))
     x = model.encoder.transform(table)
+    error, same = difference(model, x, given), True
     if model.task == "classification":
-        ours, theirs = model.probabilities(x), given[1]
-        scale = ours.max(axis=1, keepdims=True)
-    else:
-        ours, theirs = model.numbers(x).reshape(len(x), -1), given[0]
-        scale = np.maximum(np.abs(ours), np.asarray(model.target.scale))
-    error = float(np.max(np.abs(ours - theirs) / scale, initial=0.0))
-    same = True
-    if model.task == "classification":
+        ours = model.probabilities(x)
         tied = np.sort(ours, axis=1)[:, -2:] @ [-1, 1] < TOLERANCE
         same = np.all((given[0] == model.target.inverse(ours.argmax(axis=1))) | tied)
     if not (same and error <= TOLERANCE):
@@ -216,6 +210,18 @@ def _compare(model: Model, table: Any, session: Any) -> None:
             f"onnxruntime does not reproduce the predictions (relative difference {error:.2g}); no file is written",
             "report it with the model file; weights or inputs may be extreme",
         )
+
+
+def difference(model: Model, x: np.ndarray, given: Sequence[np.ndarray]) -> float:
+    """The largest difference between our outputs for encoded rows and those of an exported file, over the largest
+    probability of the row, or the predicted number (or the target's scale where that is larger)."""
+    if model.task == "classification":
+        ours, theirs = model.probabilities(x), given[1]
+        scale = ours.max(axis=1, keepdims=True)
+    else:
+        ours, theirs = model.numbers(x).reshape(len(x), -1), given[0]
+        scale = np.maximum(np.abs(ours), np.asarray(model.target.scale))
+    return float(np.max(np.abs(ours - theirs) / scale, initial=0.0))
 
 
 def _require() -> None:
