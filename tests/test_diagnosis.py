@@ -75,6 +75,15 @@ def test_the_cause_is_the_first_finding_and_its_remedy_works(name):
         assert first.evidence["loss_with_remedy"] < first.evidence["loss"]
 
 
+def test_rows_that_are_in_both_parts_explain_no_divergence():
+    x, y = blobs()
+    both = np.arange(0, len(x), 10)
+    bad = FeedForwardClassifier(**{**HIDDEN, "learning_rate": 1e30}).fit(x, y, validation_data=(x[both], y[both]))
+    assert [f.code for f in said(bad)] == ["train.diverged", "data.split_overlap"]
+    good = FeedForwardClassifier(**HIDDEN).fit(x, y, validation_data=(x[both], y[both]))
+    assert [f.code for f in said(good)] == ["data.split_overlap"]
+
+
 def test_a_healthy_run_is_left_in_peace():
     x, y = blobs()
     model = FeedForwardClassifier(**HIDDEN).fit(x, y)

@@ -26,6 +26,9 @@ from axonic.diagnosis.evidence import Evidence
 from axonic.recipe import Fit, Task, Watcher
 from axonic.types import Finding
 
+OF_SCORES = ("data.split_overlap",)
+"""What makes scores too good explains nothing of how training went."""
+
 
 def diagnose(task: Task, fit: Fit, watcher: Watcher | None = None) -> list[Finding]:
     """Examine a fit.
@@ -48,7 +51,7 @@ def diagnose(task: Task, fit: Fit, watcher: Watcher | None = None) -> list[Findi
         return [*unwatched(fit), *sequences.diagnose(task, fit)]
     evidence = Evidence(task, fit, watcher or Watcher())
     findings = [finding for rule in data.RULES for finding in rule(task)]
-    causes = [finding for finding in findings if finding.severity != "info"]
+    causes = [finding for finding in findings if finding.severity != "info" and finding.code not in OF_SCORES]
     with np.errstate(all="ignore"):
         rules = itertools.chain(network.RULES, run.CAUSES)
         for rule in rules:
