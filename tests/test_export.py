@@ -1,5 +1,6 @@
 """ONNX files: onnxruntime is the reference for what axonic predicts from the same raw columns."""
 
+import dataclasses
 import datetime
 import subprocess
 import sys
@@ -12,12 +13,23 @@ import polars as pl
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 
-from axonic import FeedForwardClassifier, FeedForwardRegressor, RBFClassifier, RBFRegressor, export, layers, losses
+from axonic import (
+    FeedForwardClassifier,
+    FeedForwardRegressor,
+    RBFClassifier,
+    RBFRegressor,
+    RecurrentRegressor,
+    layers,
+    losses,
+)
 from axonic.cli import main
+from axonic.data.autoregression import steps_before
 from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.ragged import Ragged
 from axonic.data.schema import infer_schema, target_values
+from axonic.data.sequences import Layout, cut_table
 from axonic.errors import InputError
-from axonic.export import ACTIVATIONS, LAYERS, export_onnx, inputs, onnx_network
+from axonic.export import ACTIVATIONS, LAYERS, agreement, export_onnx, inputs, onnx_network
 from axonic.layers.base import sequence
 from axonic.model import Model
 from axonic.storage import load_model
@@ -73,7 +85,7 @@ def test_every_kind_of_column(tmp_path):
     assert sum(column.has_missing for column in model.encoder.columns) == 4
     export_onnx(model, tmp_path / "m.onnx", frame)
     new = table(1000, seed=1).with_columns(pl.col("城市 🌆").str.replace("c3", "unseen"))
-    (predicted,) = run(tmp_path / "m.onnx", inputs(model.encoder, new))
+    (predicted,) = run(tmp_path / "m.onnx", inputs(model, new))
     np.testing.assert_allclose(predicted[:, 0], model.predict(new), rtol=1e-5, atol=1e-5)
 
 
@@ -89,7 +101,7 @@ def test_matrix_of_encoded_columns_is_the_same(tmp_path):
     export_onnx(model, tmp_path / "m.onnx", frame)
     days = [datetime.datetime(1582, 10, 16) + datetime.timedelta(days=d, hours=d % 24) for d in range(0, 400_000, 397)]
     calendar = pl.concat([frame] * 3)[: len(days)].with_columns(when=pl.Series(days))
-    (matrix,) = run(tmp_path / "m.onnx", inputs(model.encoder, calendar))
+    (matrix,) = run(tmp_path / "m.onnx", inputs(model, calendar))
     np.testing.assert_allclose(matrix, model.encoder.transform(calendar), rtol=1e-6, atol=2e-7)
 
 
@@ -143,6 +155,9 @@ RECURRENT = {
     "rnn softplus": lambda: [layers.rnn(4, "softplus")],
     "rnn relu": lambda: [layers.rnn(4, "relu")],
     "rnn sigmoid": lambda: [layers.rnn(4, "sigmoid")],
+    "rnn gelu": lambda: [layers.rnn(4, "gelu")],
+    "rnn silu, then": lambda: [layers.rnn(4, "silu"), layers.rnn(3, "selu")],
+    "rnn selu, both": lambda: [layers.bidirectional(layers.rnn(4, "selu"))],
     "lstm": lambda: [layers.lstm(4)],
     "lstm both": lambda: [layers.bidirectional(layers.lstm(4)), layers.lstm(3)],
     "gru": lambda: [layers.gru(4), layers.each_step(layers.dropout(0.2)), layers.gru(3)],
@@ -150,7 +165,7 @@ RECURRENT = {
     "gru both twice": lambda: [layers.bidirectional(layers.gru(4)), layers.bidirectional(layers.gru(4))],
     "each": lambda: [layers.gru(4), layers.each_step(layers.dense(3, "tanh"))],
 }
-BOTH = ("rnn leaky_relu, both", "gru both", "gru both twice")
+BOTH = ("rnn leaky_relu, both", "rnn selu, both", "gru both", "gru both twice")
 """Bodies whose last layer goes in both directions."""
 HEADS = {
     "both ends": [layers.both_ends(), layers.dense(2)],
@@ -193,9 +208,10 @@ def test_every_layer_has_a_form_or_is_refused():
 
     with pytest.raises(InputError, match="Strange layer has no ONNX form"):
         onnx_network(layers.chain(Strange()), losses.squared_error, [((),)], 3)
-    network = layers.chain(layers.rnn(2, "gelu"), layers.last_step())
+    own = layers.Activation("own", lambda z: z, lambda z, a: jnp.ones_like(a))
+    network = layers.chain(layers.rnn(2, own), layers.last_step())
     params = network.init(np.random.default_rng(0), 3)
-    with pytest.raises(InputError, match="recurrent layer with the activation 'gelu'"):
+    with pytest.raises(InputError, match="the activation 'own' has no ONNX form"):
         onnx_network(network, losses.squared_error, [params], 3, sequences=True)
 
 
@@ -212,7 +228,7 @@ def test_classes(labels, framed, tmp_path):
     model = Model(network, loss, members, TableEncoder.from_array(x), target)
     rows = pl.DataFrame(x, schema=["x0", "x1", "x2", "x3"]) if framed else x
     export_onnx(model, tmp_path / "m.onnx", rows, framed=framed)
-    predicted, probabilities = run(tmp_path / "m.onnx", inputs(model.encoder, rows, framed=framed))
+    predicted, probabilities = run(tmp_path / "m.onnx", inputs(model, rows, framed=framed))
     np.testing.assert_allclose(probabilities, model.predict_proba(x), rtol=1e-5, atol=1e-6)
     assert (predicted == model.predict(x)).all()
 
@@ -265,25 +281,161 @@ def test_command(tmp_path, capsys):
     fast = ["--epochs", "2", "--learning-rate", "0.1", "--hidden", "4", "--quiet", "--out", str(tmp_path / "run")]
     assert main(["fit", str(tmp_path / "iris.csv"), "--target", "species", *fast]) == 0
     assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "iris.onnx")]) == 0
-    predicted, _ = run(tmp_path / "iris.onnx", inputs(load_model(tmp_path / "run").encoder, frame))
+    predicted, _ = run(tmp_path / "iris.onnx", inputs(load_model(tmp_path / "run"), frame))
     assert (predicted == load_model(tmp_path / "run").predict(frame)).all()
     capsys.readouterr()
     assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path)]) == 2
     assert "is a folder" in capsys.readouterr().err
 
 
-def test_a_network_that_reads_sequences_is_refused_in_one_line(tmp_path, capsys):
-    pl.DataFrame({"v": np.sin(np.arange(60) / 3)}).write_csv(tmp_path / "s.csv")
-    fast = ["--epochs", "2", "--learning-rate", "0.01", "--hidden", "3", "--ensemble", "1", "--quiet", "--no-monitor"]
-    out = str(tmp_path / "run")
-    assert (
-        main(["fit", str(tmp_path / "s.csv"), "--target", "v", "--net", "gru", "--window", "4", "--out", out, *fast])
-        == 0
+def shaken(model):
+    """The model with weights moved, so that the network has its say however short the training was."""
+    rng = np.random.default_rng(7)
+    moved = (jax.tree.map(lambda w: w + 0.3 * rng.standard_normal(w.shape, "f4"), each) for each in model.members)
+    return dataclasses.replace(model, members=tuple(moved))
+
+
+def steps_table(by_step, n=40, seed=0):
+    """A long table of sequences of 1 to 9 steps with every kind of column, a tenth of the values missing."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 10, n)
+    rows = np.repeat(np.arange(n), lengths)
+    steps = (
+        table(len(rows), seed)
+        .drop("y")
+        .rename({"": "lengths"})
+        .with_columns(id=pl.Series([f"s{i}" for i in rows]), place=pl.Series(np.arange(len(rows))))
     )
-    capsys.readouterr()
-    assert main(["export", out, "--onnx", str(tmp_path / "m.onnx")]) == 2
-    assert "reads sequences" in capsys.readouterr().err
-    assert not (tmp_path / "m.onnx").exists()
+    value = steps["<script>alert(1)</script>"].to_numpy()
+    y = value > 0 if by_step else (np.bincount(rows, value) > 0)[rows]
+    return steps.with_columns(y=pl.Series(np.where(y, "high", "low")))
+
+
+@pytest.mark.parametrize(
+    ("by_step", "options"),
+    [
+        (False, ["--net", "lstm", "--bidirectional"]),
+        (False, ["--net", "rnn", "--head", "mean"]),
+        (True, ["--net", "gru"]),
+    ],
+)
+def test_sequences_of_a_table(by_step, options, tmp_path):
+    steps_table(by_step).write_parquet(tmp_path / "s.parquet")
+    fast = ["--epochs", "2", "--learning-rate", "0.01", "--hidden", "4", "--ensemble", "2", "--quiet", "--no-monitor"]
+    fast += ["--batch-size", "8", "--sequence-id", "id", "--order-by", "place", "--out", str(tmp_path / "run")]
+    assert main(["fit", str(tmp_path / "s.parquet"), "--target", "y", *options, *fast]) == 0
+    assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "run.onnx")]) == 0
+
+    model = shaken(load_model(tmp_path / "run"))
+    export_onnx(model, tmp_path / "m.onnx")
+    other = steps_table(by_step, seed=1).with_columns(pl.col("城市 🌆").str.replace("c3", "unseen"))
+    raw = cut_table(other, Layout("id", "place"), "y").sequences
+    feeds = inputs(model, raw)
+    assert set(feeds) == {
+        "column prediction",
+        "<script>alert(1)</script>",
+        "城市 🌆",
+        "column lengths",
+        "when",
+        "lengths",
+    }
+    there = np.arange(raw.longest) < raw.lengths[:, None]
+    assert not there.all()
+    for name, column in feeds.items():
+        if name != "lengths":  # what stands beyond the end does not matter
+            column[~there] = "c1" if column.dtype == object else 1e12
+    labels, p = run(tmp_path / "m.onnx", feeds)
+    expected = model.predict_proba(raw)
+    np.testing.assert_allclose(p[there] if by_step else p, expected, rtol=1e-5, atol=1e-6)
+    assert set(np.unique(labels)) <= {"high", "low"}
+    assert ((labels[there] if by_step else labels) == model.target.inverse(expected.argmax(axis=1))).all()
+    # and each sequence by itself gives what it gives among others
+    alone = run(tmp_path / "m.onnx", inputs(model, raw[[3]]))[1]
+    np.testing.assert_allclose(
+        alone[0, : raw.lengths[3]] if by_step else alone[0], p[3, there[3]] if by_step else p[3], rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.filterwarnings("ignore:2 of 2 networks did no better")  # so short is the training
+@pytest.mark.parametrize("drift", [0.0, 0.2])
+@pytest.mark.parametrize("autoregression", [True, False])
+def test_windows_of_a_series(drift, autoregression, tmp_path):
+    """Against the prediction put together by hand from the linear forecast and the network."""
+    rng = np.random.default_rng(0)
+    time = np.arange(150)
+    series = np.stack([100 + drift * time + np.sin(time / 4) + 0.1 * rng.standard_normal(150), np.cos(time)], axis=1)
+    fast = {"epochs": 2, "learning_rate": 0.01, "batch_size": 16, "ensemble": 2, "monitor": False}
+    model = RecurrentRegressor("gru", (4,), **fast).fit_series(series, 12, 3, autoregression)
+    assert model.model_.info["series"]["relative"] == bool(drift)
+    model.model_ = shaken(model.model_)
+    windows = series[steps_before(np.arange(100, 120), 12)]
+    model.export_onnx(tmp_path / "m.onnx", windows)
+    (found,) = run(tmp_path / "m.onnx", {"x": windows})
+    np.testing.assert_allclose(found, model.predict(windows), rtol=1e-6)
+    for window, forecast in zip(windows, found, strict=True):
+        np.testing.assert_allclose(model.forecast(window), forecast, rtol=1e-6)
+    assert np.ptp(found - windows[:, -1:, 0]) > 0.1
+    with pytest.raises(InputError, match="sequence 0 has 11 steps"):
+        inputs(model, windows[:, 1:])
+
+
+def test_series_with_columns_beside_it(tmp_path):
+    frame = table(200).rename({"y": "level", "": "lengths"})
+    frame.write_parquet(tmp_path / "s.parquet")
+    fast = ["--epochs", "2", "--learning-rate", "0.01", "--hidden", "4", "--ensemble", "2", "--quiet", "--no-monitor"]
+    fast += ["--batch-size", "8", "--window", "5", "--horizon", "2", "--out", str(tmp_path / "run")]
+    assert main(["fit", str(tmp_path / "s.parquet"), "--target", "level", "--net", "gru", *fast]) == 0
+    assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "run.onnx")]) == 0
+    model = shaken(load_model(tmp_path / "run"))
+    export_onnx(model, tmp_path / "m.onnx")
+    last = {name: column.reshape(1, 5) for name, column in inputs_by_hand(frame[-5:]).items()}
+    (found,) = run(tmp_path / "m.onnx", last)
+    steps = frame.select([column.name for column in model.encoder.columns])
+    np.testing.assert_allclose(found[0], model.forecast(steps), rtol=1e-5)
+
+
+def inputs_by_hand(frame):
+    """Each column by itself, from the definition in docs/export.md."""
+    days = frame["when"].dt.epoch("us") / 86_400e6
+    return {
+        "level": frame["level"].to_numpy(),
+        "column prediction": frame["prediction"].to_numpy(),
+        "<script>alert(1)</script>": frame["<script>alert(1)</script>"].to_numpy(),
+        "城市 🌆": np.array(frame["城市 🌆"].fill_null("").to_list(), object),
+        "column lengths": frame["lengths"].cast(pl.Float64).fill_null(np.nan).to_numpy(),
+        "when": days.fill_null(np.nan).to_numpy(),
+    }
+
+
+def test_arrays_of_sequences(tmp_path):
+    """The values of a .npz file are far from 0; float32 would not tell them apart."""
+    rng = np.random.default_rng(0)
+    x, lengths = 1e9 + rng.standard_normal((60, 7, 2)), rng.integers(1, 8, 60)
+    np.savez(tmp_path / "s.npz", x=x, y=(x[:, 0, 0] > 1e9).astype(int), lengths=lengths)
+    fast = ["--epochs", "2", "--learning-rate", "0.01", "--hidden", "4", "--ensemble", "2", "--quiet", "--no-monitor"]
+    fast += ["--batch-size", "8", "--out", str(tmp_path / "run")]
+    assert main(["fit", str(tmp_path / "s.npz"), "--target", "y", "--net", "lstm", *fast]) == 0
+    assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "run.onnx")]) == 0
+    model = shaken(load_model(tmp_path / "run"))
+    export_onnx(model, tmp_path / "m.onnx")
+    _, p = run(tmp_path / "m.onnx", {"x": x, "lengths": lengths.astype(np.int32)})
+    expected = model.predict_proba(Ragged.of(x[np.arange(7) < lengths[:, None]], lengths))
+    np.testing.assert_allclose(p, expected, rtol=1e-5)
+    assert np.ptp(p) > 0.1
+
+
+def test_no_file_of_a_series_is_left_when_predictions_differ(tmp_path, monkeypatch):
+    series = np.random.default_rng(0).standard_normal(80)
+    fast = {"epochs": 2, "learning_rate": 0.01, "batch_size": 16, "ensemble": 1, "monitor": False}
+    model = RecurrentRegressor("gru", (4,), **fast).fit_series(series, 8)
+    model.model_ = shaken(model.model_)
+    dense = LAYERS[layers.Dense]
+    monkeypatch.setitem(
+        LAYERS, layers.Dense, lambda g, la, p, x: g.add("Mul", dense(g, la, p, x), g.constant(np.float32(1.0001)))
+    )
+    with pytest.raises(InputError, match="does not reproduce the predictions"):
+        model.export_onnx(tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_onnx_one_line_says_what_to_install(tmp_path):
@@ -298,7 +450,7 @@ def test_without_onnx_one_line_says_what_to_install(tmp_path):
 
 def test_made_up_rows_suit_their_encoder():
     model = untrained(table(), "y", layers.chain(layers.dense(1)), losses.squared_error, 1)
-    rows = export.made_up_rows(model.encoder, 100)
+    rows = agreement.made_up_rows(model.encoder, 100)
     matrix, unseen = model.encoder.encode(rows)
     assert matrix.shape == (100, model.encoder.n_features)
     assert unseen

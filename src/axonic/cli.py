@@ -609,7 +609,9 @@ def export(run: Path, /, *, onnx: Path) -> int:
     from axonic import runs
 
     n_rows = runs.export_run(run, onnx)
-    checked = "rows made up from its encoders" if n_rows == 0 else f"{n_rows} rows of its table and on made-up ones"
+    checked = (
+        "examples made up from its encoders" if n_rows == 0 else f"{n_rows} examples of its data and on made-up ones"
+    )
     print(f"{onnx} written; onnxruntime predicts the same on {checked}", file=sys.stderr)
     return 0
 

@@ -227,7 +227,7 @@ class Model:
         recent = steps[-coding.window :]
         found: list[float] = []
         while len(found) < wanted:
-            series = np.asarray(recent[:, 0], np.float64)
+            series = _series(recent)
             end = np.array([coding.window - 1])
             x = coding.inputs(self.encoder.transform(recent), end)
             following = self.numbers(x).reshape(-1) + coding.origin(series, end)[0]
@@ -236,26 +236,26 @@ class Model:
             recent = series[:, None] if isinstance(recent, np.ndarray) else pl.DataFrame({recent.columns[0]: series})
         return np.array(found[:wanted])
 
-    def forecasts(self, windows: np.ndarray) -> np.ndarray:
+    def forecasts(self, windows: np.ndarray | Ragged) -> np.ndarray:
         """What follows each of several windows, (n, horizon), float64.
 
         Parameters
         ----------
-        windows : (n, window, features) or (n, window), the feature to forecast first.
+        windows : (n, window, features) or (n, window), the feature to forecast first; or sequences of arrays or frames.
 
         Raises
         ------
         InputError : the windows are of another length.
         """
         coding = SeriesCoding.from_json(self.info["series"])
-        windows = np.asarray(windows, np.float64)
-        windows = windows.reshape(*windows.shape[:2], -1)
-        if windows.shape[1] != coding.window:
-            raise InputError(f"windows of {windows.shape[1]} steps", f"the model takes windows of {coding.window}", "X")
-        steps = windows.reshape(-1, windows.shape[2])
-        ends = np.arange(coding.window - 1, len(steps), coding.window)
-        x = coding.inputs(self.encoder.transform(steps), ends)
-        return self.numbers(x).reshape(len(ends), -1) + coding.origin(steps[:, 0], ends)
+        if not isinstance(windows, Ragged):
+            windows = np.asarray(windows, np.float64)
+            n, length = windows.shape[:2]
+            windows = Ragged.of(windows.reshape(n * length, -1), np.full(n, length))
+        coding.check(windows.lengths)
+        ends = windows.offsets[1:] - 1
+        x = coding.inputs(self.encoder.transform(windows.values), ends)
+        return self.numbers(x).reshape(len(ends), -1) + coding.origin(_series(windows.values), ends)
 
     def metrics(
         self,
@@ -315,6 +315,11 @@ class Model:
             "rmse": float(np.mean(np.sqrt(square))),
             "mae": float(np.mean(mean(np.abs(true - predicted)))),
         }
+
+
+def _series(steps: Any) -> Float[np.ndarray, " steps"]:
+    """The first column of an array or a frame."""
+    return np.asarray(steps[:, 0], np.float64)
 
 
 def _sizes() -> Iterator[int]:

@@ -742,7 +742,7 @@ def export_run(run: str | os.PathLike[str], path: str | os.PathLike[str]) -> int
 
     Returns
     -------
-    The number of rows of its table that the file was checked with; 0 if the table is not at hand.
+    The number of rows (or sequences) of its table that the file was checked with; 0 if the table is not at hand.
 
     Raises
     ------
@@ -754,8 +754,9 @@ def export_run(run: str | os.PathLike[str], path: str | os.PathLike[str]) -> int
     rows = None
     if Path(run).is_dir() and (Path(run) / RUN).exists():
         try:
-            rows = read_table(Request.from_json(RunDirectory(Path(run)).run(), Path(run) / RUN).data)[:CHECKED_ROWS]
-            model.encoder.transform(rows)
+            data = Request.from_json(RunDirectory(Path(run)).run(), Path(run) / RUN).data
+            rows = sequence_runs.raw(model, data, CHECKED_ROWS) if model.recurrent else read_table(data)[:CHECKED_ROWS]
+            model.encode(rows)
         except (InputError, OSError):
             rows = None
     export_onnx(model, path, rows)

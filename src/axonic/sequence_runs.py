@@ -11,7 +11,7 @@ import polars as pl
 from axonic import baselines
 from axonic.checks_sequences import check_sequences, check_series
 from axonic.correction import Series, settle
-from axonic.data.autoregression import steps_ahead
+from axonic.data.autoregression import steps_ahead, steps_before
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.ragged import Ragged, join
@@ -336,6 +336,21 @@ def asked(model: Model, path: str | os.PathLike[str]) -> Asked:
     x = Ragged(matrix, read.offsets)
     ids = None if layout.sequence_id is None or model.by_step else pl.DataFrame([read.ids])
     return Asked(x, ids, read.rows, unseen)
+
+
+def raw(model: Model, path: str | os.PathLike[str], n: int) -> Ragged:
+    """The first n sequences of a file, or windows of its series, as they are before they are encoded."""
+    layout = layout_of(model, path)
+    if not layout.forecasts:
+        read = read_sequences(path, layout, Schema.from_json(model.info["schema"]).target)
+        steps = read.steps if layout.sequence_id is not None else read.steps.to_numpy()
+        return Ragged(steps, read.offsets)[:n]
+    schema = Schema.from_json(model.info["schema"])
+    series = read_series(path, layout, schema.target)
+    coding = SeriesCoding.from_json(model.info["series"])
+    ends = np.arange(coding.window - 1, len(series.steps))[:n]
+    steps = series.steps[steps_before(ends, coding.window).ravel()]
+    return Ragged.of(steps, np.full(len(ends), coding.window))
 
 
 def forecast(model: Model, path: str | os.PathLike[str], n_steps: int | None) -> pl.DataFrame:

@@ -213,7 +213,7 @@ def read_npz(path: Path, target: str | None) -> Data:
     values = x if there is None else x[there]
     sequences = _finite(Ragged.of(values.astype(np.float64), lengths))
     names = [f"x{i}" for i in range(sequences.shape[1])]
-    steps = pl.DataFrame(sequences.values.astype(np.float32), schema=names)
+    steps = pl.DataFrame(sequences.values, schema=names)
     found, by_step = None, False
     if target is not None and target in arrays:
         found, by_step = _npz_target(arrays[target], sequences, there, target, where)
@@ -520,6 +520,13 @@ class SeriesCoding:
             return coding
         weights = fit_linear(target, coding.bases(target, ends), ends, window, horizon)
         return replace(coding, linear=tuple(map(tuple, weights.tolist())))
+
+    def check(self, lengths: np.ndarray) -> None:
+        """Raise `InputError` unless all sequences are as long as a window."""
+        others = np.flatnonzero(lengths != self.window)
+        if len(others):
+            what = f"sequence {others[0]} has {lengths[others[0]]} steps"
+            raise InputError(what, f"give windows of {self.window} steps, as the model was trained with", "X")
 
     def inputs(self, encoded: np.ndarray, ends: np.ndarray) -> Ragged:
         """The windows that end at these steps, from the encoded steps, (steps, n_in), whose first column is the

@@ -201,7 +201,8 @@ class Estimator(BaseEstimator):
         Parameters
         ----------
         path : the file.
-        X : rows as in `fit` that onnxruntime must predict alike, besides those that are made up.
+        X : rows or sequences as in `fit`, windows after `fit_series`, that onnxruntime must predict alike besides those
+            that are made up.
 
         Raises
         ------

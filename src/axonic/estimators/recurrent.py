@@ -382,11 +382,7 @@ class RecurrentRegressor(_Recurrent, Regressor):
         list. After `fit_series` X holds windows, (n, window, features), and what follows them is predicted,
         (n, horizon)."""
         if hasattr(self, "model_") and "series" in self.model_.info:
-            lengths, window = self._inputs(X, reset=False).lengths, self.model_.info["series"]["window"]
-            if (other := np.flatnonzero(lengths != window)).size:
-                what = f"sequence {other[0]} has {lengths[other[0]]} steps"
-                raise InputError(what, f"give windows of {window} steps, as the model was trained with", "X")
-            return self.model_.forecasts(np.asarray(X))
+            return self.model_.forecasts(self._inputs(X, reset=False))
         return self._outputs(X, lambda x: self.model_.numbers(x))
 
     def score(self, X, y, sample_weight=None):
