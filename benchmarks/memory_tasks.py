@@ -1,4 +1,4 @@
-"""Long memory: `python memory_tasks.py [--seeds 5] [--cells lstm,gru,rnn] [--tasks adding,copy] [--short]`.
+"""Long memory: `python memory_tasks.py [--seeds 5] [--first 0] [--cells lstm,gru,rnn] [--tasks adding,copy] [--short]`.
 
 adding    100 steps of a random number and a mark; two steps are marked, and the answer is the sum of their numbers
           (Hochreiter and Schmidhuber 1997). Always answering 1 has a mean squared error of 1/6.
@@ -73,6 +73,7 @@ def run(task, cell, seed, short):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--cells", default="lstm,gru,rnn")
     parser.add_argument("--tasks", default="adding,copy")
     parser.add_argument("--short", action="store_true", help="to see that it runs")
@@ -80,7 +81,7 @@ def main():
     print(f"nothing remembered: adding {1 / 6:.4f}, copy {np.log(SYMBOLS):.4f}")
     for task in arguments.tasks.split(","):
         for cell in arguments.cells.split(","):
-            for seed in range(arguments.seeds):
+            for seed in range(arguments.first, arguments.first + arguments.seeds):
                 error, codes = run(task, cell, seed, arguments.short)
                 print(f"{task} {cell} seed {seed}: {error:.5f} {', '.join(codes)}", flush=True)
 

@@ -74,9 +74,9 @@ def of_sequences():
     days = pl.from_pandas(weather[0]).with_columns(pl.Series("weather", weather[1]))
     days = days.with_columns(month=pl.col("date").dt.strftime("%Y-%m"), season=pl.col("date").dt.quarter().cast(str))
     rng = np.random.default_rng(0)
+    by_month = ["--sequence-id", "month", "--order-by", "date"]
     for cell, bidirectional, head in product(("rnn", "lstm", "gru"), (False, True), ("last", "mean", "every")):
         options = ["--net", cell, "--head", head, *(["--bidirectional"] if bidirectional else [])]
-        by_month = ["--sequence-id", "month", "--order-by", "date"]
         target = "weather" if head == "every" else "season"
         yield f"months, {target}, {' '.join(options[1:])}", of_run(days, target, [*options, *by_month], rng)
         if head != "every":
