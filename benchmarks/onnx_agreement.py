@@ -124,9 +124,7 @@ def of_run(table, target, options, rng):
             "32",
         ]
         with contextlib.redirect_stdout(io.StringIO()):
-            failed = main_of_axonic(
-                ["fit", data, "--target", target, "--out", out, "--no-monitor", "--quiet", *quick, *options]
-            )
+            failed = main_of_axonic(["fit", data, "--target", target, "--out", out, *quick, *options])
         if failed:
             raise SystemExit("the fit failed")
         model = load_model(out)

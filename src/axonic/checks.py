@@ -8,6 +8,7 @@ coincidence in a small table is not said at all.
 What cannot be trained on at all (a constant target, a class with one row) is refused earlier, by `infer_schema`.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,8 +96,7 @@ def check_rows(x: np.ndarray, y: np.ndarray, task: Task, names: Sequence[str] | 
     Parameters
     ----------
     x : (n, n_features), NaN for a missing value.
-    y : (n,) classes or numbers, or (n, n_targets), of which the first is examined.
-    task : ``classification`` or ``regression``.
+    y, task : as for `check_beside`.
     names : of the columns; None counts them from 1.
 
     Returns
@@ -104,15 +104,36 @@ def check_rows(x: np.ndarray, y: np.ndarray, task: Task, names: Sequence[str] | 
     findings : as `check_table` has them.
     """
     names = list(names) if names is not None else [f"column {i}" for i in range(1, x.shape[1] + 1)]
-    target = "target" if "target" not in names else "the target"
-    frame = pl.from_numpy(x, names).with_columns(pl.Series(target, y if y.ndim == 1 else y[:, 0]))
     varies = [not bool(np.all(column == column[0])) for column in x.T]
     used = tuple(Column(name, "number") for name, varied in zip(names, varies, strict=True) if varied)
     constant = tuple(
         Column(name, "ignored", CONSTANT) for name, varied in zip(names, varies, strict=True) if not varied
     )
-    table = Table(frame, Schema(used, target, task, constant))
-    findings = [finding for check in (*CHECKS, check_counting) for finding in check(table)]
+    schema = Schema(used, "", task, constant)
+    return check_beside(pl.from_numpy(x, names), schema, y, (*CHECKS, check_counting))
+
+
+def check_beside(
+    frame: pl.DataFrame, schema: Schema, y: np.ndarray, checks: Sequence["Check"] | None = None
+) -> list[Finding]:
+    """As `check_table`, of a table whose target stands beside it.
+
+    Parameters
+    ----------
+    frame : the columns.
+    schema : what they are, and the task.
+    y : (n,) classes or numbers; (n, n_targets) numbers, of which the first is examined; or (n, n_labels) of 0 and 1.
+    checks : None for `CHECKS`.
+    """
+    findings = []
+    several = schema.task == "multilabel"
+    for place, values in enumerate(y.T if several else [y if y.ndim == 1 else y[:, 0]]):
+        name = f"label {place + 1}" if several else "target"
+        name = name if name not in frame.columns else f"the {name}"
+        if several:  # the other checks have been made with the first
+            values, schema = values.astype(np.int64), dataclasses.replace(schema, task="classification")
+        table = Table(frame.with_columns(pl.Series(name, values)), dataclasses.replace(schema, target=name))
+        findings += [f for check in (OF_LABELS if place else checks or CHECKS) for f in check(table)]
     return by_severity(findings)
 
 
@@ -443,7 +464,9 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) or value is None else str(value)
 
 
-CHECKS: tuple[Callable[[Table], Iterator[Finding]], ...] = (
+Check = Callable[[Table], Iterator[Finding]]
+OF_LABELS: tuple[Check, ...] = (check_imbalance, check_rare_classes, check_leaks)
+CHECKS: tuple[Check, ...] = (
     check_infinite,
     check_missing,
     check_constant,

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 from axonic.calibration import expected_calibration_error
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.ragged import Ragged, known, known_steps
+from axonic.data.schema import Task
 from axonic.data.sequences import SeriesCoding
 from axonic.errors import InputError
 from axonic.layers import RBF, Dense, EveryStep
@@ -61,8 +62,8 @@ class Model:
     info: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def task(self) -> str:
-        """ "classification" or "regression"."""
+    def task(self) -> Task:
+        """ "classification", "regression" or "multilabel"."""
         return self.target.task
 
     @property
@@ -107,7 +108,7 @@ class Model:
         if len(self.members) < 2:
             raise InputError("one network has no spread", "train several, such as ensemble=5 (--ensemble 5)")
         each = [self.alone(i) for i in range(len(self.members))]
-        answers = [one.probabilities(x) if self.task == "classification" else one.numbers(x) for one in each]
+        answers = [one.numbers(x) if self.task == "regression" else one.probabilities(x) for one in each]
         return np.std(answers, axis=0, ddof=1)
 
     def each(self, x: Float[np.ndarray, "n n_in"] | Ragged) -> Float[np.ndarray, "networks n n_out"]:
@@ -170,12 +171,14 @@ class Model:
         return outputs
 
     def probabilities(self, x: Float[np.ndarray, "n n_in"] | Ragged) -> Float[np.ndarray, "n n_classes"]:
-        """Probability of each class, float64, rows summing to 1."""
+        """Probability of each class, float64, rows summing to 1; or of each of several labels."""
         return self.probabilities_of(self.outputs(x))
 
     def probabilities_of(self, a: Float[np.ndarray, "n n_out"]) -> Float[np.ndarray, "n n_classes"]:
         """As `probabilities`, of output activations; a single one is that of the second of two classes."""
         a = a.astype(np.float64)
+        if self.task == "multilabel":
+            return a
         if a.shape[1] == 1:
             return np.hstack([1.0 - a, a])
         return a / a.sum(axis=1, keepdims=True)
@@ -194,7 +197,11 @@ class Model:
         x = self.encode(data)
         if self.task == "regression":
             return self.numbers(x)
-        return self.target.inverse(self.probabilities(x).argmax(axis=1))
+        return self.decided(self.probabilities(x))
+
+    def decided(self, p: Float[np.ndarray, "n n_classes"]) -> np.ndarray:
+        """The most probable classes, (n,); or 1 for each of several labels that is likelier than not, (n, n_labels)."""
+        return self.target.inverse(p if self.task == "multilabel" else p.argmax(axis=1))
 
     def predict_proba(self, data: Any) -> np.ndarray:
         """Probabilities of the classes, in the order of `target.classes`; see `predict`."""
@@ -268,9 +275,10 @@ class Model:
         steps share it).
 
         Classification: `loss` is the mean negative logarithm of the probability of the true class (natural),
-        `accuracy`, and `ece`, the expected calibration error (`axonic.calibration`). Regression: `loss` is half the
-        mean squared error of the encoded target, `rmse` and `mae` in the target's units, and `r2` (NaN for a single
-        row); of several targets the mean, as in scikit-learn.
+        `accuracy`, and `ece`, the expected calibration error (`axonic.calibration`). Several labels: `loss` is the sum
+        over the labels of their mean cross-entropy, `accuracy` the share of rows with every label right. Regression:
+        `loss` is half the mean squared error of the encoded target, `rmse` and `mae` in the target's units, and `r2`
+        (NaN for a single row); of several targets the mean, as in scikit-learn.
 
         Parameters
         ----------
@@ -303,6 +311,12 @@ class Model:
             }
         y = y.astype(np.float64).reshape(len(a), -1)
         a = a.astype(np.float64)
+        if self.task == "multilabel":
+            right = np.clip(np.where(y > 0.5, a, 1 - a), np.finfo(np.float32).eps, 1.0)
+            return {
+                "loss": float(-np.sum(mean(np.log(right)))),
+                "accuracy": float(mean(np.all((a > 0.5) == (y > 0.5), axis=1))),
+            }
         true, predicted = (np.asarray(self.target.inverse(v), np.float64).reshape(len(a), -1) for v in (y, a))
         if origin is not None:
             true, predicted = true + origin, predicted + origin

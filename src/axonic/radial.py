@@ -17,7 +17,7 @@ leave-one-out loss, as Benoudjit and Verleysen (2003) choose the factor with val
 
 Classes: the readout is that of indicators, one column a class, and its leave-one-out predictions f are turned into
 probabilities by softmax(t f + b) with the t and b of the highest likelihood, smoothed as Platt (1999) does. That is
-linear in f, so t and b go into the readout.
+linear in f, so t and b go into the readout. Labels that do not exclude each other are two classes each, 1 - f and f.
 """
 
 import math
@@ -67,19 +67,20 @@ class Solved(NamedTuple):
     readout : for numbers or indicators.
     factor : of the width; NaN if the width was given.
     loss : mean leave-one-out loss: half the squared error, or the log-loss.
-    temperature, offset : t and b of the probabilities; 1 and 0 for numbers.
+    temperature, offset : t and b of the probabilities, of labels one of each for each; 1 and 0 for numbers.
     """
 
     params: RBFParams
     readout: Readout
     factor: float
     loss: float
-    temperature: float
+    temperature: float | np.ndarray
     offset: np.ndarray
 
 
 class Table(NamedTuple):
-    """x: (n, n_in) float32; y: (n, n_out) numbers or indicators; weight: (n,); codes: classes, None for numbers."""
+    """x: (n, n_in) float32; y: (n, n_out) numbers or indicators; weight: (n,); codes: classes, (n,), or labels,
+    (n, n_out) of 0 and 1; None for numbers."""
 
     x: np.ndarray
     y: np.ndarray
@@ -122,7 +123,7 @@ def solve(
     weight: Float[np.ndarray, " n"],
     plan: Plan,
     seed: int,
-    codes: Int[np.ndarray, " n"] | None = None,
+    codes: Int[np.ndarray, "n ..."] | None = None,
     factor: float | None = None,
     ended: Callable[[], bool] = lambda: False,
 ) -> tuple[Solved, list[Tried]]:
@@ -133,7 +134,7 @@ def solve(
     x, y, weight : encoded rows; y holds numbers, or indicators of the classes.
     plan : what.
     seed : of k-means and random rows.
-    codes : classes; None for numbers.
+    codes : classes (n,), or labels (n, n_out) of 0 and 1; None for numbers.
     factor : of the width, if it has been chosen before.
     ended : whether to look no further.
     """
@@ -212,7 +213,8 @@ def _at(rows: Table, plan: Plan, params: RBFParams) -> Solved:
     if codes is None:
         loss = 0.5 * float(np.average(np.sum((y - found.loo) ** 2, axis=1), weights=weight))
         return Solved(params, found, math.nan, loss, 1.0, np.zeros(y.shape[1]))
-    temperature, offset, loss = calibrate(found.loo, codes, weight)
+    each = calibrate if codes.ndim == 1 else calibrate_labels
+    temperature, offset, loss = each(found.loo, codes, weight)
     return Solved(params, found, math.nan, loss, temperature, offset)
 
 
@@ -339,6 +341,13 @@ def calibrate(scores: np.ndarray, codes: np.ndarray, weight: np.ndarray) -> tupl
         theta = np.concatenate([[0.0], frequencies])
         loss, log_p = value(theta)
     return float(theta[0]), theta[1:], -float(share @ log_p[np.arange(n), codes])
+
+
+def calibrate_labels(scores: np.ndarray, codes: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """(t, b, log-loss) of the probabilities sigmoid(t f + b) of each label, (n_out,); the log-loss is their sum."""
+    found = [calibrate(np.stack([1 - f, f], axis=1), own, weight) for f, own in zip(scores.T, codes.T, strict=True)]
+    t, b, losses = zip(*found, strict=True)
+    return 2 * np.array(t), np.array([two[1] - two[0] for two in b]) - np.array(t), float(np.sum(losses))
 
 
 def place(x: np.ndarray, weight: np.ndarray, plan: Plan, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -498,6 +507,8 @@ def constant_loss(y: np.ndarray, weight: np.ndarray, codes: np.ndarray | None) -
     if codes is None:
         left_out = (y - weight @ y / total) / (1 - weight / total)[:, None]
         return 0.5 * float(np.average(np.sum(left_out**2, axis=1), weights=weight))
+    if codes.ndim == 2:
+        return sum(constant_loss(indicators(own, 2), weight, own) for own in codes.T)
     counts = np.bincount(codes, weights=weight, minlength=y.shape[1])
     others = np.maximum(counts[codes] - weight, 1e-7 * total) / np.maximum(total - weight, 1e-7 * total)
     return -float(np.average(np.log(others), weights=weight))

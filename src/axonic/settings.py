@@ -289,7 +289,8 @@ class Settings:
 def pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
     """The loss with its output activation, and the number of output units, for `n` classes or target numbers.
 
-    Two classes take one sigmoid unit, more take a softmax; numbers take linear units. With `head="every"` it is the
+    Two classes take one sigmoid unit, more take a softmax; of several labels each takes a sigmoid; numbers take linear
+    units. With `head="every"` it is the
     loss of each step.
 
     Raises
@@ -301,10 +302,10 @@ def pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
 
 
 def _pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
-    if task == "regression":
+    if task != "classification":
         for name in ("label_smoothing", "class_weight"):
             if getattr(settings, name):
-                _refuse(name, getattr(settings, name), "leave it out: it is for classes")
+                _refuse(name, getattr(settings, name), "leave it out: it is for classes that exclude each other")
     if isinstance(settings.loss, Loss):
         if any(leaf is settings.loss for leaf in jax.tree.leaves(settings.loss)):
             _refuse("loss", type(settings.loss).__name__, "put @spec (of axonic.specs) before the class of your loss")
@@ -320,6 +321,12 @@ def _pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
             "quantile": (losses.quantile(), n),
             "poisson": (losses.poisson, n),
         }
+    elif task == "multilabel":
+        known = {
+            "auto": (losses.cross_entropy, n),
+            "cross_entropy": (losses.cross_entropy, n),
+            "mse": (losses.mse("sigmoid"), n),
+        }
     elif n == 2:
         known = {
             "auto": (losses.cross_entropy, 1),
@@ -334,7 +341,7 @@ def _pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
             "mse": (losses.mse("softmax"), n),
         }
     if not isinstance(settings.loss, str) or settings.loss not in known:
-        what = "regression" if task == "regression" else f"{n} classes"
+        what = {"regression": "regression", "multilabel": "several labels"}.get(task, f"{n} classes")
         _refuse("loss", settings.loss, f"for {what} use one of {', '.join(known)}")
     return known[settings.loss]
 
@@ -346,7 +353,7 @@ def fit_target(settings: Settings, y: Any, task: Task, rows: Rows | None = None)
     ------
     InputError : the loss does not go with the task or a target.
     """
-    if task == "classification":
+    if task != "regression":
         return TargetEncoder.fit(y, task, rows)
     loss, _ = pair(settings, task, 1)
     return TargetEncoder.fit(y, task, rows, loss.scaling(), loss.limits())

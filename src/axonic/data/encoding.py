@@ -560,10 +560,10 @@ class TargetEncoder:
 
     Attributes
     ----------
-    task : ``classification`` or ``regression``.
-    labels : the classes in sorted order; empty for regression.
+    task : ``classification``, ``regression`` or ``multilabel``.
+    labels : the classes in sorted order; empty for numbers and for several labels a row.
     label_type : the type of the labels, as JSON does not keep it for NumPy.
-    center, scale : for regression, one of each for each output; y becomes (y - center) / scale.
+    center, scale : one of each for each output that is a number, y becomes (y - center) / scale; 0 and 1 for labels.
     scaling : where they come from. ``deviation``: mean and standard deviation. ``quartiles``: median and interquartile
         range over 1.349, which outliers do not move (mean and deviation if the range is 0). ``mean``: 0 and the mean,
         for counts. ``none``: 0 and 1.
@@ -594,7 +594,8 @@ class TargetEncoder:
         Parameters
         ----------
         y : (n,) labels (text, whole numbers, floats or booleans), or (n,) or (n, n_out) numbers; a Series or an array.
-        task : ``classification`` or ``regression``.
+            For ``multilabel`` (n, n_out), 1 where a row has the label and 0 where not.
+        task : as above.
         rows : indices of the training rows; centre and scale come from these alone, the classes from all rows, so
             that a class which the split left out of training has a code all the same.
         scaling, limits : of numbers, as above.
@@ -608,6 +609,8 @@ class TargetEncoder:
             series = _as_labels(y)
             return cls(task, tuple(series.unique().sort().to_list()), _label_type(series))
         values, is_flat = _as_outputs(y)
+        if task == "multilabel":
+            scaling, limits = "none", (0.0, 1.0)
         low, high = np.clip(limits, -LARGEST, LARGEST).tolist()
         _check_limits(values, low, high)
         center, scale = _scale(values if rows is None else values[rows], scaling)
@@ -653,9 +656,12 @@ class TargetEncoder:
             return np.clip((values - self.center) / self.scale, -limit, limit).astype(np.float32)
 
     def inverse(self, output: np.ndarray) -> np.ndarray:
-        """Labels (n,) of class codes (n,); or outputs (n, n_out) in their units as float64, (n,) if they came so."""
+        """Labels (n,) of class codes (n,); outputs (n, n_out) in their units as float64, (n,) if they came so; or 1
+        where a probability (n, n_out) is above a half and 0 where not, int64."""
         if self.task == "classification":
             return self.classes[np.asarray(output)]
+        if self.task == "multilabel":
+            return (np.asarray(output) > 0.5).astype(np.int64)
         values = np.asarray(output, np.float64).reshape(len(output), self.n_out) * self.scale + self.center
         return values[:, 0] if self.is_flat else values
 

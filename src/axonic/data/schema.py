@@ -31,7 +31,8 @@ from axonic.data.values import (
 from axonic.errors import InputError
 
 Kind = Literal["number", "category", "boolean", "date", "ignored"]
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "multilabel"]
+"""Of a table it is one of the first two; multilabel: columns of 0 and 1 that do not exclude each other."""
 
 MAX_LEVELS = 50
 """A category has at most this many levels of its own; rarer ones share the slot "other"."""
@@ -94,7 +95,7 @@ class Schema:
     ----------
     columns : the columns used as features, in the order of the table.
     target : name of the column to predict; empty for none.
-    task : ``classification`` or ``regression``.
+    task : ``classification`` or ``regression``; ``multilabel`` where the targets stand beside the table.
     ignored : the columns left out, each with its reason.
     """
 

@@ -9,6 +9,7 @@ own before anything random happens: a row given twice is a row of weight two, to
 does not matter, and no row stands in training and validation at once. With `shuffle=False` rows are taken as they come.
 """
 
+import dataclasses
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ from sklearn.utils.validation import (
 
 from axonic import recipe as recipes
 from axonic import storage
-from axonic.checks import check_rows, check_table
+from axonic.checks import check_beside, check_rows
 from axonic.data.batches import Rows, Split, balanced, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.ragged import join
@@ -89,7 +90,8 @@ class Estimator(BaseEstimator):
         Parameters
         ----------
         X : (n, n_features) array, or a data frame; NaN is a missing value.
-        y : (n,) classes or numbers, or (n, n_targets) numbers.
+        y : (n,) classes or numbers; (n, n_targets) numbers; or for a classifier (n, n_labels), 1 where a row has a
+            label and 0 where not.
         sample_weight : (n,) weights, not negative; None weighs all rows alike. Their scale does not matter.
         validation_data : (X, y) or (X, y, sample_weight) to hold out instead of a share of X.
 
@@ -117,6 +119,8 @@ class Estimator(BaseEstimator):
             rows, parts = self._with_validation(rows, validation_data)
 
         loss, n_out = self._pair(settings)
+        if self._task == "multilabel":  # to a fit they are numbers, whose loss would be another one
+            settings = dataclasses.replace(settings, loss=loss)
         resplits, start = validation_data is None, self.model_.members if goes_on else None
         task = recipes.Task(rows, parts, settings, settings.network(n_out), loss, resplits, start)
         fitted = recipes.fit(task, watcher=printer(self.verbose))
@@ -148,7 +152,7 @@ class Estimator(BaseEstimator):
             raise InputError("a loaded model can't go on with partial_fit", "use fit with warm_start=True")
         X, y, weight = self._merged(*self._validated(X, y, sample_weight, reset=first))
         if first:
-            self._encode_target(y if classes is None else np.unique(classes), settings)
+            self._encode_target(y if classes is None or y.ndim == 2 else np.unique(classes), settings)
         y = self._target_codes(y)
         parts = Split(np.arange(len(y)), np.empty(0, np.int64), np.empty(0, np.int64))
         if first:
@@ -355,11 +359,8 @@ class Estimator(BaseEstimator):
     def _check(self, X, y) -> list[Finding]:
         """What the rows show before they are encoded."""
         if self._framed:
-            names = self._columns
-            frame = X.select(column.name for column in names)
-            target = "target" if "target" not in frame.columns else "the target"
-            frame = frame.with_columns(pl.Series(target, y if y.ndim == 1 else y[:, 0]))
-            return check_table(frame, Schema(names, target, self._task))
+            frame = X.select(column.name for column in self._columns)
+            return check_beside(frame, Schema(self._columns, "", self._task), y)
         names = list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
         return check_rows(X, y, self._task, names)
 
@@ -441,13 +442,15 @@ class Classifier(ClassifierMixin, Estimator):
     class_weight: Any
 
     def predict(self, X):
-        """The most probable class of each row, shape (n,)."""
+        """The most probable class of each row, shape (n,); of several labels 1 for those that are likelier than not,
+        (n, n_labels)."""
         check_is_fitted(self)
         return self.model_.predict(self._inputs(X, reset=False))
 
     def predict_proba(self, X, return_std=False):
-        """Probabilities of the classes in the order of `classes_`, shape (n, n_classes), rows summing to 1; with
-        `return_std` also how far those of the networks are apart, see `axonic.model.Model.spread`.
+        """Probabilities of the classes in the order of `classes_`, shape (n, n_classes), rows summing to 1, or of each
+        of several labels; with `return_std` also how far those of the networks are apart, see
+        `axonic.model.Model.spread`.
 
         Raises
         ------
@@ -459,15 +462,23 @@ class Classifier(ClassifierMixin, Estimator):
         return (p, self.model_.spread(x)) if return_std else p
 
     def _targets(self, y):
+        labels = _as_labels(y)
+        if labels is not None:
+            return labels
         y = column_or_1d(y, warn=True)
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         return y
 
     def _target_keys(self, y):
-        return np.unique(y, return_inverse=True)[1]
+        return y if y.ndim == 2 else np.unique(y, return_inverse=True)[1]
 
     def _encode_target(self, y, settings):
+        self._task = "multilabel" if y.ndim == 2 else "classification"
+        if y.ndim == 2:
+            self.classes_ = np.arange(y.shape[1])
+            self._target = fit_target(settings, y, self._task)
+            return
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise InputError(
@@ -478,6 +489,9 @@ class Classifier(ClassifierMixin, Estimator):
 
     def _rows(self, X, y, weight, train):
         if self.class_weight is not None:
+            if self._task == "multilabel":
+                how = "leave it out: it is for classes that exclude each other"
+                raise InputError(f"class_weight = {self.class_weight!r} is impossible", how)
             weight = weight * self._class_factors(y, weight)
         return super()._rows(X, y, weight, train)
 
@@ -492,6 +506,11 @@ class Classifier(ClassifierMixin, Estimator):
             how = "give 'balanced' or a dict from class to a number that is not negative"
             raise InputError(f"class_weight = {self.class_weight!r} is impossible", how)
         return compute_sample_weight(self.class_weight, self.classes_[y])
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
 
 class Regressor(RegressorMixin, Estimator):
@@ -607,6 +626,21 @@ def document(cls, text: str = PARAMETERS, network: str = FEEDFORWARD, regularize
     """Append the documentation of the shared parameters, with what is this class's own."""
     cls.__doc__ = cls.__doc__.rstrip() + "\n" + text.format(network=network, regularizers=regularizers, **parts)
     return cls
+
+
+def _as_labels(y: Any) -> np.ndarray | None:
+    """Several labels a row, (n, n_labels) float64; None if y holds something else."""
+    if hasattr(y, "toarray"):
+        raise InputError("y is sparse", "give y.toarray()", "y")
+    shape = np.asarray(y).shape
+    if len(shape) != 2 or shape[1] < 2:
+        return None
+    labels = np.asarray(check_array(y, dtype="numeric", input_name="y"), np.float64)
+    others = labels[(labels != 0) & (labels != 1)]
+    if len(others):
+        how = "give 1 where a row has the label of the column and 0 where not, or one column of classes"
+        raise InputError(f"y has {labels.shape[1]} columns and holds {others[0]:g}", how, "y")
+    return labels
 
 
 def _as_tuple(sizes: Any) -> tuple:

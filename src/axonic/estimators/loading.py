@@ -35,7 +35,7 @@ def load(path):
     model = storage.load_model(path)
     kind = "RBF" if any(isinstance(layer, RBF) for layer in model.network.layers) else "FeedForward"
     kind = "Recurrent" if model.recurrent else kind
-    default = kind + ("Classifier" if model.task == "classification" else "Regressor")
+    default = kind + ("Regressor" if model.task == "regression" else "Classifier")
     framed = bool(model.info.get("framed", "schema" in model.info))
     try:
         params = {n: storage.parameter_from_json(value) for n, value in model.info.get("params", {}).items()}
@@ -50,8 +50,10 @@ def load(path):
     estimator._framed, estimator._columns = framed, model.encoder.columns if framed else ()
     if isinstance(estimator, RBFClassifier | RBFRegressor):
         estimator.centers_, estimator.log_width_ = model.members[0][0]
-    if model.task == "classification":
-        estimator.classes_ = np.asarray(model.target.classes)
+    if model.task != "regression":
+        estimator._task = model.task
+        labels = model.target.classes
+        estimator.classes_ = np.asarray(labels) if len(labels) else np.arange(model.target.n_out)
     return estimator
 
 

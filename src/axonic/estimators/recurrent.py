@@ -220,8 +220,9 @@ class RecurrentClassifier(_Recurrent, Classifier):
         self.class_weight = class_weight
 
     def predict(self, X):
-        """The most probable class of each sequence, (n,); of each step with `head="every"`, (n, time) or a list."""
-        return self._outputs(X, lambda x: self.classes_[self.model_.probabilities(x).argmax(axis=1)])
+        """The most probable class of each sequence, (n,), or 1 for each label that is likelier than not, (n, n_labels);
+        of each step with `head="every"`, (n, time, ...) or a list."""
+        return self._outputs(X, lambda x: self.model_.decided(self.model_.probabilities(x)))
 
     def predict_proba(self, X):
         """Probabilities of the classes in the order of `classes_`, (n, n_classes); of each step with `head="every"`,

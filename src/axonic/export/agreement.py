@@ -152,9 +152,10 @@ def compare(model: Model, data: Any, given: Sequence[np.ndarray]) -> None:
     """
     ours, theirs = _answers(model, data), _rows(model, data, given[-1])
     error, same = _difference(model, ours, theirs), True
-    if model.task == "classification":
-        tied = np.sort(ours, axis=1)[:, -2:] @ [-1, 1] < TOLERANCE
-        same = np.all((_rows(model, data, given[0]) == model.target.inverse(ours.argmax(axis=1))) | tied)
+    if model.task != "regression":
+        best = np.sort(ours, axis=1)[:, -2:]
+        tied = np.abs(ours - 0.5) < TOLERANCE if model.task == "multilabel" else best @ [-1, 1] < TOLERANCE
+        same = np.all((_rows(model, data, given[0]) == model.decided(ours)) | tied)
     if not (same and error <= TOLERANCE):
         raise InputError(
             f"onnxruntime does not reproduce the predictions (relative difference {error:.2g}); no file is written",
@@ -164,13 +165,16 @@ def compare(model: Model, data: Any, given: Sequence[np.ndarray]) -> None:
 
 def difference(model: Model, data: Any, given: Sequence[np.ndarray]) -> float:
     """The largest difference between our outputs for rows or sequences and those of an exported file, over the largest
-    probability of the row, or the predicted number (or the target's scale where that is larger)."""
+    probability of the row (of several labels: of each, or of its absence), or the predicted number (or the target's
+    scale where that is larger)."""
     return _difference(model, _answers(model, data), _rows(model, data, given[-1]))
 
 
 def _difference(model: Model, ours: np.ndarray, theirs: np.ndarray) -> float:
     if model.task == "classification":
         scale = ours.max(axis=1, keepdims=True)
+    elif model.task == "multilabel":
+        scale = np.maximum(ours, 1 - ours)
     else:
         scale = np.maximum(np.abs(ours), np.asarray(model.target.scale))
     return float(np.max(np.abs(ours - theirs) / scale, initial=0.0))
@@ -181,7 +185,7 @@ def _answers(model: Model, data: Any) -> np.ndarray:
     if "series" in model.info:
         return model.forecasts(data)
     x = model.encode(data)
-    answers = model.probabilities(x) if model.task == "classification" else model.numbers(x)
+    answers = model.numbers(x) if model.task == "regression" else model.probabilities(x)
     return answers.reshape(len(answers), -1)
 
 

@@ -230,6 +230,11 @@ def decoded(graph: Graph, a: str, target: TargetEncoder, by_step: bool, origin: 
         numbers = graph.add("Add", numbers, origin) if origin else numbers
         graph.output(PREDICTION, "DOUBLE", [*rows, target.n_out], numbers)
         return
+    if target.task == "multilabel":
+        likely = graph.add("Greater", a, graph.constant(0.5))
+        graph.output(PREDICTION, "INT64", [*rows, target.n_out], graph.cast(likely, "INT64"))
+        graph.output(PROBABILITIES, "DOUBLE", [*rows, target.n_out], a)
+        return
     if target.n_out == 2 and graph.n_out == 1:
         p = graph.add("Concat", graph.add("Sub", graph.constant(1.0), a), a, axis=-1)
     else:

@@ -21,7 +21,7 @@ from axonic.seeds import generator
 from axonic.types import Params
 
 SOLVED = (SquaredError, CrossEntropy, LogLikelihood)
-"""Losses that the closed form stands for."""
+"""Losses of classes and labels that the closed form stands for; of numbers the first alone."""
 START_RIDGE = 1e-4
 """The least ridge of a start for training, in units of the number of rows: less of it, and the weights of the readout
 are so large that only the smallest rates do not diverge."""
@@ -51,7 +51,11 @@ class _Radial:
         self.task, self.watcher, self.clock = task, watcher, Clock()
         self.rows, self.split, self.settings, self.loss = task.rows, task.split, task.settings, task.loss
         self.n_out = task.network.n_out(0)
-        self.closed = type(self.loss) in SOLVED
+        y = self.rows.y
+        self.classes = y.dtype.kind == "i"
+        labels = type(self.loss) is CrossEntropy and not self.classes and bool(np.isin(y, (0, 1)).all())
+        self.codes = y if self.classes else y.astype(np.int32) if labels else None
+        self.closed = type(self.loss) in (SOLVED if self.codes is not None else (SquaredError,))
         settings = self.settings
         if settings.training == "closed_form" and not self.closed:
             raise InputError(
@@ -59,7 +63,6 @@ class _Radial:
                 "leave the loss out, or use training='gradient'",
                 "loss",
             )
-        self.classes = self.rows.y.dtype.kind == "i"
         self.plan = Plan(
             _given(settings.n_centers),
             settings.centers,
@@ -75,7 +78,7 @@ class _Radial:
     ) -> tuple[Solved, list[radial.Tried]]:
         """On a part of the rows."""
         y = targets(self.rows, part, max(self.n_out, 2) if self.classes else self.n_out)
-        codes = self.rows.y[part] if self.classes else None
+        codes = None if self.codes is None else self.codes[part]
         weight = self.rows.weight[part].astype(np.float64)
         return radial.solve(self.rows.x[part], y, weight, plan, seed, codes, factor, self.watcher.ended)
 
@@ -184,7 +187,7 @@ class _Radial:
         """Whether a constant answer leaves rows out with no more loss."""
         y = targets(self.rows, part, max(self.n_out, 2) if self.classes else self.n_out)
         weight = self.rows.weight[part].astype(np.float64)
-        return radial.constant_loss(y, weight, self.rows.y[part] if self.classes else None) <= solved.loss
+        return radial.constant_loss(y, weight, None if self.codes is None else self.codes[part]) <= solved.loss
 
 
 def centers_stage(solved: Solved, tried: Sequence[radial.Tried]) -> Stage:
