@@ -23,6 +23,7 @@ ORDER = [
     "data.autoregression",
     "data.sequences",
     "data.batches",
+    "data.store",
     "checks",
     "checks_sequences",
     "layers",

@@ -67,6 +67,7 @@ def fit(
     out: Path | None = None,
     test: Path | None = None,
     test_size: float = 0.2,
+    stream: bool | None = None,
     net: Literal["feedforward", "rbf", "rnn", "lstm", "gru"] = "feedforward",
     hidden: str | None = None,
     activation: str | None = None,
@@ -133,6 +134,8 @@ def fit(
         A table of test rows, instead of holding out a share of DATA.
     test_size
         Share of the rows held out for testing.
+    stream
+        Read the table in parts, as is done by itself where it would take more than half of the memory.
     net
         The kind of network; rnn, lstm and gru read sequences.
     hidden
@@ -285,6 +288,7 @@ def fit(
             test_size=test_size,
             settings=settings,
             layout=layout,
+            stream=stream,
             budget=budget,
             stop_on=stop_on,
             reporter=reporter,

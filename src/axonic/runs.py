@@ -22,9 +22,10 @@ from axonic.checks import ENOUGH_ROWS, check_table
 from axonic.data.batches import Rows, Split, balanced, split_rows
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.ragged import Ragged
-from axonic.data.reading import read_table
+from axonic.data.reading import Blocks, read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.data.sequences import NPZ, Layout
+from axonic.data.store import Drawn, Store, draw, fits
 from axonic.diagnosis import diagnose, sequences, unwatched, with_cause_first
 from axonic.diagnosis.live import alarms
 from axonic.diagnosis.rehearsal import Rehearsal, rehearse
@@ -53,11 +54,16 @@ from axonic.training import StopRule
 from axonic.types import Finding, Severity
 
 VALIDATION_FRACTION = 0.15
+STREAMED = (".parquet", ".csv", ".tsv")
+"""Files that can be read in parts."""
 
 
 @runtime_checkable
 class Reporter(Protocol):
     """What a caller may want to see of a run."""
+
+    def read(self, n_rows: int) -> None:
+        """So many rows have been read of a table that is read in parts."""
 
     def data(self, frame: pl.DataFrame, schema: Schema, findings: list[Finding]) -> None:
         """The table has been read, its schema inferred and checked."""
@@ -118,6 +124,7 @@ class Request(NamedTuple):
     data, target, task, test, test_size : as for `fit_table`; paths are absolute.
     settings : how to train.
     layout : how sequences lie in the file.
+    stream : whether the table is read in parts.
     """
 
     data: str
@@ -127,6 +134,7 @@ class Request(NamedTuple):
     test_size: float
     settings: Settings
     layout: Layout = Layout()
+    stream: bool = False
 
     def to_json(self, fingerprint: int) -> dict[str, Any]:
         """With a number that stands for the table, and the versions."""
@@ -149,6 +157,8 @@ class Request(NamedTuple):
             texts = [values["data"], values["target"], *([values["test"]] if values["test"] is not None else [])]
             if not all(isinstance(text, str) for text in texts) or not isinstance(values["test_size"], int | float):
                 raise TypeError("a value has another type")
+            if not isinstance(values["stream"], bool):
+                raise TypeError(f"stream = {values['stream']!r}")
             if values["task"] not in ("auto", "classification", "regression"):
                 raise ValueError(f"task = {values['task']!r}")
             settings = {name: parameter_from_json(item) for name, item in values["settings"].items()}
@@ -168,6 +178,7 @@ def fit_table(
     test_size: float = 0.2,
     settings: Settings | None = None,
     layout: Layout | None = None,
+    stream: bool | None = None,
     budget: float | None = None,
     stop_on: Literal["warning", "error"] | None = None,
     reporter: Reporter | None = None,
@@ -184,6 +195,8 @@ def fit_table(
     test_size : share of the rows for the test, from 0 (none) to below 1.
     settings : how to train.
     layout : how sequences lie in the file.
+    stream : whether the table is read in parts (`axonic.data.store`); None does so if it would take more than half of
+        the memory.
     budget : seconds after which training ends, and what is best so far is evaluated and saved; None is no limit.
     stop_on : end the training, as a budget does, when something of this severity is seen while it is under way.
     reporter : is told of everything as it happens.
@@ -205,8 +218,20 @@ def fit_table(
     if not settings.recurrent and (layout != Layout() or Path(data).suffix.lower() == NPZ):
         what = "sequences" if layout == Layout() else "--sequence-id, --order-by, --window and --horizon"
         raise InputError(f"{what} need a recurrent network", "choose one with --net: rnn, lstm or gru", "--net")
-    request = Request(os.path.abspath(data), target, task, test, test_size, settings, layout)
+    stream = _streams(data, settings, stream)
+    request = Request(os.path.abspath(data), target, task, test, test_size, settings, layout, stream)
     return _run(request, RunDirectory(Path(out)), budget, reporter, stop_on, resumes=False)
+
+
+def _streams(data: str | os.PathLike[str], settings: Settings, stream: bool | None) -> bool:
+    """Whether a table is read in parts."""
+    if stream and settings.net != "feedforward":
+        raise InputError(
+            f"--stream is not for --net {settings.net}", "leave it out, or use --net feedforward", "--stream"
+        )
+    if stream is None and settings.net == "feedforward" and Path(data).suffix.lower() in STREAMED:
+        return not fits(Blocks(data))
+    return bool(stream)
 
 
 def resume_run(
@@ -262,14 +287,15 @@ def _run(
     if budget is not None and not budget > 0:
         raise InputError(f"budget = {budget!r} is impossible", "give a positive number of seconds")
     watcher = _Watcher(reporter, math.inf if budget is None else time.monotonic() + budget, stop_on)
-    prepared = _prepare(request, clock, reporter)
+    prepared = _prepare(request, directory.path, clock, reporter)
     settings, rows, split = prepared.settings, prepared.rows, prepared.split
     schema, found = prepared.schema, prepared.findings
     encoder, encoded_target = prepared.encoder, prepared.target
-    n_rows, width = prepared.frame.shape
+    store = prepared.store
+    n_rows, width = prepared.frame.shape if store is None else (store.n_rows, prepared.frame.width)
     prepared = prepared._replace(frame=prepared.frame.head(0))
     loss, n_out = pair(settings, schema.task, encoded_target.n_out)
-    fingerprint = _fingerprint(rows, encoder, encoded_target)
+    fingerprint = _fingerprint(rows, encoder, encoded_target, 0 if store is None else store.crc)
     if not resumes:
         directory.begin(request.to_json(fingerprint))
     elif directory.run().get("rows") != fingerprint:
@@ -285,7 +311,7 @@ def _run(
     try:
         journal = RunJournal(directory)
         network = settings.network(n_out)
-        task = recipe.Task(weighted, split, settings, network, loss, prepared.resplits)
+        task = recipe.Task(weighted, split, settings, network, loss, prepared.resplits, store=store)
         fitted = recipe.fit(task, watcher=watcher, journal=journal)
         diagnosed = clock.time("diagnosis", _diagnosed, task, fitted, watcher)
         if watcher.cut_short:
@@ -315,7 +341,7 @@ def _run(
             "target": request.target,
             "n_rows": n_rows,
             "n_columns": width,
-            "n_train": len(split.train),
+            "n_train": task.n_train,
             "n_valid": len(split.valid),
             "n_test": len(split.test),
             "net": settings.net,
@@ -376,9 +402,11 @@ def findings_of(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return findings
 
 
-def _prepare(request: Request, clock: Clock, reporter: Reporter) -> sequence_runs.Prepared:
+def _prepare(request: Request, out: Path, clock: Clock, reporter: Reporter) -> sequence_runs.Prepared:
     """Read, check, split and encode what is to be trained on."""
     settings = request.settings
+    if request.stream:
+        return _prepare_stored(request, out, clock, reporter)
     if settings.recurrent:
         prepared = clock.time(
             "reading",
@@ -403,9 +431,47 @@ def _prepare(request: Request, clock: Clock, reporter: Reporter) -> sequence_run
     )
     info = {"schema": schema.to_json()}
     numbers = usable_rows(frame, schema) + 1
-    numbers = np.concatenate([numbers, np.arange(1, len(rows.x) - len(numbers) + 1)])  # those of a test table after it
     return sequence_runs.Prepared(
-        settings, frame, schema, findings, "", rows, split, encoder, target, None, info, True, numbers
+        settings, frame, schema, findings, "", rows, split, encoder, target, None, info, True, _with_test(numbers, rows)
+    )
+
+
+def _with_test(numbers: np.ndarray, rows: Rows) -> np.ndarray:
+    """The numbers of rows in their file, and after them those of the rows of a test table."""
+    return np.concatenate([numbers, np.arange(1, len(rows.x) - len(numbers) + 1)])
+
+
+def _prepare_stored(request: Request, out: Path, clock: Clock, reporter: Reporter) -> sequence_runs.Prepared:
+    """The same of a table that is read in parts: what is in memory is a sample of it."""
+    settings = request.settings
+    blocks = Blocks(request.data)
+    drawn = clock.time("reading", draw, blocks, request.target, settings.seed, reporter.read)
+    drawn, schema = drawn.judged(request.target, request.task)
+    findings = clock.time("checking", check_table, drawn.frame, schema)
+    reporter.stage({"stage": "sample", "decision": f"{len(drawn.frame)} of {drawn.n_read} rows", "reason": ""})
+    reporter.data(drawn.frame, schema, findings)
+    rows, split, encoder, target = clock.time(
+        "encoding", _encode, drawn.frame, schema, request.test, request.test_size, settings, drawn
+    )
+    folder = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.is_dir())
+    store = clock.time(
+        "storing", Store.write, blocks, drawn, rows, split, schema, encoder, target, folder, reporter.read
+    )
+    if settings.class_weight == "balanced" and drawn.labels is not None:
+        counts = drawn.labels["count"].to_numpy()
+        store = dataclasses.replace(store, factor=(counts.sum() / (len(counts) * counts)).astype(np.float32))
+    numbers = _with_test(drawn.number + 1, rows)
+    info = {"schema": schema.to_json()}
+    reporter.stage(
+        {
+            "stage": "table",
+            "decision": f"{store.n_train} rows are trained on, read from disk",
+            "reason": f"rate and batch size are chosen on {len(split.train)} of them",
+        }
+    )
+    return sequence_runs.Prepared(
+        *(settings, drawn.frame, schema, findings, "", rows, split, encoder, target, None, info, False, numbers),
+        store=store,
     )
 
 
@@ -576,9 +642,10 @@ def _write_page(folder: Path) -> Path:
     return folder / PAGE
 
 
-def _fingerprint(rows: Rows, encoder: TableEncoder, target: TargetEncoder) -> int:
-    """A number that changes with the rows that are trained on, and with what a model says of them."""
-    number = zlib.crc32(json.dumps(plain([encoder.to_json(), target.to_json()])).encode())
+def _fingerprint(rows: Rows, encoder: TableEncoder, target: TargetEncoder, stored: int) -> int:
+    """A number that changes with the rows that are trained on (`stored` stands for those on disk), and with what a
+    model says of them."""
+    number = zlib.crc32(json.dumps(plain([encoder.to_json(), target.to_json()])).encode(), stored)
     for array in (rows.x, rows.y):
         for part in (array.values, array.offsets) if isinstance(array, Ragged) else (array,):
             number = zlib.crc32(np.ascontiguousarray(part).data, number)
@@ -602,20 +669,28 @@ def _metrics(
 
 
 def _encode(
-    frame: pl.DataFrame, schema: Schema, test: str | os.PathLike[str] | None, test_size: float, settings: Settings
+    frame: pl.DataFrame,
+    schema: Schema,
+    test: str | os.PathLike[str] | None,
+    test_size: float,
+    settings: Settings,
+    drawn: Drawn | None = None,
 ) -> tuple[Rows, Split, TableEncoder, TargetEncoder]:
-    """Split the rows that have a target, fit the encoders on the training rows and encode all rows."""
+    """Split the rows that have a target, fit the encoders on the training rows and encode all rows; `drawn` if they are
+    a sample."""
     usable = usable_rows(frame, schema)
     y = target_values(frame, schema)[usable]
     classes = y.to_physical().rank("dense").to_numpy() if schema.task == "classification" else None
-    split = split_rows(
-        len(usable),
-        settings.seed,
-        valid=VALIDATION_FRACTION if settings.holds_out else 0.0,
-        test=0.0 if test is not None else test_size,
-        classes=classes,
-    )
-    target = fit_target(settings, y, schema.task, split.train)
+    valid, held = VALIDATION_FRACTION if settings.holds_out else 0.0, 0.0 if test is not None else test_size
+    if drawn is None or drawn.whole:
+        split = split_rows(len(usable), settings.seed, valid=valid, test=held, classes=classes)
+    else:
+        split = drawn.split(valid, held)
+    if drawn is None or drawn.labels is None or schema.task == "regression":
+        target = fit_target(settings, y, schema.task, split.train)
+    else:
+        every = drawn.labels.select(pl.col("label").alias(schema.target))
+        target = fit_target(settings, target_values(every, schema), schema.task)
     codes = target.transform(y)
     encoder = TableEncoder.fit(frame, schema, rows=usable[split.train], target=codes[split.train])
     x = encoder.transform(frame, usable)

@@ -27,6 +27,7 @@ from axonic.data.sequences import (
     order_series,
     read_npz,
 )
+from axonic.data.store import Store
 from axonic.data.values import as_text, is_text, missing
 from axonic.errors import InputError
 from axonic.model import Model
@@ -51,6 +52,7 @@ class Prepared(NamedTuple):
     numbers : of a table, the number of each row in its file.
     baselines : of a series, the scores of simple forecasts.
     series : of a series, what decides whether the network is kept; otherwise None.
+    store : all rows to train on, of a table that is read in parts; then the others are a sample of it.
     resplits : whether further networks may hold out other rows for validation.
     """
 
@@ -69,6 +71,7 @@ class Prepared(NamedTuple):
     numbers: np.ndarray = np.empty(0, np.int64)
     baselines: dict[str, dict[str, Any]] = {}  # noqa: RUF012  read only
     series: Series | None = None
+    store: Store | None = None
 
 
 def prepare(

@@ -28,6 +28,8 @@ from axonic.errors import InputError
 
 BLOCK_BYTES = 4 << 20
 MAX_ROW_BYTES = 64 << 20
+BLOCK_VALUES, MOST_BLOCK_ROWS = 8 << 20, 1 << 18
+"""Of a block of a columnar file."""
 
 
 def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
@@ -68,6 +70,58 @@ def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
     if frame.width == 0 or frame.height == 0:
         raise InputError("the table has no rows", "give a file with at least one row of data", str(path))
     return frame
+
+
+class Blocks:
+    """The rows of a file in blocks, again and again, so that no more than a block is ever in memory.
+
+    Delimited text arrives as text in the first pass, since only its last row tells whether a column holds numbers;
+    after it `typed` turns such a block into the types of the whole column, in which later passes come by themselves.
+    Columnar files have their types from the beginning.
+
+    Parameters
+    ----------
+    path : as for `read_table`.
+
+    Raises
+    ------
+    InputError : as `read_table`, at once or in a pass.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        suffix = self.path.suffix.lower()
+        if suffix not in _READERS or suffix == ".feather" or suffix == ".arrow":
+            raise InputError(
+                f"a {suffix or 'file without an ending'} can't be read in parts",
+                "give a .parquet, .csv or .tsv",
+                str(path),
+            )
+        self._source = _guarded(path, _ParquetBlocks if suffix == ".parquet" else _DelimitedBlocks, self.path, suffix)
+        self.names: tuple[str, ...] = self._source.names
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the table would take in memory, read and encoded."""
+        return _guarded(self.path, self._source.size)
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        """One pass."""
+        blocks = _guarded(self.path, iter, self._source)
+        while (block := _guarded(self.path, next, blocks, None)) is not None:
+            yield block
+
+    def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Rows of the first pass in the types of their columns; what has them already stays as it is."""
+        return self._source.typed(frame)
+
+
+def _guarded(path: str | os.PathLike[str], function: Callable[..., Any], *args: Any) -> Any:
+    """The result of a function, what goes wrong with the file said in a line."""
+    try:
+        return function(*args)
+    except (OSError, ValueError) as error:
+        raise error if isinstance(error, InputError) else _unreadable(Path(path), error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
@@ -449,7 +503,87 @@ class _Ladder:
         return narrow(column).rename(self.name)
 
 
+class _DelimitedBlocks:
+    """See `Blocks`."""
+
+    def __init__(self, path: Path, suffix: str) -> None:
+        self.path = path
+        with open(path, "rb") as file:
+            self.layout = _read_layout(file, path, "\t" if suffix == ".tsv" else ",")
+        self.names = self.layout.names
+        self.dtypes: dict[str, Any] | None = None
+
+    def size(self) -> int:
+        return os.path.getsize(self.path)  # a number of eight characters is eight bytes in memory, half of them encoded
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        first, types = self.dtypes is None, self.layout.as_text
+        ladders = [_Ladder(name, self.layout.decimal_comma) for name in self.names]
+        if self.dtypes is not None:
+            types = types | {name: pl.Float64 for name, dtype in self.dtypes.items() if dtype == pl.Float64}
+        rows, lines = 0, self.layout.lines
+        with open(self.path, "rb") as file:
+            file.seek(self.layout.start)
+            for data in _cut_into_rows(file, self.path):
+                _refuse_junk(self.path, data, lines)
+                frame = _parse(self.layout, _Block(data, rows, lines), types)
+                for ladder in ladders if first else ():
+                    ladder.add(frame[ladder.name])
+                    ladder.parts.clear()
+                rows, lines = rows + frame.height, lines + _count(data, "\n")
+                yield frame if first else self.typed(frame)
+        if first:
+            self.dtypes = {ladder.name: ladder.dtype for ladder in ladders}
+
+    def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        assert self.dtypes is not None
+        return frame.with_columns(
+            self._typed(column, self.dtypes[column.name]) for column in frame if column.dtype == pl.String
+        )
+
+    def _typed(self, text: pl.Series, dtype: Any) -> pl.Series:
+        if dtype == pl.String:
+            return clean(text)
+        numbers = _parse_numbers(text.str.replace(",", ".", literal=True) if self.layout.decimal_comma else text, dtype)
+        if numbers is None:
+            raise InputError(
+                f"column {text.name!r} has changed", "leave the file alone while it is read", str(self.path)
+            )
+        return numbers
+
+
 # --- columnar files ---
+
+
+class _ParquetBlocks:
+    """See `Blocks`."""
+
+    def __init__(self, path: Path, suffix: str) -> None:
+        del suffix
+        self.path = path
+        with open(path, "rb") as file:
+            if not file.read(1):
+                raise InputError("the file is empty", "give a table with at least one row", str(path))
+        self.names = tuple(self._read(lambda: pl.scan_parquet(path).collect_schema().names()))
+        _check_names(path, self.names)
+        self.n_rows: int = self._read(lambda: pl.scan_parquet(path).select(pl.len()).collect().item())
+        self.block_rows = int(np.clip(BLOCK_VALUES // len(self.names), 1024, MOST_BLOCK_ROWS))
+
+    def size(self) -> int:
+        return 12 * self.n_rows * len(self.names)
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        for start in range(0, self.n_rows, self.block_rows):
+            yield self._read(pl.scan_parquet(self.path).slice(start, self.block_rows).collect)
+
+    def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return frame
+
+    def _read(self, function: Callable[[], Any]) -> Any:
+        try:
+            return function()
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise _not_whole(self.path, "Parquet") from error
 
 
 def _read_columnar(
@@ -465,11 +599,12 @@ def _read_columnar(
             _check_names(path, names)
             return _read_by_columns(table, names)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            raise InputError(
-                f"this is not a whole {what} file",
-                "it is cut short, damaged or of another type: write it again",
-                str(path),
-            ) from error
+            raise _not_whole(path, what) from error
+
+
+def _not_whole(path: Path, what: str) -> InputError:
+    how = "it is cut short, damaged or of another type: write it again"
+    return InputError(f"this is not a whole {what} file", how, str(path))
 
 
 def _read_by_columns(table: Callable[[], pl.LazyFrame], names: list[str]) -> pl.DataFrame:

@@ -192,7 +192,8 @@ class Fitting:
                 )
                 rule = with_rate(member, stage["learning_rate"]).trial.optimizer
                 member = self.task.member(rule, 0, self.penalties[0], stage["decision"])
-        return Plan(member.trial.optimizer, member.batches.batch_size, self.task.stop_rule(rule, member.batches))
+        stop = self.task.stop_rule(rule, self.task.on_all_rows(member).batches)
+        return Plan(member.trial.optimizer, member.batches.batch_size, stop)
 
     def decide(
         self,
@@ -230,7 +231,7 @@ class Fitting:
         if not new or (self.trained and self.watcher.ended()):
             return
         jobs = {
-            f"{name}-{plan.rule.rate:g}-{plan.batch_size}-{l2:g}-{index}": member
+            f"{name}-{plan.rule.rate:g}-{plan.batch_size}-{l2:g}-{index}": self.task.on_all_rows(member)
             for l2 in new
             for index, member in enumerate(self.members(plan, l2))
         }
@@ -253,7 +254,7 @@ class Fitting:
             if not before:
                 return
             here = {index: branch(here[index], run, rate) for index, run in before.items()}
-            jobs = {f"branch-{rate:g}-{index}": member for index, member in here.items()}
+            jobs = {f"branch-{rate:g}-{index}": self.task.on_all_rows(member) for index, member in here.items()}
             runs = self.clock.time("branch", train_side_by_side, jobs, plan.stop, self.watcher, self.journal)
             branches = dict(zip(before, runs.values(), strict=True))
             stage = self.notebook.stage(

@@ -14,6 +14,7 @@ import numpy as np
 from axonic import training
 from axonic.data.batches import Batches, Cursor, Rows, Split, resplit
 from axonic.data.ragged import Ragged
+from axonic.data.store import Store
 from axonic.errors import InputError
 from axonic.layers import BidirectionalParams, Chain
 from axonic.losses import Loss
@@ -48,6 +49,7 @@ class Task(NamedTuple):
     start : weights to start from, a tree for each network; None draws them.
     begin : what draws them, from a seed and a split, and their validation loss (infinite if it need not be undercut);
         None is `Chain.init`.
+    store : all rows to train on, where `rows` are a sample of them that fits in memory; None where they are all.
     """
 
     rows: Rows
@@ -58,11 +60,12 @@ class Task(NamedTuple):
     resplits: bool = True
     start: Sequence[Params] | None = None
     begin: Callable[[int, Split], tuple[Params, float]] | None = None
+    store: Store | None = None
 
     @property
     def n_train(self) -> int:
         """Training rows."""
-        return len(self.split.train)
+        return len(self.split.train) if self.store is None else self.store.n_train
 
     @property
     def held_out(self) -> bool:
@@ -103,6 +106,10 @@ class Task(NamedTuple):
         trial = Trial(self.network, self.loss, rule, *values, watched=settings.monitor)
         return Member(trial, params, batches, loss)
 
+    def on_all_rows(self, member: "Member") -> "Member":
+        """A network with all rows to train on; it comes with those of the sample."""
+        return member if self.store is None else member._replace(batches=self.store.batches(member.batches))
+
     def check_start(self, params: Params) -> None:
         """Raise `InputError` if these weights are not those of the network."""
         shapes = jax.tree.map(lambda s: s.shape, self.network.shapes(self.rows.x.shape[1]))
@@ -110,7 +117,13 @@ class Task(NamedTuple):
             raise InputError("the weights to start from do not fit the network", "keep its layers, or start afresh")
 
     def check_rule(self, rule: Optimizer) -> None:
-        """Raise `InputError` if the network is too large for the rule."""
+        """Raise `InputError` if the network is too large for the rule, or the table for one that takes all of it."""
+        if self.store is not None and rule.full_batch:
+            raise InputError(
+                f"{type(rule).__name__} takes all rows at every step, and they are read in parts",
+                "use a rule that takes batches, such as momentum or adam",
+                "optimizer",
+            )
         if rule.max_weights is not None and self.n_weights > rule.max_weights:
             raise InputError(
                 f"{type(rule).__name__} takes memory for a matrix of all weights, and the network has {self.n_weights}",

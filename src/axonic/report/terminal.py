@@ -48,6 +48,9 @@ class Progress:
 
     training = False
 
+    def read(self, n_rows: int) -> None:
+        self._show(f"{n_rows} rows read")
+
     def data(self, frame: pl.DataFrame, schema: Any, findings: list[Any]) -> None:
         print_schema(self.console, frame, schema)
         print_findings(self.console, [finding for finding in findings if finding.severity != "info"])

@@ -1,0 +1,397 @@
+"""A table that is larger than memory: a sample of it in memory, its training rows encoded on disk.
+
+1. `draw` reads the file once, a block at a time, and keeps a uniform sample of its rows as they are: each row draws a
+   number, and the lowest stay. The lowest of these are held out, for the test and for validation, at most `HELD_ROWS`
+   for each; the others, `SAMPLE_ROWS` at most, are what the recipe chooses rate and batch size by.
+2. The schema and the encoders come from that sample. Means, medians and deviations are therefore those of some hundred
+   thousand rows (off by a five-hundredth of a deviation), and a level that is not among them counts as "other"; the
+   classes are those of the whole file.
+3. `Store.write` reads the file once more and writes every row that is not held out, encoded, to a file without a name
+   beside the run: nothing is left of it, however the process ends. Where the sample is the whole table, which then
+   fits, this pass is not needed.
+4. `StoredBatches` trains on that file in an order of its own: it is cut into chunks of `CHUNK_BYTES`, the chunks are
+   shuffled anew for every epoch, and so are the rows of every `GROUP_BYTES` of chunks. A batch then has rows of up to
+   512 places of the file, and the disk is read a chunk at a time.
+
+In memory are the sample, the chunks of two groups, and what the operating system keeps of the file, which it takes back
+when it is short.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+import os
+import tempfile
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from axonic.data.batches import Batches, Room, Rows, Segment, Split, Tape
+from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.reading import Blocks
+from axonic.data.schema import Schema, infer_schema, target_values
+from axonic.data.values import as_text, is_text, missing
+from axonic.errors import InputError
+from axonic.seeds import generator
+
+HELD_ROWS, SAMPLE_ROWS = 100_000, 200_000
+SAMPLE_VALUES = 64 << 20
+"""Values of the sample at most, however many columns the table has."""
+MOST_CLASSES = 100_000
+CHUNK_BYTES, GROUP_BYTES = 128 << 10, 64 << 20
+
+
+class Drawn(NamedTuple):
+    """What one pass has found.
+
+    Attributes
+    ----------
+    frame : rows that have a target, in the order of the file.
+    key : (rows,) the number that each has drawn; the lowest were kept.
+    place : (rows,) how many rows with a target stand before it in the file.
+    number : (rows,) row of the file, counted from 0.
+    n_rows : rows with a target in the file.
+    n_read : rows of the file.
+    labels : values of the target with how often they occur, if they are no more than `MOST_CLASSES`; otherwise None.
+    """
+
+    frame: pl.DataFrame
+    key: np.ndarray
+    place: np.ndarray
+    number: np.ndarray
+    n_rows: int
+    n_read: int
+    labels: pl.DataFrame | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all rows that have a target."""
+        return len(self.frame) == self.n_rows
+
+    def judged(self, target: str, task: str) -> "tuple[Drawn, Schema]":
+        """The sample with its schema. Classes that the sample has one row of, and the file more, are none that can't be
+        learned: these rows are left out of the sample.
+
+        Raises
+        ------
+        InputError : as `infer_schema`.
+        """
+        if self.labels is not None and not self.whole:
+            shown = self.frame[target]
+            several = (as_text(shown) if is_text(shown) else shown).is_duplicated().to_numpy()
+            if not several.all() and several.any():
+                fewer = self.frame.filter(several)
+                schema = infer_schema(fewer, target, task)
+                if schema.task == "classification":
+                    kept = {name: getattr(self, name)[several] for name in ("key", "place", "number")}
+                    return self._replace(frame=fewer, **kept), schema
+        return self, infer_schema(self.frame, target, task)
+
+    def split(self, valid: float, test: float) -> Split:
+        """The sample's parts: those of the lowest numbers are held out."""
+        n_test, n_valid = (min(round(share * self.n_rows), HELD_ROWS) for share in (test, valid))
+        order = np.argsort(self.key, kind="stable")
+        parts = np.split(order, [n_test, n_test + n_valid])
+        return Split(np.sort(parts[2]), np.sort(parts[1]), np.sort(parts[0]))
+
+
+def draw(blocks: Blocks, target: str, seed: int, told: Callable[[int], None] = lambda n: None) -> Drawn:
+    """Read a file once; see the module.
+
+    Parameters
+    ----------
+    blocks : the file.
+    target : the column that rows must have a value of.
+    seed : of the sample.
+    told : is called with the number of rows read.
+
+    Raises
+    ------
+    InputError : the file can't be read, has no such column, or no row with a target.
+    """
+    if target not in blocks.names:
+        raise InputError(f"no column is named {target!r}", f"the columns are {', '.join(blocks.names[:20])}", "target")
+    room = min(2 * HELD_ROWS + SAMPLE_ROWS, max(1000, SAMPLE_VALUES // len(blocks.names)))
+    rng, kept, limit = generator(seed, "sample"), _Kept(), 1.0
+    n_rows = n_read = 0
+    labels: pl.DataFrame | None = pl.DataFrame()
+    for block in blocks:
+        usable = np.flatnonzero(~missing(block[target]).to_numpy())
+        labels = _counted(labels, block[target].gather(usable))
+        key = rng.random(len(usable))
+        low = np.flatnonzero(key < limit)
+        kept.add(block[usable[low]], key[low], n_rows + low, n_read + usable[low])
+        if kept.n > 2 * room:
+            limit = kept.trim(room)
+        n_rows, n_read = n_rows + len(usable), n_read + len(block)
+        told(n_read)
+    if n_rows == 0:
+        raise InputError("the target has no values", "fill the column, or choose another target", f"target {target!r}")
+    kept.trim(room)
+    frame, key, place, number = kept.parts[0]
+    if labels is not None:
+        values = blocks.typed(labels.select(pl.col("label").alias(target)))[target]
+        labels = pl.DataFrame({"label": as_text(values) if is_text(values) else values, "count": labels["count"]})
+        labels = labels.group_by("label").sum().sort("label")
+    return Drawn(blocks.typed(frame), key, place, number, n_rows, n_read, labels)
+
+
+class _Kept:
+    """Rows with what they have drawn."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[pl.DataFrame, np.ndarray, np.ndarray, np.ndarray]] = []
+        self.n = 0
+
+    def add(self, frame: pl.DataFrame, *arrays: np.ndarray) -> None:
+        if len(frame) or not self.parts:
+            self.parts.append((frame, *arrays))  # pyright: ignore[reportArgumentType]
+            self.n += len(frame)
+
+    def trim(self, room: int) -> float:
+        """Keep the rows of the lowest numbers, in their order; the number that others have to be below."""
+        frames, *arrays = zip(*self.parts, strict=True)
+        key, place, number = map(np.concatenate, arrays)
+        lowest = np.sort(np.argsort(key, kind="stable")[:room])
+        frame = pl.concat(frames, how="vertical_relaxed")[lowest].rechunk()
+        self.parts, self.n = [(frame, key[lowest], place[lowest], number[lowest])], len(lowest)
+        return float(key[lowest].max()) if len(key) > room else 1.0
+
+
+def _counted(labels: pl.DataFrame | None, values: pl.Series) -> pl.DataFrame | None:
+    """The counts of the values so far with those of a block; None once they are too many."""
+    if labels is None or values.dtype.is_nested():
+        return None
+    new = values.rename("label").value_counts(name="count").with_columns(pl.col("count").cast(pl.Int64))
+    labels = pl.concat([labels, new], how="vertical_relaxed").group_by("label").sum() if len(labels) else new
+    return labels if len(labels) <= MOST_CLASSES else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """Encoded rows on disk, all that are trained on, in the order of the file they come from.
+
+    Attributes
+    ----------
+    files : of the inputs and of the targets.
+    shapes, dtypes : of a row of each.
+    n_train : rows.
+    n_rows : rows of the file they come from.
+    crc : of everything that was written.
+    factor : (n_classes,) weight of the rows of each class; None weighs all rows alike.
+    """
+
+    files: tuple[IO[bytes], IO[bytes]]
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    dtypes: tuple[np.dtype, np.dtype]
+    n_train: int
+    n_rows: int
+    crc: int
+    factor: np.ndarray | None = None
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    @classmethod
+    def write(
+        cls,
+        blocks: Blocks,
+        drawn: Drawn,
+        rows: Rows,
+        split: Split,
+        schema: Schema,
+        encoder: TableEncoder,
+        target: TargetEncoder,
+        folder: Path,
+        told: Callable[[int], None] = lambda n: None,
+    ) -> "Store":
+        """Encode a file into another one.
+
+        Parameters
+        ----------
+        blocks, drawn : the file and the sample.
+        rows, split : the sample encoded, and its parts; test rows of another file may stand behind those of the sample.
+        schema, encoder, target : of the sample.
+        folder : where the encoded file is written.
+        told : is called with the number of rows read.
+
+        Raises
+        ------
+        InputError : a value does not fit its column, or the disk is full.
+        """
+        held = np.concatenate([split.valid, split.test])
+        out = np.sort(drawn.place[held[held < len(drawn.place)]])
+        parts = (
+            [(rows.x[split.train], rows.y[split.train])]
+            if drawn.whole
+            else _encoded(blocks, out, schema, encoder, target, told)
+        )
+        files, crc, n = (_nameless(folder), _nameless(folder)), 0, 0
+        for part in parts:
+            n += len(part[0])
+            for file, array in zip(files, part, strict=True):
+                data = np.ascontiguousarray(array).data.cast("B")
+                crc = zlib.crc32(data, crc)
+                try:
+                    while data:
+                        data = data[file.write(data) :]
+                except OSError as error:
+                    what = f"the encoded table can't be written: {error.strerror or error}"
+                    how = "it takes 4 bytes a value; give --out on a larger disk"
+                    raise InputError(what, how, str(folder)) from error
+        shapes = (rows.x.shape[1:], rows.y.shape[1:])
+        return cls(files, shapes, (rows.x.dtype, rows.y.dtype), n, drawn.n_read, crc)
+
+    def read(self, places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of `count` rows from each of these places on, or as many as there are."""
+        found = []
+        for file, shape, dtype in zip(self.files, self.shapes, self.dtypes, strict=True):
+            array = np.empty((len(places) * count, *shape), dtype)
+            size, done = dtype.itemsize * math.prod(shape), 0
+            into = array.data.cast("B")
+            with self.lock:
+                for place in places.tolist():
+                    n = min(count, self.n_train - place)
+                    file.seek(place * size)
+                    part = into[done * size : (done + n) * size]
+                    while part:
+                        part = part[file.readinto(part) :]  # pyright: ignore[reportAttributeAccessIssue]
+                    done += n
+            found.append(array[:done])
+        return found[0], found[1]
+
+    def batches(self, like: Batches) -> "StoredBatches":
+        """Batches of all rows, otherwise like those of the sample."""
+        split = like.split._replace(train=range(self.n_train))
+        return StoredBatches(like.rows, split, like.batch_size, like.seed, like.shuffle, None, like.looks, self)
+
+
+def _nameless(folder: Path) -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile(dir=folder, buffering=0)
+    except OSError as error:
+        how = "name another folder with --out"
+        raise InputError(f"can't be written to: {error.strerror or error}", how, str(folder)) from error
+
+
+def _encoded(
+    blocks: Blocks,
+    held: np.ndarray,
+    schema: Schema,
+    encoder: TableEncoder,
+    target: TargetEncoder,
+    told: Callable[[int], None],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The rows of a file that have a target and are not held out, encoded block by block."""
+    n_rows = n_read = 0
+    for block in blocks:
+        usable = np.flatnonzero(~missing(block[schema.target]).to_numpy())
+        first, last = np.searchsorted(held, [n_rows, n_rows + len(usable)])
+        n_rows, n_read = n_rows + len(usable), n_read + len(block)
+        usable = np.delete(usable, held[first:last] - (n_rows - len(usable)))
+        if len(usable):
+            y = target.transform(target_values(block, schema)[usable])
+            yield encoder.transform(block, usable), y
+        told(n_read)
+
+
+class Group(NamedTuple):
+    """Rows of some chunks, and the order in which they are taken."""
+
+    x: np.ndarray
+    y: np.ndarray
+    order: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredBatches(Batches):
+    """Tapes of rows on disk; see the module. `split.train` is a range: of the rows on disk. Those that are held out are
+    in memory. Where a slot of a tape has the number of a row, one on disk has -2 - its place in the order of all passes
+    one after the other."""
+
+    store: Store | None = None
+
+    @functools.cached_property
+    def chunk_rows(self) -> int:
+        """Rows that stay side by side until they are shuffled among those of other chunks."""
+        return max(1, CHUNK_BYTES // (self.rows.x.dtype.itemsize * self.rows.x.shape[1]))
+
+    @functools.cached_property
+    def group_rows(self) -> int:
+        """Rows that are shuffled together."""
+        return self.chunk_rows * (GROUP_BYTES // CHUNK_BYTES)
+
+    def group(self, number: int, group: int) -> Group:
+        """A group of chunks of a pass; the last chunk, which may be short, is always in the last group."""
+        remembered: dict[tuple[int, int], Group] = self.__dict__.setdefault("_groups", {})
+        if (number, group) not in remembered:
+            while len(remembered) > 1:
+                remembered.pop(next(iter(remembered)))
+            assert self.store is not None
+            n, size = len(self.split.train), self.group_rows // self.chunk_rows
+            chunks = np.arange(n // self.chunk_rows)
+            if self.shuffle:
+                chunks = generator(self.seed, "chunks", number).permutation(chunks)
+            if n % self.chunk_rows:
+                chunks = np.append(chunks, n // self.chunk_rows)
+            chunks = chunks[group * size : (group + 1) * size]
+            x, y = self.store.read(chunks * self.chunk_rows, self.chunk_rows)
+            order = np.arange(len(x))
+            if self.shuffle:
+                order = generator(self.seed, "rows", number, group).permutation(order)
+            remembered[number, group] = Group(x, y, order)
+        return remembered[number, group]
+
+    def _place_train(self, slots: np.ndarray, free: int, epoch: int, done: int) -> tuple[tuple[int, int], int, int]:
+        first = free
+        size, n = self.batch_size, len(self.split.train)
+        while done < self.batches_per_epoch and free < len(slots):
+            number, offset = divmod(epoch * self.batches_per_epoch + done, self.batches_per_pass)
+            count = min(self.batches_per_epoch - done, len(slots) - free, self.batches_per_pass - offset)
+            places = np.arange(offset * size, min((offset + count) * size, n))
+            slots[free : free + count].reshape(-1)[: len(places)] = -2 - (number * n + places)
+            free, done = free + count, done + count
+        return (first, free), done, free
+
+    def _gather(self, slots: np.ndarray, segments: list[Segment], buffers: Room, room: int = 0) -> Tape:
+        table = np.zeros((max(len(slots), room), len(Segment._fields)), np.int32)
+        table[: len(segments)] = segments
+        flat = slots.reshape(-1)
+        x, y = (out.reshape(slots.size, *out.shape[2:]) for out in buffers[:2])
+        held = np.flatnonzero(flat >= 0)
+        x[held], y[held] = self.rows.x[flat[held]], self.rows.y[flat[held]]
+        stored = np.flatnonzero(flat < -1)
+        passes, places = np.divmod(-2 - flat[stored], len(self.split.train))
+        groups = places // self.group_rows
+        begins = np.flatnonzero(np.diff(passes, prepend=-1) | np.diff(groups, prepend=-1))
+        for begin, end in itertools.pairwise([*begins, len(stored)]):
+            group = self.group(int(passes[begin]), int(groups[begin]))
+            taken = group.order[places[begin:end] - groups[begin] * self.group_rows]
+            to = stored[begin:end]
+            to = slice(to[0], to[-1] + 1) if to[-1] - to[0] == len(to) - 1 else to
+            x[to], y[to] = group.x[taken], group.y[taken]
+        factor = None if self.store is None else self.store.factor
+        buffers.weight[...] = 1 if factor is None else factor[buffers.y]
+        buffers.weight[slots == -1] = 0
+        return Tape(*buffers, table, np.int32(len(segments)))
+
+
+def fits(blocks: Blocks) -> bool:
+    """Whether a table would take no more than half of the memory there is."""
+    return blocks.size <= memory() // 2
+
+
+def memory() -> int:
+    """Bytes of memory that the process may use: the machine's, or what the control group allows."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 62
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            text = (Path("/sys/fs/cgroup") / name).read_text().strip()
+        except OSError:
+            continue
+        total = min(total, int(text)) if text.isdigit() else total
+    return total
