@@ -6,7 +6,7 @@ import math
 import os
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -80,6 +80,9 @@ class Reporter(Protocol):
     def epochs(self, network: int, n_networks: int, history: np.ndarray, n_epochs: int, stop: StopRule) -> None:
         """Epochs have been closed; see `axonic.recipe.Watcher.progress`."""
 
+    def within(self, network: int, n_networks: int, epoch: int, share: float) -> None:
+        """A share of an epoch that takes long has been done; see `axonic.recipe.Watcher.within`."""
+
     def interrupted(self) -> bool:
         """Whether to end the training and keep what is best so far."""
         return False
@@ -102,6 +105,9 @@ class _Watcher(recipe.Watcher):
 
     def progress(self, network: int, n_networks: int, history: np.ndarray, n_epochs: int, stop: StopRule) -> None:
         self.reporter.epochs(network, n_networks, history, n_epochs, stop)
+
+    def within(self, network: int, n_networks: int, epoch: int, share: float) -> None:
+        self.reporter.within(network, n_networks, epoch, share)
 
     def looked(self, network: int, history: np.ndarray, health: np.ndarray) -> None:
         for finding in alarms(history, health):
@@ -288,6 +294,25 @@ def _run(
         raise InputError(f"budget = {budget!r} is impossible", "give a positive number of seconds")
     watcher = _Watcher(reporter, math.inf if budget is None else time.monotonic() + budget, stop_on)
     prepared = _prepare(request, directory.path, clock, reporter)
+    try:
+        return _trained(request, prepared, directory, watcher, clock, begun, resumes=resumes)
+    finally:
+        if prepared.store is not None:
+            prepared.store.close()
+
+
+def _trained(
+    request: Request,
+    prepared: sequence_runs.Prepared,
+    directory: RunDirectory,
+    watcher: _Watcher,
+    clock: Clock,
+    begun: float,
+    *,
+    resumes: bool,
+) -> dict[str, Any]:
+    """Train on what has been prepared, diagnose, evaluate, and write it all down."""
+    reporter = watcher.reporter
     settings, rows, split = prepared.settings, prepared.rows, prepared.split
     schema, found = prepared.schema, prepared.findings
     encoder, encoded_target = prepared.encoder, prepared.target
@@ -757,8 +782,27 @@ def predict_table(
         if model.by_step:
             return table[np.argsort(asked.rows)], asked.unseen
         return (table if asked.ids is None else asked.ids.hstack(table)), asked.unseen
-    x, unseen = model.encoder.encode(read_table(data))
-    return _predicted(model, x, proba, std), unseen
+    tables: list[pl.DataFrame] = []
+    unseen: dict[str, int] = {}
+    for part in _parts(data):
+        x, new = model.encoder.encode(part)
+        tables.append(_predicted(model, x, proba, std))
+        _add_up(unseen, new)
+    return pl.concat(tables), unseen
+
+
+def _parts(data: str | os.PathLike[str]) -> Iterator[pl.DataFrame]:
+    """A table in one piece, or in several if it would take more than half of the memory."""
+    if Path(data).suffix.lower() in STREAMED and not fits(blocks := Blocks(data)):
+        blocks.settle()
+        yield from blocks
+    else:
+        yield read_table(data)
+
+
+def _add_up(counts: dict[str, int], more: dict[str, int]) -> None:
+    for name, count in more.items():
+        counts[name] = counts.get(name, 0) + count
 
 
 def _predicted(model: Model, x: Any, proba: bool, std: bool) -> pl.DataFrame:
@@ -805,11 +849,19 @@ def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) ->
         x, y, origin = sequence_runs.evaluated(model, data)
         scores = model.metrics(x, y, origin=origin)
         return plain({"task": model.task, "target": schema.target, "n": len(x), **scores, "unseen": {}})
-    x, y, unseen = _encoded_table(read_table(data), schema, model.encoder, model.target, data)
-    scores: dict[str, Any] = model.metrics(x, y)
+    outputs, targets, unseen = [], [], {}
+    for part in _parts(data):
+        if outputs and not len(usable_rows(part, schema)):
+            continue
+        x, codes, new = _encoded_table(part, schema, model.encoder, model.target, data)
+        outputs.append(model.outputs(x))
+        targets.append(codes)
+        _add_up(unseen, new)
+    a, y = np.concatenate(outputs), np.concatenate(targets)
+    scores: dict[str, Any] = model.scores(a, y)
     if model.task == "classification":
-        scores["reliability"] = [each._asdict() for each in reliability(model.probabilities(x), y)]
-    return plain({"task": model.task, "target": schema.target, "n": len(x), **scores, "unseen": unseen})
+        scores["reliability"] = [each._asdict() for each in reliability(model.probabilities_of(a), y)]
+    return plain({"task": model.task, "target": schema.target, "n": len(a), **scores, "unseen": unseen})
 
 
 def export_run(run: str | os.PathLike[str], path: str | os.PathLike[str]) -> int:

@@ -63,9 +63,9 @@ class Rows(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Row numbers of the three parts, int64 each; a part may be empty."""
+    """Row numbers of the three parts, int64 each; a part may be empty. Of rows on disk `train` is a range of them."""
 
-    train: np.ndarray
+    train: np.ndarray | Any
     valid: np.ndarray
     test: np.ndarray
 
@@ -271,7 +271,7 @@ class Batches:
             cursor = Cursor(epochs.stop)
             yield tape._replace(segments=table), cursor
 
-    def _count(self, part: np.ndarray) -> int:
+    def _count(self, part: np.ndarray | range) -> int:
         return -(-len(part) // self.batch_size)
 
     def _batches(self, part: np.ndarray) -> np.ndarray:

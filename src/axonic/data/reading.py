@@ -111,6 +111,12 @@ class Blocks:
         while (block := _guarded(self.path, next, blocks, None)) is not None:
             yield block
 
+    def settle(self) -> None:
+        """Make the first pass, if the types are not known without it."""
+        if not self._source.settled:
+            for _ in self:
+                pass
+
     def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Rows of the first pass in the types of their columns; what has them already stays as it is."""
         return self._source.typed(frame)
@@ -513,6 +519,10 @@ class _DelimitedBlocks:
         self.names = self.layout.names
         self.dtypes: dict[str, Any] | None = None
 
+    @property
+    def settled(self) -> bool:
+        return self.dtypes is not None
+
     def size(self) -> int:
         return os.path.getsize(self.path)  # a number of eight characters is eight bytes in memory, half of them encoded
 
@@ -557,6 +567,8 @@ class _DelimitedBlocks:
 
 class _ParquetBlocks:
     """See `Blocks`."""
+
+    settled = True
 
     def __init__(self, path: Path, suffix: str) -> None:
         del suffix

@@ -2,7 +2,7 @@
 
 1. `draw` reads the file once, a block at a time, and keeps a uniform sample of its rows as they are: each row draws a
    number, and the lowest stay. The lowest of these are held out, for the test and for validation, at most `HELD_ROWS`
-   for each; the others, `SAMPLE_ROWS` at most, are what the recipe chooses rate and batch size by.
+   or a quarter of the sample for each; by the others, `SAMPLE_ROWS` at most, the recipe chooses rate and batch size.
 2. The schema and the encoders come from that sample. Means, medians and deviations are therefore those of some hundred
    thousand rows (off by a five-hundredth of a deviation), and a level that is not among them counts as "other"; the
    classes are those of the whole file.
@@ -95,7 +95,8 @@ class Drawn(NamedTuple):
 
     def split(self, valid: float, test: float) -> Split:
         """The sample's parts: those of the lowest numbers are held out."""
-        n_test, n_valid = (min(round(share * self.n_rows), HELD_ROWS) for share in (test, valid))
+        most = min(HELD_ROWS, len(self.frame) // 4)
+        n_test, n_valid = (min(round(share * self.n_rows), most) for share in (test, valid))
         order = np.argsort(self.key, kind="stable")
         parts = np.split(order, [n_test, n_test + n_valid])
         return Split(np.sort(parts[2]), np.sort(parts[1]), np.sort(parts[0]))
@@ -231,18 +232,17 @@ class Store:
             else _encoded(blocks, out, schema, encoder, target, told)
         )
         files, crc, n = (_nameless(folder), _nameless(folder)), 0, 0
-        for part in parts:
-            n += len(part[0])
-            for file, array in zip(files, part, strict=True):
-                data = np.ascontiguousarray(array).data.cast("B")
-                crc = zlib.crc32(data, crc)
-                try:
-                    while data:
-                        data = data[file.write(data) :]
-                except OSError as error:
-                    what = f"the encoded table can't be written: {error.strerror or error}"
-                    how = "it takes 4 bytes a value; give --out on a larger disk"
-                    raise InputError(what, how, str(folder)) from error
+        try:
+            for part in parts:
+                n += len(part[0])
+                for file, array in zip(files, part, strict=True):
+                    data = np.ascontiguousarray(array).data.cast("B")
+                    crc = zlib.crc32(data, crc)
+                    _write(file, data, folder)
+        except BaseException:
+            for file in files:
+                file.close()
+            raise
         shapes = (rows.x.shape[1:], rows.y.shape[1:])
         return cls(files, shapes, (rows.x.dtype, rows.y.dtype), n, drawn.n_read, crc)
 
@@ -264,10 +264,24 @@ class Store:
             found.append(array[:done])
         return found[0], found[1]
 
+    def close(self) -> None:
+        """Let go of the files, which then are no more."""
+        for file in self.files:
+            file.close()
+
     def batches(self, like: Batches) -> "StoredBatches":
         """Batches of all rows, otherwise like those of the sample."""
         split = like.split._replace(train=range(self.n_train))
         return StoredBatches(like.rows, split, like.batch_size, like.seed, like.shuffle, None, like.looks, self)
+
+
+def _write(file: IO[bytes], data: memoryview, folder: Path) -> None:
+    try:
+        while data:
+            data = data[file.write(data) :]
+    except OSError as error:
+        what = f"the encoded table can't be written: {error.strerror or error}"
+        raise InputError(what, "it takes 4 bytes a value; give --out on a larger disk", str(folder)) from error
 
 
 def _nameless(folder: Path) -> IO[bytes]:
@@ -362,7 +376,8 @@ class StoredBatches(Batches):
         table[: len(segments)] = segments
         flat = slots.reshape(-1)
         x, y = (out.reshape(slots.size, *out.shape[2:]) for out in buffers[:2])
-        held = np.flatnonzero(flat >= 0)
+        empty, held = np.flatnonzero(flat == -1), np.flatnonzero(flat >= 0)
+        x[empty], y[empty] = 0, 0
         x[held], y[held] = self.rows.x[flat[held]], self.rows.y[flat[held]]
         stored = np.flatnonzero(flat < -1)
         passes, places = np.divmod(-2 - flat[stored], len(self.split.train))

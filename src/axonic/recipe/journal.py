@@ -53,6 +53,10 @@ class Watcher:
         """One of the networks under way has closed epochs: `history` of the latest ones, and how many it has done.
         Never called by two threads at once."""
 
+    def within(self, network: int, n_networks: int, epoch: int, share: float) -> None:
+        """One of the networks under way has done this share of an epoch, counted from 1, that takes long. Never called
+        by two threads at once."""
+
     def looked(self, network: int, history: np.ndarray, health: np.ndarray) -> None:
         """Steps of one of the networks under way have been looked at: its `history` so far, and `health` of the latest
         steps, (looks, layers, columns). Never called by two threads at once."""

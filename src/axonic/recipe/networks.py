@@ -286,6 +286,9 @@ def train_side_by_side(
                 last = ended or bool(np.asarray(progress.state.stopped).all())
                 journal.keep(name, progress.state, progress.cursor, closed, looked, last=last)
                 watcher.progress(index, len(jobs), closed[-1], sum(map(len, closed)), stop)
+                if len(closed[-1]) == 0:
+                    share = min(1.0, progress.cursor.batch / member.batches.batches_per_epoch)
+                    watcher.within(index, len(jobs), sum(map(len, closed)) + 1, share)
                 if member.batches.looks:
                     watcher.looked(index, np.concatenate(closed), looked[-1])
             return ended

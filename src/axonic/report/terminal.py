@@ -69,6 +69,10 @@ class Progress:
         which = f"network {network + 1} of {n_networks}, " if n_networks > 1 else ""
         self._show(f"{which}epoch {n_epochs} (at most {stop.max_epochs}): {losses}")
 
+    def within(self, network: int, n_networks: int, epoch: int, share: float) -> None:
+        which = f"network {network + 1} of {n_networks}, " if n_networks > 1 else ""
+        self._show(f"{which}epoch {epoch}: {share:.0%} of its batches")
+
     def findings(self, findings: list[Any]) -> None:
         print_findings(self.console, findings)
 

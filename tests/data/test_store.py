@@ -1,0 +1,396 @@
+"""Tables that are read in parts: what is drawn, what is written, in which order it is trained on, and that a fit is the
+one that the same rows in memory would give."""
+
+import contextlib
+import dataclasses
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from axonic import runs
+from axonic.cli import main
+from axonic.data import reading, store
+from axonic.data.batches import Batches, Cursor, Rows
+from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.reading import Blocks, read_table
+from axonic.data.schema import target_values
+from axonic.data.store import Store, StoredBatches, draw
+from axonic.errors import InputError
+from axonic.settings import Settings
+from axonic.storage import load_model
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Rooms that a table of a few thousand rows does not fit in."""
+    monkeypatch.setattr(store, "HELD_ROWS", 100)
+    monkeypatch.setattr(store, "SAMPLE_ROWS", 300)
+    monkeypatch.setattr(store, "SAMPLE_VALUES", 1 << 14)
+    monkeypatch.setattr(store, "CHUNK_BYTES", 160)
+    monkeypatch.setattr(store, "GROUP_BYTES", 1600)
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 4000)
+    monkeypatch.setattr(reading, "BLOCK_VALUES", 4 * 1024)
+
+
+def table(n=4000, seed=0):
+    """Numbers, text and dates, with gaps in all of them and in the target; `row` counts the rows."""
+    rng = np.random.default_rng(seed)
+    word = [None if g < 0.1 else f"w{k}" for g, k in zip(rng.random(n), rng.integers(0, 4, n), strict=True)]
+    x = rng.standard_normal(n, dtype=np.float32)
+    frame = pl.DataFrame(
+        {
+            "row": np.arange(n, dtype=np.float32),
+            "x": np.where(rng.random(n) < 0.1, np.nan, x),
+            "word": word,
+            "day": pl.Series(np.datetime64("2020-01-01") + rng.integers(0, 1000, n)),
+        }
+    )
+    score = x + np.array([0 if w is None else int(w[1]) - 1.5 for w in word]) + 0.3 * rng.standard_normal(n)
+    target = [None if g < 0.05 else ("yes" if s > 0 else "no") for g, s in zip(rng.random(n), score, strict=True)]
+    return frame.with_columns(target=pl.Series(target), number=pl.Series(score.astype(np.float32)))
+
+
+def write(frame, path):
+    frame.write_parquet(path) if path.suffix == ".parquet" else frame.write_csv(path)
+    return path
+
+
+# --- blocks ---
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_blocks_hold_what_the_whole_table_holds(tmp_path, ending):
+    frame = table()
+    if ending == ".csv":  # types that only the last rows tell
+        late = ["1"] * (len(frame) - 1) + ["one"]
+        frame = frame.with_columns(late=pl.Series(late), code=pl.Series(["02139"] * len(frame)), whole=pl.lit(7))
+    blocks = Blocks(write(frame, tmp_path / f"t{ending}"))
+    first = list(blocks)
+    assert len(first) > 3
+    whole = read_table(tmp_path / f"t{ending}")
+    for each in (map(blocks.typed, first), blocks):  # the first pass, and a later one
+        joined = pl.concat(each)
+        assert joined.columns == whole.columns
+        for column in joined:
+            other = whole[column.name]
+            if column.dtype.is_numeric():
+                np.testing.assert_allclose(column.fill_null(np.nan), other.fill_null(np.nan).to_numpy(), rtol=1e-6)
+            else:
+                assert column.to_list() == other.to_list()
+
+
+@pytest.mark.usefixtures("small")
+def test_decimal_commas(tmp_path):
+    (tmp_path / "t.csv").write_text("a;b\n" + "1,5;x\n" * 3000)
+    blocks = Blocks(tmp_path / "t.csv")
+    parts = [blocks.typed(part) for part in list(blocks)]
+    assert pl.concat(parts)["a"].to_list() == [1.5] * 3000
+    assert pl.concat(blocks)["a"].to_list() == [1.5] * 3000
+
+
+# --- the sample ---
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_sample(tmp_path, ending):
+    frame = table()
+    blocks = Blocks(write(frame, tmp_path / f"t{ending}"))
+    drawn = draw(blocks, "target", 0)
+    known = frame.with_row_index("place").filter(pl.col("target").is_not_null())
+    assert (drawn.n_rows, drawn.n_read, len(drawn.frame)) == (len(known), 4000, 500)
+    assert not drawn.whole
+    assert drawn.labels.rows() == [("no", (known["target"] == "no").sum()), ("yes", (known["target"] == "yes").sum())]
+    np.testing.assert_array_equal(drawn.frame["row"], drawn.number)
+    np.testing.assert_array_equal(known["place"].to_numpy()[drawn.place], drawn.number)
+    assert (np.diff(drawn.number) > 0).all()
+    again = draw(Blocks(tmp_path / f"t{ending}"), "target", 0)
+    np.testing.assert_array_equal(again.number, drawn.number)
+    assert (draw(blocks, "target", 1).number != drawn.number).any()
+    split = drawn.split(0.15, 0.2)
+    assert [len(part) for part in split] == [300, 100, 100]
+    assert sorted(np.concatenate(split)) == list(range(500))
+
+
+@pytest.mark.usefixtures("small")
+def test_every_row_is_as_likely_to_be_drawn(tmp_path):
+    """Over 40 seeds each tenth of the file has its share, to four standard deviations of a hypergeometric count."""
+    write(pl.DataFrame({"x": np.arange(4000.0), "y": np.arange(4000.0)}), tmp_path / "t.parquet")
+    blocks = Blocks(tmp_path / "t.parquet")
+    counts = np.zeros(10)
+    for seed in range(40):
+        drawn = draw(blocks, "y", seed)
+        counts += np.bincount(drawn.number // 400, minlength=10)
+    n = len(drawn.frame)
+    deviation = np.sqrt(40 * n * 0.1 * 0.9 * (1 - n / 4000))
+    assert np.abs(counts - 40 * n / 10).max() < 4 * deviation
+
+
+@pytest.mark.usefixtures("small")
+def test_a_class_that_the_sample_has_one_row_of(tmp_path):
+    frame = table().with_columns(target=pl.when(pl.col("row") % 1000 == 7).then(pl.lit("rare")).otherwise("target"))
+    path = write(frame, tmp_path / "t.parquet")
+    for seed in range(20):
+        drawn = draw(Blocks(path), "target", seed)
+        if (drawn.frame["target"] == "rare").sum() == 1:
+            break
+    fewer, schema = drawn.judged("target", "auto")
+    assert len(fewer.frame) == len(drawn.frame) - 1
+    assert schema.task == "classification"
+    assert "rare" in fewer.labels["label"]
+    options = ["--target", "target", "--stream", "--epochs", "1", "--hidden", "2", "--learning-rate", "0.1"]
+    options += ["--seed", str(seed), "--batch-size", "32", "--quiet", "--no-monitor", "--out", str(tmp_path / "run")]
+    assert main(["fit", str(path), *options]) == 0
+    assert load_model(tmp_path / "run").target.labels == ("no", "rare", "yes")
+
+
+# --- the store and its batches ---
+
+
+@contextlib.contextmanager
+def stored(path, target="target", test=0.2):
+    blocks = Blocks(path)
+    drawn, schema = draw(blocks, target, 0).judged(target, "auto")
+    split = drawn.split(0.15, test)
+    y = target_values(drawn.frame, schema)
+    encoder = TableEncoder.fit(drawn.frame, schema, split.train, standardize=False)
+    coded = TargetEncoder.fit(y, schema.task, split.train)
+    rows = Rows(encoder.transform(drawn.frame), coded.transform(y), np.ones(len(y), np.float32))
+    made = Store.write(blocks, drawn, rows, split, schema, encoder, coded, path.parent)
+    try:
+        yield made, Batches(rows, split, 32), drawn, encoder, coded
+    finally:
+        made.close()
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_every_row_that_is_not_held_out_is_stored(tmp_path, ending):
+    frame = table()
+    with stored(write(frame, tmp_path / f"t{ending}")) as (made, like, drawn, encoder, coded):
+        known = frame.filter(pl.col("target").is_not_null())
+        held = np.concatenate([like.split.valid, like.split.test])
+        rest = known.filter(~pl.col("row").is_in(drawn.number[held].astype(np.float32)))
+        assert made.n_train == len(rest) == len(known) - 200
+        x, y = made.read(np.array([0]), made.n_train)
+        np.testing.assert_array_equal(x, encoder.transform(rest))
+        np.testing.assert_array_equal(y, coded.transform(rest["target"]))
+        x, y = made.read(np.array([made.n_train - 2, 5]), 3)  # the end is shorter
+        np.testing.assert_array_equal(x[:, 0], rest["row"].to_numpy()[[-2, -1, 5, 6, 7]])
+        assert [path.name for path in tmp_path.iterdir()] == [f"t{ending}"]  # the store has no name
+
+
+def passes(batches, n):
+    """The first column of the rows that each of n epochs is trained on, in order, and their weights."""
+    found, cursor, rows = [], Cursor(), []
+    while len(found) < n:
+        tape, cursor = batches.tape(cursor)
+        for segment in tape.segments[: tape.n_segments]:
+            first, last = segment[:2]
+            rows.append(tape.x[first:last, :, 0][tape.weight[first:last] > 0])
+            if segment[6]:
+                found.append(np.concatenate(rows))
+                rows = []
+    return found[:n]
+
+
+@pytest.mark.usefixtures("small")
+def test_an_epoch_is_a_pass_over_all_rows_in_an_order_of_its_own(tmp_path):
+    with stored(write(table(), tmp_path / "t.parquet")) as (made, like, *_):
+        batches = made.batches(like)
+        assert isinstance(batches, StoredBatches)
+        assert batches.chunk_rows * 10 == batches.group_rows < made.n_train / 5
+        every = made.read(np.array([0]), made.n_train)[0][:, 0]
+        first, second = passes(batches, 2)
+        np.testing.assert_array_equal(np.sort(first), every)
+        np.testing.assert_array_equal(np.sort(second), every)
+        assert (first != second).mean() > 0.9
+        np.testing.assert_array_equal(passes(made.batches(like), 1)[0], first)
+        plain = StoredBatches(batches.rows, batches.split, 32, shuffle=False, store=made)
+        np.testing.assert_array_equal(passes(plain, 1)[0], every)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_tape_is_a_function_of_its_cursor(tmp_path):
+    with stored(write(table(), tmp_path / "t.parquet")) as (made, like, *_):
+        batches, cursor = made.batches(like), Cursor()
+        for _ in range(5):
+            before = cursor
+            tape, cursor = batches.tape(before)
+            again, _ = made.batches(like).tape(before)
+            for one, other in zip(tape, again, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_how_well_rows_are_shuffled(tmp_path):
+    """Rows sorted by the target, the worst case: the share of a class in batches of 128 spreads hardly more than if
+    rows were drawn at random, and so does where in the file they come from."""
+    n = 300_000
+    frame = pl.DataFrame({"row": np.arange(n, dtype=np.float32), "target": np.repeat(["a", "b"], n // 2)})
+    frame = frame.with_columns(pl.lit(0.5).alias(f"c{i}") + pl.col("row") for i in range(9))
+    with stored(write(frame, tmp_path / "t.parquet"), test=0.0) as (made, like, *_):
+        batches = made.batches(like)
+        batches = StoredBatches(batches.rows, batches.split, 128, store=made)
+        (rows,) = passes(batches, 1)
+        blocks = rows[: len(rows) // 128 * 128].reshape(-1, 128)
+        shares = (blocks < n / 2).mean(axis=1)
+        assert shares.std() < 1.15 * 0.5 / np.sqrt(128)
+        places = blocks.mean(axis=1) / n
+        assert places.std() < 1.15 * np.sqrt(1 / 12 / 128)
+
+
+@pytest.mark.usefixtures("small")
+def test_classes_that_count_alike(tmp_path):
+    frame = table().with_columns(target=pl.when(pl.col("row") % 4 == 0).then(pl.lit("few")).otherwise(pl.lit("many")))
+    with stored(write(frame, tmp_path / "t.parquet")) as (made, like, drawn, *_):
+        counts = drawn.labels["count"].to_numpy()
+        factor = (counts.sum() / (2 * counts)).astype(np.float32)
+        tape, _ = dataclasses.replace(made, factor=factor).batches(like).tape(Cursor())
+        there = tape.weight > 0
+        np.testing.assert_array_equal(tape.weight[there], factor[tape.y[there]])
+
+
+# --- whole fits ---
+
+
+@pytest.mark.parametrize("target", ["target", "number"])
+@pytest.mark.parametrize("ensemble", [1, 2])
+def test_the_model_is_the_one_that_the_rows_in_memory_give(tmp_path, target, ensemble):
+    path = write(table(900), tmp_path / "t.parquet")
+    settings = Settings(
+        hidden_layer_sizes=(8,), learning_rate=0.03, epochs=3, ensemble=ensemble, shuffle=False, monitor=False
+    )
+    results = [
+        runs.fit_table(path, target, tmp_path / f"run{stream}", settings=settings, stream=stream)
+        for stream in (False, True)
+    ]
+    names = ["n_rows", "n_train", "n_valid", "n_test"]
+    assert [results[0][name] for name in names] == [results[1][name] for name in names]
+    models = [load_model(tmp_path / f"run{stream}") for stream in (False, True)]
+    assert models[0].encoder == models[1].encoder
+    frame = table(900)
+    ours, theirs = (model.outputs(model.encode(frame)) for model in models)
+    if ensemble == 1:
+        np.testing.assert_array_equal(ours, theirs)
+    else:  # other networks hold out other rows in memory
+        np.testing.assert_array_equal(*(model.each(model.encode(frame))[0] for model in models))
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_a_table_larger_than_its_room(tmp_path, ending, capsys):
+    frame = table(8000)
+    path = write(frame, tmp_path / f"t{ending}")
+    options = ["--target", "target", "--stream", "--hidden", "8", "--out", str(tmp_path / "run"), "--json", "--quiet"]
+    assert main(["fit", str(path), *options, "--epochs", "12", "--batch-size", "32"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    known = frame["target"].count()
+    assert (result["n_rows"], result["n_train"], result["n_valid"], result["n_test"]) == (8000, known - 200, 100, 100)
+    assert result["test"]["accuracy"] > 0.8
+    assert (tmp_path / "run" / "report.html").exists()
+    held = table(1000, seed=5).filter(pl.col("target").is_not_null())
+    assert np.mean(load_model(tmp_path / "run").predict(held) == held["target"].to_numpy()) > 0.8
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run", f"t{ending}"]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_run_that_is_cut_short_goes_on_to_the_same_end(tmp_path):
+    path = write(table(8000), tmp_path / "t.parquet")
+    settings = Settings(hidden_layer_sizes=(8,), learning_rate=0.03, epochs=6, ensemble=1, monitor=False)
+
+    class Impatient(runs.Reporter):
+        def __init__(self, patience):
+            self.patience = patience
+
+        def within(self, network, n_networks, epoch, share):
+            self.patience -= 1
+
+        def epochs(self, *_):
+            self.patience -= 1
+
+        def interrupted(self):
+            return self.patience < 0
+
+    whole = runs.fit_table(path, "target", tmp_path / "whole", settings=settings, stream=True)
+    cut = runs.fit_table(path, "target", tmp_path / "cut", settings=settings, stream=True, reporter=Impatient(1))
+    assert cut["interrupted"]
+    gone_on = runs.resume_run(tmp_path / "cut")
+    assert gone_on["test"] == whole["test"]
+    assert (tmp_path / "cut" / "model.safetensors").read_bytes() == (
+        tmp_path / "whole" / "model.safetensors"
+    ).read_bytes()
+    write(table(8000, seed=1), path)
+    (tmp_path / "cut" / "result.json").unlink()
+    with pytest.raises(InputError, match="no longer the one the run began with"):
+        runs.resume_run(tmp_path / "cut")
+
+
+def test_a_table_is_read_in_parts_when_it_would_fill_the_memory(tmp_path, monkeypatch):
+    path = write(table(900), tmp_path / "t.parquet")
+    settings = Settings(hidden_layer_sizes=(2,), learning_rate=0.03, epochs=1, ensemble=1, monitor=False)
+    for room, expected in ((1 << 30, False), (10_000, True)):
+        monkeypatch.setattr(store, "memory", lambda room=room: room)
+        runs.fit_table(path, "target", tmp_path / "run", settings=settings)
+        assert json.loads((tmp_path / "run" / "run.json").read_text())["stream"] is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("t.parquet", ["--net", "gru"], "--stream is not for --net gru"),
+        ("t.parquet", ["--net", "rbf"], "--stream is not for --net rbf"),
+        ("t.parquet", ["--optimizer", "lbfgs"], "takes all rows at every step"),
+        ("t.parquet", ["--target", "nothing"], "no column is named 'nothing'"),
+        ("t.arrow", [], "can't be read in parts"),
+        ("gone.csv", [], "no such file"),
+        ("broken.parquet", [], "not a whole Parquet file"),
+        ("ragged.csv", [], "a row has 2 fields where the header has 3"),
+        ("empty.csv", [], "the target has no values"),
+    ],
+)
+def test_what_can_not_work_is_said_in_one_line(tmp_path, capsys, name, options, said):
+    frame = table(300)
+    write(frame, tmp_path / "t.parquet")
+    frame.write_ipc(tmp_path / "t.arrow")
+    (tmp_path / "broken.parquet").write_bytes((tmp_path / "t.parquet").read_bytes()[:-50])
+    (tmp_path / "ragged.csv").write_text("row,x,target\n" + "1,2,yes\n2,1,no\n" * 100 + "1,2\n")
+    (tmp_path / "empty.csv").write_text("row,x,target\n" + "1,2,\n" * 100)
+    target = [] if "--target" in options else ["--target", "target"]
+    out = tmp_path / "run"
+    assert main(["fit", str(tmp_path / name), *target, "--stream", "--out", str(out), "--quiet", *options]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
+    assert not out.exists()
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path, monkeypatch, capsys):
+    path = write(table(300), tmp_path / "t.parquet")
+    monkeypatch.setattr(store, "_nameless", lambda folder: open("/dev/full", "wb", buffering=0))  # noqa: SIM115
+    assert main(["fit", str(path), "--target", "target", "--stream", "--out", str(tmp_path / "run"), "--quiet"]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_predictions_and_scores_in_parts_are_those_in_one_piece(tmp_path, monkeypatch, ending):
+    path = write(table(3000), tmp_path / f"t{ending}")
+    settings = Settings(hidden_layer_sizes=(4,), learning_rate=0.1, epochs=2, ensemble=2, monitor=False)
+    runs.fit_table(path, "target", tmp_path / "run", settings=settings)
+    other = table(3000, seed=3).with_columns(pl.col("word").str.replace("w2", "new"))
+    write(other, path)
+    whole, whole_unseen = runs.predict_table(tmp_path / "run", path, proba=True, std=True)
+    scores = runs.evaluate_table(tmp_path / "run", path)
+    monkeypatch.setattr(store, "memory", lambda: 1000)
+    parts, parts_unseen = runs.predict_table(tmp_path / "run", path, proba=True, std=True)
+    assert parts.drop("prediction").to_numpy() == pytest.approx(whole.drop("prediction").to_numpy(), abs=1e-6)
+    assert (parts["prediction"] == whole["prediction"]).mean() > 0.999
+    assert parts_unseen == whole_unseen != {}
+    in_parts = runs.evaluate_table(tmp_path / "run", path)
+    assert in_parts["loss"] == pytest.approx(scores["loss"], rel=1e-6)
+    assert in_parts["unseen"] == scores["unseen"]
+    assert in_parts["n"] == scores["n"]
