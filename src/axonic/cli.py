@@ -42,7 +42,7 @@ folded = Folded()
 REGULARIZATION = Group("Against overfitting", help_formatter=folded, sort_key=1)
 RADIAL = Group("With --net rbf", help_formatter=folded, sort_key=2)
 SEQUENCES = Group("With --net rnn, lstm or gru", help_formatter=folded, sort_key=3)
-WATCHING = Group("Watching it train", help_formatter=folded, sort_key=4)
+RUNNING = Group("How it runs", help_formatter=folded, sort_key=4)
 
 app = App(
     name="axonic",
@@ -67,7 +67,7 @@ def fit(
     out: Path | None = None,
     test: Path | None = None,
     test_size: float = 0.2,
-    stream: bool | None = None,
+    stream: Annotated[bool | None, Parameter(group=RUNNING)] = None,
     net: Literal["feedforward", "rbf", "rnn", "lstm", "gru"] = "feedforward",
     hidden: str | None = None,
     activation: str | None = None,
@@ -100,8 +100,8 @@ def fit(
     regularization: Annotated[Literal["auto", "none"], Parameter(group=REGULARIZATION)] = "auto",
     ensemble: str = "auto",
     budget: float | None = None,
-    monitor: Annotated[bool, Parameter(group=WATCHING)] = True,
-    stop_on: Annotated[Literal["warning", "error"] | None, Parameter(group=WATCHING)] = None,
+    monitor: Annotated[bool, Parameter(group=RUNNING)] = True,
+    stop_on: Annotated[Literal["warning", "error"] | None, Parameter(group=RUNNING)] = None,
     sequence_id: Annotated[str | None, Parameter(group=SEQUENCES)] = None,
     order_by: Annotated[str | None, Parameter(group=SEQUENCES)] = None,
     window: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
@@ -112,7 +112,7 @@ def fit(
     clip_norm: Annotated[str, Parameter(group=SEQUENCES)] = "auto",
     truncate: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
     seed: int = 0,
-    tensorboard: Annotated[Path | None, Parameter(group=WATCHING)] = None,
+    tensorboard: Annotated[Path | None, Parameter(group=RUNNING)] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
