@@ -229,9 +229,12 @@ def fit(
     """
     from axonic import runs
     from axonic.data.sequences import Layout
+    from axonic.engine import use_processors
     from axonic.settings import Settings
 
     recurrent = net in ("rnn", "lstm", "gru")
+    if recurrent:
+        use_processors()
     layout = Layout(sequence_id, order_by, window, horizon)
     settings = Settings(
         net=net,

@@ -1,5 +1,6 @@
 """What the package needs of JAX: a version that computes right, and a private cache of compiled programs."""
 
+import contextlib
 import os
 import platform
 import stat
@@ -52,6 +53,15 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     jax.config.update("jax_raise_persistent_cache_errors", False)  # a bad entry must cost time only
     _quiet_loader()
+
+
+def use_processors() -> None:
+    """Give JAX every processor as a device of its own, for what shares its rows among devices. It can only be done
+    before JAX has begun to compute; later it is left as it is."""
+    import jax
+
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
 
 
 def _processor() -> int:

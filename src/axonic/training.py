@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from axonic.data.batches import LOOKS, Batches, Cursor, Segment, Tape
@@ -200,7 +201,7 @@ def train(
     whole = trials[0].optimizer.full_batch
     tapes = _tapes(batches, whole, cursor, whole_epochs)
     tape, cursor = next(tapes)
-    trial, tape, state, limits = _arguments(trials, tape, states, stop)
+    trial, tape, state, limits = _arguments(trials, tape, states, stop, batches.devices)
     closed, looked = [], []
     with one_thread(trials[0].optimizer):
         while True:
@@ -223,8 +224,8 @@ def prepare(trials: Sequence[Trial], states: Sequence[State], batches: Batches, 
     begun = time.perf_counter()
     whole = trials[0].optimizer.full_batch
     tape, _ = next(_tapes(batches, whole, Cursor()))
-    empty = tape._replace(n_segments=np.int32(0))
-    trial, empty, state, limits = _arguments(trials, empty, states, stop)
+    empty = tape._replace(n_segments=tape.n_segments * 0)
+    trial, empty, state, limits = _arguments(trials, empty, states, stop, batches.devices)
     jax.block_until_ready(run(trial, empty, state, limits, whole=whole))
     return time.perf_counter() - begun
 
@@ -232,14 +233,27 @@ def prepare(trials: Sequence[Trial], states: Sequence[State], batches: Batches, 
 def _tapes(
     batches: Batches, whole: bool, cursor: Cursor, whole_epochs: int = WHOLE_EPOCHS
 ) -> Iterator[tuple[Tape, Cursor]]:
-    """Tapes on the device; on a CPU they stay in their buffers."""
+    """Tapes on the device, where on a CPU they stay in their buffers; or on several, the rows of each batch shared
+    among them."""
     tapes = batches.whole_tapes(cursor, whole_epochs, WHOLE_EPOCHS) if whole else batches.tapes(cursor)
-    return ((jax.device_put(tape, may_alias=True), after) for tape, after in tapes)
+    if batches.devices == 1:
+        return ((jax.device_put(tape, may_alias=True), after) for tape, after in tapes)
+    everywhere, by_rows = _places(batches.devices)
+    places = Tape(by_rows, by_rows, by_rows, everywhere, everywhere)
+    return ((jax.device_put(tape, places), after) for tape, after in tapes)
 
 
-def _arguments(trials: Sequence[Trial], tape: Tape, states: Sequence[State], stop: StopRule) -> tuple:
+def _places(devices: int) -> tuple[NamedSharding, NamedSharding]:
+    """Where on so many devices lies what each of them needs whole, and the rows of a tape, of which each has a share.
+    The program is the same: JAX sees where the rows are, and puts the sums over all of them into it."""
+    mesh = Mesh(np.array(jax.devices()[:devices]), ("rows",))
+    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, "rows"))
+
+
+def _arguments(trials: Sequence[Trial], tape: Tape, states: Sequence[State], stop: StopRule, devices: int) -> tuple:
     limits = jax.tree.map(lambda v: np.asarray(v, np.int32 if isinstance(v, int | np.integer) else np.float32), stop)
-    return stack(trials), tape, stack(states), limits
+    state = stack(states)
+    return stack(trials), tape, state if devices == 1 else jax.device_put(state, _places(devices)[0]), limits
 
 
 class Record(NamedTuple):

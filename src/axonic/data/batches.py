@@ -180,6 +180,7 @@ class Batches:
     shuffle : False trains on the rows in their order.
     epoch_batches : training batches after which the held-out rows are evaluated; None is a pass over the data.
         When it is given, an "epoch" takes up the data where the last one stopped.
+    devices : how many devices share the rows of each batch.
     looks : whether the first step of some epochs is looked at: of the epochs 0, 1, 2, 4, 8, ... until there are
         `LOOK_STEPS` steps from one to the next, and then at that distance.
     """
@@ -191,6 +192,7 @@ class Batches:
     shuffle: bool = True
     epoch_batches: int | None = None
     looks: bool = False
+    devices: int = 1
 
     @functools.cached_property
     def n_slots(self) -> int:

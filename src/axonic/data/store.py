@@ -272,7 +272,8 @@ class Store:
     def batches(self, like: Batches) -> "StoredBatches":
         """Batches of all rows, otherwise like those of the sample."""
         split = like.split._replace(train=range(self.n_train))
-        return StoredBatches(like.rows, split, like.batch_size, like.seed, like.shuffle, None, like.looks, self)
+        own = {field.name: getattr(like, field.name) for field in dataclasses.fields(like)}
+        return StoredBatches(**{**own, "split": split, "epoch_batches": None}, store=self)
 
 
 def _write(file: IO[bytes], data: memoryview, folder: Path) -> None:

@@ -31,6 +31,9 @@ SCALE_ROWS = 16_384
 MIN_FLAT_EPOCHS = 10
 MAX_EPOCHS, MAX_STEPS = 1000, 30_000
 NETWORKS = 5
+SHARED_UNITS, SHARED_ROWS = 64, 16
+"""Units of a recurrent layer from which on devices that share a batch save time (benchmarks/recurrent_speed.py: 1.2 to
+1.4 on two processors, .9 with 32 units), and rows that each has at least."""
 AVERAGE_WORK = 1_000_000_000
 """Weights times rows up to which several networks are trained by themselves: about ten seconds of training on two
 processors."""
@@ -100,11 +103,23 @@ class Task(NamedTuple):
             params = self.start[index]
             self.check_start(params)
         size = WHOLE_BLOCK if rule.full_batch else batch_size or settings.batch_size
-        batches = Batches(self.rows, split, size, seed, settings.shuffle, looks=settings.monitor)
+        devices = self.devices(size)
+        batches = Batches(self.rows, split, size, seed, settings.shuffle, looks=settings.monitor, devices=devices)
         key = key_data(seed, "dropout")
         values = (l2, settings.l1, key, settings.values, settings.clip_norm)
         trial = Trial(self.network, self.loss, rule, *values, watched=settings.monitor)
         return Member(trial, params, batches, loss)
+
+    def devices(self, batch_size: int) -> int:
+        """How many devices share each batch. Of a recurrent network that is trained alone, and is large enough, as many
+        of the processors that JAX was given as devices as leave `SHARED_ROWS` rows to each; otherwise one: several
+        networks have a processor each anyway, and the products of a feed-forward one are spread by XLA."""
+        settings = self.settings
+        if not settings.recurrent or max(settings.hidden_layer_sizes) < SHARED_UNITS or self.n_networks() > 1:
+            return 1
+        most = jax.local_device_count() if jax.default_backend() == "cpu" else 1
+        most = max(1, min(most, batch_size // SHARED_ROWS))
+        return next(n for n in range(most, 0, -1) if batch_size % n == 0)
 
     def on_all_rows(self, member: "Member") -> "Member":
         """A network with all rows to train on; it comes with those of the sample."""

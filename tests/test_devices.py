@@ -1,0 +1,100 @@
+"""Several devices that share the rows of each batch give the weights of one. JAX has to be told of them before it
+begins to compute, so everything runs in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import dataclasses, json, sys
+import jax, numpy as np
+from axonic.engine import use_processors
+jax.config.update("jax_num_cpu_devices", 4)
+from axonic import layers, losses, optimizers, training
+from axonic.data.batches import Batches, Rows, Split
+from axonic.data.ragged import Ragged
+
+rng, n = np.random.default_rng(0), 192
+lengths = rng.integers(2, 7, n)
+steps = rng.standard_normal((lengths.sum(), 3)).astype(np.float32)
+flat = rng.standard_normal((n, 3)).astype(np.float32)
+y = np.sin(flat[:, :1]).astype(np.float32)
+split = Split(np.arange(150), np.arange(150, 180), np.arange(180, n))
+kinds = {
+    "feed-forward": (flat, [layers.dense(8, "tanh"), layers.dropout(0.2), layers.dense(1)]),
+    "lstm": (Ragged.of(steps, lengths), [layers.lstm(8), layers.last_step(), layers.dense(1)]),
+}
+rules = {"momentum": optimizers.Momentum(0.05), "adam": optimizers.Adam(0.01), "lbfgs": optimizers.LBFGS()}
+found = {}
+for kind, (x, stack) in kinds.items():
+    network = layers.chain(*stack)
+    params = network.init(np.random.default_rng(0), 3)
+    for name, rule in rules.items():
+        rows = Rows(x, y, np.ones(n, np.float32))
+        trial = training.Trial(network, losses.squared_error, rule, 1e-3, 0.0, np.zeros(2, np.uint32), watched=True)
+        ended = []
+        for devices in (1, 2, 4):
+            batches = Batches(rows, split, 16, 0, looks=True, devices=devices)
+            state = training.start(trial, params)
+            (state,), history, health = training.train([trial], [state], batches, training.StopRule(12, 13))
+            ended.append((jax.tree.leaves(state.params), history, health[..., 1:6]))
+        assert int(state.step) >= 12
+        size = max(float(np.abs(leaf - old).max()) for leaf, old in zip(ended[0][0], jax.tree.leaves(params)))
+        for devices, (weights, history, health) in zip((2, 4), ended[1:]):
+            apart = max(float(np.abs(a - b).max()) for a, b in zip(weights, ended[0][0]))
+            off = [float(np.max(np.nan_to_num(np.abs(a - b)), initial=0.0))
+                   for a, b in ((history, ended[0][1]), (health, ended[0][2]))]
+            found[f"{kind} {name} {devices}"] = [apart, size, *off]
+print(json.dumps(found))
+"""
+
+COMMAND = """
+import sys
+from unittest import mock
+from axonic import training
+from axonic.cli import main
+devices = []
+places = training._places
+with mock.patch.object(training, "_places", lambda n: devices.append(n) or places(n)), \\
+        mock.patch("os.cpu_count", lambda: 2):
+    code = main(sys.argv[1:])
+print(sorted(set(devices)))
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def found():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+@pytest.mark.parametrize("rule", ["momentum", "adam", "lbfgs"])
+@pytest.mark.parametrize("kind", ["feed-forward", "lstm"])
+def test_weights_are_those_of_one_device(found, kind, rule, devices):
+    apart, size, history, health = found[f"{kind} {rule} {devices}"]
+    assert size > 0.05
+    assert apart < 1e-5 if rule == "lbfgs" else apart < 1e-6  # whose line search and curvature pairs amplify rounding
+    assert history < 1e-5
+    assert health < 1e-4
+
+
+@pytest.mark.parametrize(("options", "expected"), [(["--ensemble", "1"], "[2]"), (["--ensemble", "2"], "[]")])
+def test_a_recurrent_network_that_is_trained_alone_takes_every_processor(tmp_path, options, expected):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((80, 6, 2))
+    np.savez(tmp_path / "s.npz", x=x, y=(x[:, 0, 0] > 0).astype(int))
+    fast = ["--net", "gru", "--hidden", "64", "--epochs", "2", "--learning-rate", "0.01", "--batch-size", "32"]
+    arguments = ["fit", str(tmp_path / "s.npz"), "--target", "y", *fast, *options, "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-c", COMMAND, *arguments, "--quiet", "--no-monitor", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == expected
+    assert Path(tmp_path / "run" / "report.html").exists()
