@@ -2,7 +2,8 @@
 
 Against PyTorch's nn.LSTM, nn.GRU and nn.RNN with 1 and 2 threads and its Adam, and Keras on JAX (fit); all
 from the last step through a linear layer to squared error, same shapes, contenders in processes of their own that take
-turns. axonic's steps are those of `axonic.training`: many in one compiled program, tapes of batches included. Prints
+turns. axonic shares the rows of a batch among the processors from 64 units on, as a network that is trained alone does
+(`Task.devices`). axonic's steps are those of `axonic.training`: many in one compiled program, tapes of batches included. Prints
 ratios of paired times (above 1: axonic is faster), PyTorch's better number of threads taken.
 
 `--arithmetic` instead counts the steps that are walked on 20,000 sequences of lengths 10 to 500.
@@ -30,12 +31,16 @@ def make_axonic(cell, shape, n_steps):
     from axonic import layers, losses, optimizers, training
     from axonic.data.batches import Batches, Rows, Split
     from axonic.data.ragged import Ragged
+    from axonic.engine import use_processors
+    from axonic.recipe.networks import SHARED_UNITS
 
+    use_processors()
     time, batch, features, hidden = shape
     x, y = data(shape, n_steps)
     rows = Rows(Ragged.of(x.reshape(-1, features), np.full(len(x), time)), y, np.ones(len(y), np.float32))
     none = np.empty(0, np.int64)
-    batches = Batches(rows, Split(np.arange(len(y)), none, none), batch)
+    devices = jax.device_count() if hidden >= SHARED_UNITS else 1
+    batches = Batches(rows, Split(np.arange(len(y)), none, none), batch, devices=devices)
     network = layers.chain(getattr(layers, cell)(hidden), layers.last_step(), layers.dense(1))
     trial = training.Trial(network, losses.squared_error, optimizers.Adam(RATE), 0.0, 0.0, np.zeros(2, np.uint32))
     params = network.init(np.random.default_rng(0), features)
