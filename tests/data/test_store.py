@@ -394,3 +394,15 @@ def test_predictions_and_scores_in_parts_are_those_in_one_piece(tmp_path, monkey
     assert in_parts["loss"] == pytest.approx(scores["loss"], rel=1e-6)
     assert in_parts["unseen"] == scores["unseen"]
     assert in_parts["n"] == scores["n"]
+
+
+@pytest.mark.usefixtures("small")
+def test_test_rows_of_a_table_of_their_own_and_balanced_classes(tmp_path, capsys):
+    path, other = write(table(4000), tmp_path / "t.csv"), write(table(500, seed=9), tmp_path / "test.csv")
+    options = ["--target", "target", "--stream", "--test", str(other), "--class-weight", "balanced", "--epochs", "6"]
+    options += ["--hidden", "8", "--learning-rate", "0.03", "--batch-size", "32", "--out", str(tmp_path / "run")]
+    assert main(["fit", str(path), *options, "--quiet", "--json", "--no-monitor"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    known = [int(table(n, seed)["target"].count()) for n, seed in ((4000, 0), (500, 9))]
+    assert (result["n_train"], result["n_valid"], result["n_test"]) == (known[0] - 100, 100, known[1])
+    assert result["test"]["accuracy"] > 0.8
