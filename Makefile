@@ -20,7 +20,7 @@ demo: $(VENV)/installed
 # Nearly all of the tests' time is the compiler's. A few are compiled as users compile; those that compile much and compute little
 # without optimisation; the others without the passes that take longest.
 AS_USERS := tests/test_training.py
-LITTLE := $(wildcard tests/data tests/layers tests/optimizers) $(patsubst %,tests/test_%.py,cli documentation estimators export losses objective recipe regularizers specs)
+LITTLE := $(wildcard tests/data tests/layers tests/optimizers) $(patsubst %,tests/test_%.py,cli documentation estimators export losses multilabel objective recipe regularizers specs)
 QUICKLY := XLA_FLAGS=--xla_cpu_use_fusion_emitters=false
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
 

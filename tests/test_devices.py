@@ -2,6 +2,7 @@
 begins to compute, so everything runs in a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,14 +37,15 @@ for kind, (x, stack) in kinds.items():
         rows = Rows(x, y, np.ones(n, np.float32))
         trial = training.Trial(network, losses.squared_error, rule, 1e-3, 0.0, np.zeros(2, np.uint32), watched=True)
         ended = []
-        for devices in (1, 2, 4):
+        several = (2, 4) if name == "adam" else (2,)
+        for devices in (1, *several):
             batches = Batches(rows, split, 16, 0, looks=True, devices=devices)
             state = training.start(trial, params)
             (state,), history, health = training.train([trial], [state], batches, training.StopRule(12, 13))
             ended.append((jax.tree.leaves(state.params), history, health[..., 1:6]))
         assert int(state.step) >= 12
         size = max(float(np.abs(leaf - old).max()) for leaf, old in zip(ended[0][0], jax.tree.leaves(params)))
-        for devices, (weights, history, health) in zip((2, 4), ended[1:]):
+        for devices, (weights, history, health) in zip(several, ended[1:]):
             apart = max(float(np.abs(a - b).max()) for a, b in zip(weights, ended[0][0]))
             off = [float(np.max(np.nan_to_num(np.abs(a - b)), initial=0.0))
                    for a, b in ((history, ended[0][1]), (health, ended[0][2]))]
@@ -68,13 +70,14 @@ sys.exit(code)
 
 @pytest.fixture(scope="module")
 def found():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
+    quick = {"XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"}
+    command = [sys.executable, "-c", SCRIPT]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | quick)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("devices", [2, 4])
-@pytest.mark.parametrize("rule", ["momentum", "adam", "lbfgs"])
+@pytest.mark.parametrize(("rule", "devices"), [("momentum", 2), ("adam", 2), ("adam", 4), ("lbfgs", 2)])
 @pytest.mark.parametrize("kind", ["feed-forward", "lstm"])
 def test_weights_are_those_of_one_device(found, kind, rule, devices):
     apart, size, history, health = found[f"{kind} {rule} {devices}"]

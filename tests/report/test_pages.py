@@ -125,13 +125,17 @@ def test_a_page_says_what_the_result_does(folder):
     assert "axonic fit" in page
 
 
-def test_the_command_gives_the_same_settings(monkeypatch):
+def test_the_command_gives_the_same_settings(monkeypatch, tmp_path):
     """What the page says, given to the command line, asks for the same run."""
     asked = []
+    monkeypatch.chdir(tmp_path)
+    for name in ("t.csv", "it's.csv"):
+        (tmp_path / name).write_text("x,y\n1,2\n")
     monkeypatch.setattr(runs, "_run", lambda request, *args, **kwargs: asked.append(request) or {"seed": 0})
     monkeypatch.setattr(cli, "print_result", lambda *args: None)
     given = """
         t.csv --target '<b>'
+        t.csv --target y --stream --test-size 0.1
         "it's.csv" --target 'a b' --net rbf --n-centers 8 --radial multiquadric --ridge 0.1
         t.csv --target y --hidden 8,4 --activation tanh,relu --loss quantile:0.9 --l2 0.01 --input-noise 0.1
         t.csv --target y --epochs 5 --batch-size 16 --test-size 0.1 --seed 3 --max-norm 2 --ensemble 2 --no-monitor

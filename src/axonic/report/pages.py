@@ -738,6 +738,8 @@ def _command(request: Mapping[str, Any]) -> str:
         words += ["--test", request["test"]]
     elif request["test_size"] != 0.2:
         words += ["--test-size", str(request["test_size"])]
+    if request.get("stream"):
+        words.append("--stream")
     hidden = ",".join(map(str, settings["hidden_layer_sizes"])) or "none"
     activation = settings["activation"]
     loss = settings["loss"]
