@@ -369,6 +369,7 @@ def _trained(
             "n_train": task.n_train,
             "n_valid": len(split.valid),
             "n_test": len(split.test),
+            **({} if store is None else {"n_sampled": len(split.train)}),
             "net": settings.net,
             "hidden": _hidden(fitted.network, settings),
             "activation": settings.radial if settings.net == "rbf" else settings.activation,

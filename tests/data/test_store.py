@@ -290,7 +290,9 @@ def test_a_table_larger_than_its_room(tmp_path, ending, capsys):
     known = frame["target"].count()
     assert (result["n_rows"], result["n_train"], result["n_valid"], result["n_test"]) == (8000, known - 200, 100, 100)
     assert result["test"]["accuracy"] > 0.8
-    assert (tmp_path / "run" / "report.html").exists()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"is of {result['n_sampled']} of the {known - 200} training rows" in page
+    assert f"{result['n_sampled']} rows</" in page  # beside the training loss, which is theirs
     held = table(1000, seed=5).filter(pl.col("target").is_not_null())
     assert np.mean(load_model(tmp_path / "run").predict(held) == held["target"].to_numpy()) > 0.8
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run", f"t{ending}"]

@@ -23,6 +23,7 @@ import numpy as np
 from markupsafe import Markup
 
 from axonic.errors import InputError
+from axonic.report import n_scored
 from axonic.report.plots import Axis, Note, Series, axis, clipped, heat, plot, short, spark
 from axonic.settings import Settings
 
@@ -213,7 +214,7 @@ def _scores(result: Mapping[str, Any]) -> dict[str, Any]:
     names = _rivals(result)
     baselines = result.get("baselines", {})
     rows += [(names[name], scores) for name in names if (scores := baselines.get(name))]
-    return {"measures": measures, "parts": parts, "rows": rows, "n": {part: result[f"n_{part}"] for part in parts}}
+    return {"measures": measures, "parts": parts, "rows": rows, "n": {part: n_scored(result, part) for part in parts}}
 
 
 RECURRENT = ("rnn", "lstm", "gru")
@@ -238,7 +239,7 @@ def _headline(result: Mapping[str, Any]) -> dict[str, Any]:
     part = next((part for part in ("test", "valid", "train") if result[part]), None)
     if part is None:
         return {"figure": "–", "unit": "", "sentences": []}
-    scores, n = result[part], result[f"n_{part}"]
+    scores, n = result[part], n_scored(result, part)
     rows = f"{ {'test': 'test', 'valid': 'validation', 'train': 'training'}[part] } {_units(result)}"
     classes = result["task"] == "classification"
     if classes:

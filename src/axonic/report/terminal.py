@@ -14,6 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from axonic.report import n_scored
+
 WIDE = 200
 """Columns of what is no terminal."""
 
@@ -211,7 +213,7 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
     for part in ("train", "valid", "test"):
         if result[part]:
             figures = [figure(result[part][score]) for score in scores]
-            table.add_row(part, str(result[f"n_{part}"]), *figures)
+            table.add_row(part, str(n_scored(result, part)), *figures)
     console.print(table)
     if result["net"] in ("rnn", "lstm", "gru") and result["baselines"]:
         part = "test" if result["test"] else "valid"
