@@ -353,8 +353,12 @@ class Batches:
     def _gather(self, slots: np.ndarray, segments: list[Segment], buffers: Room, room: int = 0) -> Tape:
         table = np.zeros((max(len(slots), room), len(Segment._fields)), np.int32)
         table[: len(segments)] = segments
-        gather(self.rows, slots, buffers)
+        self._fill(slots, buffers)
         return Tape(*buffers, table, np.int32(len(segments)))
+
+    def _fill(self, slots: np.ndarray, buffers: Room) -> None:
+        """Put the rows of these slots into the buffers."""
+        gather(self.rows, slots, buffers)
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

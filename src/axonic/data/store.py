@@ -32,7 +32,7 @@ from typing import IO, NamedTuple
 import numpy as np
 import polars as pl
 
-from axonic.data.batches import Batches, Room, Rows, Segment, Split, Tape
+from axonic.data.batches import Batches, Room, Rows, Split
 from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.reading import Blocks
 from axonic.data.schema import Schema, infer_schema, target_values
@@ -328,7 +328,7 @@ class StoredBatches(Batches):
     in memory. Where a slot of a tape has the number of a row, one on disk has -2 - its place in the order of all passes
     one after the other."""
 
-    store: Store | None = None
+    store: Store = dataclasses.field(kw_only=True)
 
     @functools.cached_property
     def chunk_rows(self) -> int:
@@ -346,7 +346,6 @@ class StoredBatches(Batches):
         if (number, group) not in remembered:
             while len(remembered) > 1:
                 remembered.pop(next(iter(remembered)))
-            assert self.store is not None
             n, size = len(self.split.train), self.group_rows // self.chunk_rows
             chunks = np.arange(n // self.chunk_rows)
             if self.shuffle:
@@ -372,9 +371,7 @@ class StoredBatches(Batches):
             free, done = free + count, done + count
         return (first, free), done, free
 
-    def _gather(self, slots: np.ndarray, segments: list[Segment], buffers: Room, room: int = 0) -> Tape:
-        table = np.zeros((max(len(slots), room), len(Segment._fields)), np.int32)
-        table[: len(segments)] = segments
+    def _fill(self, slots: np.ndarray, buffers: Room) -> None:
         flat = slots.reshape(-1)
         x, y = (out.reshape(slots.size, *out.shape[2:]) for out in buffers[:2])
         empty, held = np.flatnonzero(flat == -1), np.flatnonzero(flat >= 0)
@@ -390,10 +387,9 @@ class StoredBatches(Batches):
             to = stored[begin:end]
             to = slice(to[0], to[-1] + 1) if to[-1] - to[0] == len(to) - 1 else to
             x[to], y[to] = group.x[taken], group.y[taken]
-        factor = None if self.store is None else self.store.factor
+        factor = self.store.factor
         buffers.weight[...] = 1 if factor is None else factor[buffers.y]
         buffers.weight[slots == -1] = 0
-        return Tape(*buffers, table, np.int32(len(segments)))
 
 
 def fits(blocks: Blocks) -> bool:
