@@ -15,6 +15,7 @@ ORDER = [
     "types",
     "engine",
     "programs",
+    "distributed",
     "data.values",
     "data.reading",
     "data.schema",

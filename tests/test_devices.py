@@ -59,8 +59,8 @@ from unittest import mock
 from axonic import training
 from axonic.cli import main
 devices = []
-places = training._places
-with mock.patch.object(training, "_places", lambda n: devices.append(n) or places(n)), \\
+places = training._mesh
+with mock.patch.object(training, "_mesh", lambda n: devices.append(n) or places(n)), \\
         mock.patch("os.cpu_count", lambda: 2):
     code = main(sys.argv[1:])
 print(sorted(set(devices)))

@@ -43,6 +43,7 @@ REGULARIZATION = Group("Against overfitting", help_formatter=folded, sort_key=1)
 RADIAL = Group("With --net rbf", help_formatter=folded, sort_key=2)
 SEQUENCES = Group("With --net rnn, lstm or gru", help_formatter=folded, sort_key=3)
 RUNNING = Group("How it runs", help_formatter=folded, sort_key=4)
+SHARED = Group("With several processes", help_formatter=folded, sort_key=5)
 
 app = App(
     name="axonic",
@@ -55,6 +56,19 @@ app = App(
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, Parameter(name="--quiet", negative="", help="No progress on standard error.")]
+Coordinator = Annotated[
+    str | None,
+    Parameter(group=SHARED, help="HOST:PORT of process 0, where the others find it (default: 127.0.0.1:8476)."),
+]
+Processes = Annotated[
+    int | None,
+    Parameter(group=SHARED, help="How many processes train together; start the same command in each."),
+]
+ProcessId = Annotated[int | None, Parameter(group=SHARED, help="Which of them this is, counted from 0.")]
+Distributed = Annotated[
+    bool,
+    Parameter(group=SHARED, negative="", help="The cluster says all that: SLURM, Open MPI, Kubernetes, cloud TPUs."),
+]
 
 
 @app.command
@@ -113,6 +127,10 @@ def fit(
     truncate: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
     seed: int = 0,
     tensorboard: Annotated[Path | None, Parameter(group=RUNNING)] = None,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process_id: ProcessId = None,
+    distributed: Distributed = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -233,7 +251,8 @@ def fit(
     from axonic.settings import Settings
 
     recurrent = net in ("rnn", "lstm", "gru")
-    if recurrent:
+    with_others = _join(coordinator, processes, process_id, distributed)
+    if recurrent and not with_others:
         use_processors()
     layout = Layout(sequence_id, order_by, window, horizon)
     settings = Settings(
@@ -280,7 +299,7 @@ def fit(
         from axonic.report.tensorboard import require, write_events
 
         require()
-    reporter = Progress(quiet)
+    reporter = Progress(quiet or _follows())
     with reporter:
         result = runs.fit_table(
             data,
@@ -296,9 +315,10 @@ def fit(
             stop_on=stop_on,
             reporter=reporter,
         )
-    if tensorboard is not None:
-        write_events(Path(result["run"]), tensorboard)
-    print_result(result, json)
+    if not _follows():
+        if tensorboard is not None:
+            write_events(Path(result["run"]), tensorboard)
+        print_result(result, json)
     return 130 if reporter.interrupted() else 0
 
 
@@ -309,6 +329,10 @@ def resume(
     *,
     data: Path | None = None,
     budget: float | None = None,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process_id: ProcessId = None,
+    distributed: Distributed = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -327,10 +351,12 @@ def resume(
     """
     from axonic import runs
 
-    reporter = Progress(quiet)
+    _join(coordinator, processes, process_id, distributed)
+    reporter = Progress(quiet or _follows())
     with reporter:
         result = runs.resume_run(run, data=data, budget=budget, reporter=reporter)
-    print_result(result, json)
+    if not _follows():
+        print_result(result, json)
     return 130 if reporter.interrupted() else 0
 
 
@@ -652,6 +678,23 @@ def demo(*, out: Path = Path("axonic-demo"), json: Json = False, quiet: Quiet = 
     return 130 if reporter.interrupted() else 0
 
 
+def _join(coordinator: str | None, processes: int | None, process_id: int | None, cluster: bool) -> bool:
+    """Meet other processes, if there are any."""
+    if not cluster and coordinator is processes is process_id is None:
+        return False
+    from axonic import distributed
+
+    distributed.join(coordinator, processes, process_id, cluster=cluster)
+    return distributed.count() > 1
+
+
+def _follows() -> bool:
+    """Whether another process shows what happens and writes the run directory."""
+    from axonic import distributed
+
+    return distributed.index() > 0
+
+
 def _say_where(folder: Path) -> None:
     Console(highlight=False).print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
@@ -712,20 +755,28 @@ def _new_run(data: Path) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code (0 done, 2 the user can mend it, 130 interrupted)."""
+    """Run the command line; returns the exit code: 0 done, 2 the user can mend it, 3 another process of the run was
+    lost (`axonic.distributed`), 130 interrupted."""
+    from axonic import distributed
+
     arguments = sys.argv[1:] if arguments is None else arguments
     folded.in_full = "--help-all" in arguments
     try:
-        return app(arguments, exit_on_error=False, print_error=False) or 0
+        code = app(arguments, exit_on_error=False, print_error=False) or 0
+        distributed.part()
+        return code
     except (InputError, CycloptsError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        distributed.part(error)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted before there was anything to keep", file=sys.stderr)
+        distributed.part(error)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except MemoryError:
+    except MemoryError as error:
         print("error: not enough memory: give fewer rows or columns", file=sys.stderr)
+        distributed.part(error)
         return 2

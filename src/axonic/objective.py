@@ -10,6 +10,10 @@ With `clip_norm` c the gradient is shortened to that length, g min(1, c / |g|) (
 algorithm 1): one batch on which the error explodes on its way through time then moves the weights no further than
 others. Products with the Hessian are those of the total itself.
 
+Several devices may share the rows (`devices`): each sums over its own, and what they have summed is added up as one
+vector, so that a gradient takes one message whatever the network. With dropout, whose masks belong to the whole batch,
+the compiler places the sums.
+
 A batch may come in blocks, arrays with one more leading axis (block, row, ...): the sums are then accumulated block by
 block, skipping the empty blocks at the end, so that one program serves any number of rows.
 
@@ -20,12 +24,14 @@ forward derivative of that gradient along v (Pearlmutter 1994). The Gauss-Newton
 2002) is the forward derivative of the network, the forward derivative of delta, and our backward.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
 from axonic.errors import InputError
@@ -50,6 +56,8 @@ class Objective:
     l2, l1 : penalties on w, not negative.
     key : raw key for dropout, (2,) uint32; None evaluates the network as it predicts.
     clip_norm : the largest norm of a gradient; None is no limit.
+    devices : the devices that share the rows of the batch, along one axis; None where one has them all.
+    count : the rows that count, where this is known; None counts them.
     """
 
     network: Chain
@@ -59,15 +67,17 @@ class Objective:
     l1: Any = 0.0
     key: Key | None = None
     clip_norm: Any = None
+    devices: Mesh | None = static(default=None)
+    count: Any = None
 
     def value(self, params: Params) -> Value:
         """The value alone."""
 
-        def rows(batch: Batch, key: Key | None) -> Array:
-            z, _ = self.network.forward(params, batch.x, key)
-            return jnp.sum(_weighted(batch.weight, self.loss.value(z, batch.y)))
+        def rows(own: "Objective", params: Params) -> Array:
+            z, _ = own.network.forward(params, own.batch.x, own.key)
+            return jnp.sum(_weighted(own.batch.weight, own.loss.value(z, own.batch.y)))
 
-        return Value(self._sum(rows) / self._count(), self._penalty(params))
+        return Value(self._sum(rows, params) / self._count(), self._penalty(params))
 
     def value_and_grad(self, params: Params) -> tuple[Value, Params]:
         """(value, gradient of its total, clipped)."""
@@ -75,16 +85,15 @@ class Objective:
         return value, grads if self.clip_norm is None else clipped(grads, self.clip_norm)
 
     def _value_and_grad(self, params: Params) -> tuple[Value, Params]:
-        count = self._count()
-
-        def rows(batch: Batch, key: Key | None) -> tuple[Array, Params]:
-            z, cache = self.network.forward(params, batch.x, key)
-            loss = jnp.sum(_weighted(batch.weight, self.loss.value(z, batch.y)))
-            delta = _weighted(batch.weight / count, self.loss.delta(z, batch.y))
-            grads, _ = self.network.backward(params, cache, delta)
+        def rows(own: "Objective", params: Params, count: Array) -> tuple[Array, Params]:
+            batch = own.batch
+            z, cache = own.network.forward(params, batch.x, own.key)
+            loss = jnp.sum(_weighted(batch.weight, own.loss.value(z, batch.y)))
+            delta = _weighted(batch.weight / count, own.loss.delta(z, batch.y))
+            grads, _ = own.network.backward(params, cache, delta)
             return loss, grads
 
-        loss, grads = self._sum(rows)
+        loss, grads = self._sum(rows, params, count := self._count())
         return Value(loss / count, self._penalty(params)), self._add_decay(params, grads)
 
     def trace(self, params: Params) -> tuple[Trace | None, ...]:
@@ -99,16 +108,15 @@ class Objective:
 
     def gnvp(self, params: Params, v: Params) -> Params:
         """Product of the generalised Gauss-Newton matrix (plus l2) with v, a tree like params."""
-        count = self._count()
 
-        def rows(batch: Batch, key: Key | None) -> Params:
-            forward = lambda p: self.network.forward(p, batch.x, key)  # noqa: E731
+        def rows(own: "Objective", params: Params, v: Params, count: Array) -> Params:
+            forward = lambda p: own.network.forward(p, own.batch.x, own.key)  # noqa: E731
             (z, cache), (jz, _) = jax.jvp(forward, (params,), (v,))
-            _, hjz = jax.jvp(lambda z: self.loss.delta(z, batch.y), (z,), (jz,))
-            grads, _ = self.network.backward(params, cache, _weighted(batch.weight / count, hjz))
+            _, hjz = jax.jvp(lambda z: own.loss.delta(z, own.batch.y), (z,), (jz,))
+            grads, _ = own.network.backward(params, cache, _weighted(own.batch.weight / count, hjz))
             return grads
 
-        product = self._sum(rows)
+        product = self._sum(rows, params, v, self._count())
         return jax.tree.map(lambda g, u, w: g + self.l2 * u if w else g, product, v, self.network.decayed(params))
 
     def hessian(self, params: Params) -> Float[Array, "n n"]:
@@ -124,41 +132,43 @@ class Objective:
         """
         if self.key is not None:
             return *self.value_and_grad(params), _matrix(lambda v: self.gnvp(params, v), params)
-        w, unravel = ravel_pytree(params)
-        n = len(w)
-        batch = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), self.batch) if self._blocked() else self.batch
-        first = jax.tree.map(lambda a: a[:1], batch.x)
+        flat, unravel = ravel_pytree(params)
+        n, blocked, count = len(flat), self._blocked(), self._count()
+        first = jax.tree.map(lambda a: a[0, :1] if blocked else a[:1], self.batch.x)
         n_out = jax.eval_shape(lambda x: self.network.forward(params, x)[0], first).shape[-1]
-        unit = jnp.eye(n_out, dtype=w.dtype)
-        count = self._count()
 
-        def row(x: Any) -> tuple[Array, Array]:
-            z, cache = self.network.forward(params, jax.tree.map(lambda a: a[None], x))
-            backward = lambda delta: ravel_pytree(self.network.backward(params, cache, delta[None])[0])[0]  # noqa: E731
-            return z[0], jax.vmap(backward, out_axes=1)(unit)
+        def rows(own: "Objective", params: Params, count: Array) -> tuple[Array, Array, Array]:
+            unit = jnp.eye(n_out, dtype=flat.dtype)
 
-        def block(batch: Batch) -> tuple[Array, Array, Array]:
-            z, jacobian = jax.vmap(row, out_axes=(0, 2))(batch.x)
-            jacobian = jnp.where(batch.weight == 0, 0.0, jacobian)
-            loss = jnp.sum(_weighted(batch.weight, self.loss.value(z, batch.y)))
-            delta, curvature = jax.linearize(lambda z: self.loss.delta(z, batch.y), z)
-            h = jax.vmap(lambda u: curvature(jnp.broadcast_to(u, z.shape)), out_axes=2)(unit)
-            delta, h = (_weighted(batch.weight / count, rows) for rows in (delta, h))
-            hj = jnp.einsum("rij,njr->nir", h, jacobian)
-            jacobian = jacobian.reshape(n, -1)
-            return loss, jacobian @ delta.T.reshape(-1), jacobian @ hj.reshape(n, -1).T
+            def row(x: Any) -> tuple[Array, Array]:
+                z, cache = own.network.forward(params, jax.tree.map(lambda a: a[None], x))
+                backward = lambda delta: ravel_pytree(own.network.backward(params, cache, delta[None])[0])[0]  # noqa: E731
+                return z[0], jax.vmap(backward, out_axes=1)(unit)
 
-        size = min(len(batch.weight), max(1, ENTRIES // (n_out * n)))
-        n_rows = jnp.max(jnp.where(batch.weight > 0, jnp.arange(1, len(batch.weight) + 1), 0))
-        blocks = jax.tree.map(
-            lambda a: jnp.pad(a, [(0, -len(a) % size), *[(0, 0)] * (a.ndim - 1)]).reshape(-1, size, *a.shape[1:]), batch
-        )
-        add = lambda i, total: jax.tree.map(jnp.add, total, block(jax.tree.map(lambda a: a[i], blocks)))  # noqa: E731
-        none = tuple(jnp.zeros(shape, w.dtype) for shape in ((), (n,), (n, n)))
-        loss, g, matrix = jax.lax.fori_loop(0, (n_rows + size - 1) // size, add, none)
+            def block(batch: Batch) -> tuple[Array, Array, Array]:
+                z, jacobian = jax.vmap(row, out_axes=(0, 2))(batch.x)
+                jacobian = jnp.where(batch.weight == 0, 0.0, jacobian)
+                loss = jnp.sum(_weighted(batch.weight, own.loss.value(z, batch.y)))
+                delta, curvature = jax.linearize(lambda z: own.loss.delta(z, batch.y), z)
+                h = jax.vmap(lambda u: curvature(jnp.broadcast_to(u, z.shape)), out_axes=2)(unit)
+                delta, h = (_weighted(batch.weight / count, rows) for rows in (delta, h))
+                hj = jnp.einsum("rij,njr->nir", h, jacobian)
+                jacobian = jacobian.reshape(n, -1)
+                return loss, jacobian @ delta.T.reshape(-1), jacobian @ hj.reshape(n, -1).T
+
+            batch = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), own.batch) if blocked else own.batch
+            size = min(len(batch.weight), max(1, ENTRIES // (n_out * n)))
+            n_rows = jnp.max(jnp.where(batch.weight > 0, jnp.arange(1, len(batch.weight) + 1), 0))
+            pad = lambda a: jnp.pad(a, [(0, -len(a) % size), *[(0, 0)] * (a.ndim - 1)])  # noqa: E731
+            blocks = jax.tree.map(lambda a: pad(a).reshape(-1, size, *a.shape[1:]), batch)
+            add = lambda i, total: jax.tree.map(jnp.add, total, block(jax.tree.map(lambda a: a[i], blocks)))  # noqa: E731
+            none = tuple(jnp.zeros(shape, flat.dtype) for shape in ((), (n,), (n, n)))
+            return jax.lax.fori_loop(0, (n_rows + size - 1) // size, add, none)
+
+        loss, g, matrix = self._over_devices(rows, params, count)
         value = Value(loss / count, self._penalty(params))
         decay = jax.tree.map(lambda p, d: jnp.full(p.shape, d * self.l2), params, self.network.decayed(params))
-        matrix += jnp.diag(ravel_pytree(decay)[0].astype(w.dtype))
+        matrix += jnp.diag(ravel_pytree(decay)[0].astype(flat.dtype))
         return value, self._add_decay(params, unravel(g)), matrix
 
     def _blocked(self) -> bool:
@@ -166,18 +176,41 @@ class Objective:
 
     def _count(self) -> Array:
         """Number of rows that count; 1 for a batch of padding alone, so that nothing is divided by 0."""
-        return jnp.maximum(jnp.sum(self.batch.weight > 0), 1).astype(self.batch.weight.dtype)
+        count = jnp.sum(self.batch.weight > 0) if self.count is None else self.count
+        return jnp.maximum(count, 1).astype(self.batch.weight.dtype)
 
-    def _sum(self, rows: Callable[[Batch, Key | None], Any]) -> Any:
-        """The sum of `rows` over the blocks of the batch."""
-        if not self._blocked():
-            return rows(self.batch, self.key)
-        n_blocks = jnp.sum(jnp.any(self.batch.weight > 0, axis=1))
+    def _sum(self, rows: Callable[..., Any], *args: Any) -> Any:
+        """The sum of `rows(objective of one block, *args)` over the blocks of the batch, of all devices."""
 
-        def block(i: Any) -> Any:
-            return rows(jax.tree.map(lambda a: a[i], self.batch), fold(self.key, i))
+        def blocks(own: "Objective", *args: Any) -> Any:
+            if not own._blocked():
+                return rows(own, *args)
+            n_blocks = jnp.sum(jnp.any(own.batch.weight > 0, axis=1))
 
-        return jax.lax.fori_loop(1, n_blocks, lambda i, total: jax.tree.map(jnp.add, total, block(i)), block(0))
+            def block(i: Any) -> Any:
+                batch = jax.tree.map(lambda a: a[i], own.batch)
+                return rows(dataclasses.replace(own, batch=batch, key=fold(own.key, i)), *args)
+
+            return jax.lax.fori_loop(1, n_blocks, lambda i, total: jax.tree.map(jnp.add, total, block(i)), block(0))
+
+        if self.key is not None and self.network.draws:
+            return blocks(self, *args)
+        return self._over_devices(blocks, *args)
+
+    def _over_devices(self, rows: Callable[..., Any], *args: Any) -> Any:
+        """The sum of `rows(objective of the rows of one device, *args)` over the devices."""
+        if self.devices is None:
+            return rows(self, *args)
+        (axis,) = self.devices.axis_names
+        whole, along = PartitionSpec(), PartitionSpec(None, axis) if self._blocked() else PartitionSpec(axis)
+        shared = dataclasses.replace(jax.tree.map(lambda _: whole, self), batch=along)
+
+        def summed(own: "Objective", *args: Any) -> Any:
+            vector, unravel = ravel_pytree(rows(own, *args))
+            return unravel(jax.lax.psum(vector, axis))
+
+        specs = (shared, *(whole for _ in args))
+        return jax.shard_map(summed, mesh=self.devices, in_specs=specs, out_specs=whole, check_vma=False)(self, *args)
 
     def _penalty(self, params: Params) -> Array:
         w = [

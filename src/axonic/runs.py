@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import polars as pl
 
-from axonic import recipe, sequence_runs
+from axonic import distributed, recipe, sequence_runs
 from axonic.baselines import baselines
 from axonic.calibration import reliability
 from axonic.checks import ENOUGH_ROWS, check_table
@@ -118,7 +118,8 @@ class _Watcher(recipe.Watcher):
                     self.cut_short = True
 
     def ended(self) -> bool:
-        self.cut_short = self.cut_short or self.reporter.interrupted() or time.monotonic() > self.deadline
+        if not self.cut_short:
+            self.cut_short = distributed.agreed(self.reporter.interrupted() or time.monotonic() > self.deadline)
         return self.cut_short
 
 
@@ -226,7 +227,8 @@ def fit_table(
         raise InputError(f"{what} need a recurrent network", "choose one with --net: rnn, lstm or gru", "--net")
     stream = _streams(data, settings, stream)
     request = Request(os.path.abspath(data), target, task, test, test_size, settings, layout, stream)
-    return _run(request, RunDirectory(Path(out)), budget, reporter, stop_on, resumes=False)
+    with distributed.own_folder(Path(out), copied=False) as folder:
+        return _run(request, RunDirectory(folder), budget, reporter, stop_on, resumes=False)
 
 
 def _streams(data: str | os.PathLike[str], settings: Settings, stream: bool | None) -> bool:
@@ -263,19 +265,22 @@ def resume_run(
     ------
     InputError : there is no run, its table is no longer the same, or a file is damaged.
     """
-    directory = RunDirectory(Path(run))
-    request = Request.from_json(directory.run(), Path(run) / RUN)
-    result = directory.result()
-    if result is not None and not result.get("interrupted"):
-        directory.clear_checkpoints()
-        if not (directory.path / PAGE).exists():
-            write_report(directory.path)
-        return result
-    if data is not None:
-        request = request._replace(data=os.path.abspath(data))
-    elif not os.path.exists(request.data):
-        raise InputError("the table is no longer there", "say with --data where it is now", request.data)
-    return _run(request, directory, budget, reporter, None, resumes=True)
+    if distributed.index() == 0:
+        Request.from_json(RunDirectory(Path(run)).run(), Path(run) / RUN)
+    with distributed.own_folder(Path(run), copied=True) as folder:
+        directory = RunDirectory(folder)
+        request = Request.from_json(directory.run(), folder / RUN)
+        result = directory.result()
+        if result is not None and not result.get("interrupted"):
+            directory.clear_checkpoints()
+            if not (directory.path / PAGE).exists():
+                write_report(directory.path)
+            return result
+        if data is not None:
+            request = request._replace(data=os.path.abspath(data))
+        elif not os.path.exists(request.data):
+            raise InputError("the table is no longer there", "say with --data where it is now", request.data)
+        return _run(request, directory, budget, reporter, None, resumes=True)
 
 
 def _run(
@@ -335,6 +340,7 @@ def _trained(
         weighted = rows._replace(weight=(weight / weight[split.train].mean()).astype(np.float32))
     try:
         journal = RunJournal(directory)
+        distributed.at_end(journal.flush)
         network = settings.network(n_out)
         task = recipe.Task(weighted, split, settings, network, loss, prepared.resplits, store=store)
         fitted = recipe.fit(task, watcher=watcher, journal=journal)
@@ -370,6 +376,7 @@ def _trained(
             "n_valid": len(split.valid),
             "n_test": len(split.test),
             **({} if store is None else {"n_sampled": len(split.train)}),
+            **({} if distributed.count() == 1 else {"processes": distributed.count()}),
             "net": settings.net,
             "hidden": _hidden(fitted.network, settings),
             "activation": settings.radial if settings.net == "rbf" else settings.activation,

@@ -15,8 +15,10 @@ test losses are of the weights at its end, evaluated as the network predicts. Th
 nothing.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +27,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
+from axonic import distributed
 from axonic.data.batches import LOOKS, Batches, Cursor, Segment, Tape
 from axonic.health import COLUMNS, look, traced
 from axonic.layers.base import Chain, fold
@@ -46,7 +49,8 @@ class Trial:
     """What is trained, all of it values of the compiled program but for the kinds of layers, loss and rule.
 
     `key` is the raw key of dropout, (2,) uint32; `clip_norm` the largest norm of a gradient, None for no limit. Steps
-    can be looked at only if `watched`: looking makes the program twice as large, and so as long to compile.
+    can be looked at only if `watched`: looking makes the program twice as large, and so as long to compile. `devices`
+    are those that share the rows of each batch, where there are several; `train` puts them in.
     """
 
     network: Chain
@@ -58,6 +62,7 @@ class Trial:
     regularization: Regularization = Regularization()
     clip_norm: Any = None
     watched: bool = static(default=True)
+    devices: Mesh | None = static(default=None)
 
 
 class StopRule(NamedTuple):
@@ -117,6 +122,13 @@ class State(NamedTuple):
     def current(self) -> Params:
         """What the network predicts with now: the mean of the weights if there is one."""
         return self.average or self.params
+
+
+class Totals(NamedTuple):
+    """How many rows of a slot count, and the sum of their weights; or one of each for every slot."""
+
+    count: Any
+    weight: Any
 
 
 class Progress(NamedTuple):
@@ -203,8 +215,9 @@ def train(
     tape, cursor = next(tapes)
     trial, tape, state, limits = _arguments(trials, tape, states, stop, batches.devices)
     closed, looked = [], []
-    with one_thread(trials[0].optimizer):
+    with one_thread(trials[0].optimizer), distributed.training() as begins:
         while True:
+            begins()
             state, record = run(trial, tape, state, limits, whole=whole)  # returns before it has run,
             following = next(tapes)  # so the next tape is made meanwhile
             closed.append(np.asarray(record.history)[: int(record.n_closed)])
@@ -238,22 +251,30 @@ def _tapes(
     tapes = batches.whole_tapes(cursor, whole_epochs, WHOLE_EPOCHS) if whole else batches.tapes(cursor)
     if batches.devices == 1:
         return ((jax.device_put(tape, may_alias=True), after) for tape, after in tapes)
-    everywhere, by_rows = _places(batches.devices)
+    mesh = _mesh(batches.devices)
+    everywhere, by_rows = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, "rows"))
     places = Tape(by_rows, by_rows, by_rows, everywhere, everywhere)
-    return ((jax.device_put(tape, places), after) for tape, after in tapes)
+
+    def placed(tape: Tape) -> Tape:
+        put = jax.make_array_from_process_local_data
+        return Tape(*(jax.tree.map(partial(put, place), part) for place, part in zip(places, tape, strict=True)))
+
+    return ((placed(tape), after) for tape, after in tapes)
 
 
-def _places(devices: int) -> tuple[NamedSharding, NamedSharding]:
-    """Where on so many devices lies what each of them needs whole, and the rows of a tape, of which each has a share.
-    The program is the same: JAX sees where the rows are, and puts the sums over all of them into it."""
-    mesh = Mesh(np.array(jax.devices()[:devices]), ("rows",))
-    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, "rows"))
+def _mesh(devices: int) -> Mesh:
+    """So many devices, of which each has a share of the rows of a tape and everything else whole."""
+    return Mesh(np.array(jax.devices()[:devices]), ("rows",))
 
 
 def _arguments(trials: Sequence[Trial], tape: Tape, states: Sequence[State], stop: StopRule, devices: int) -> tuple:
     limits = jax.tree.map(lambda v: np.asarray(v, np.int32 if isinstance(v, int | np.integer) else np.float32), stop)
-    state = stack(states)
-    return stack(trials), tape, state if devices == 1 else jax.device_put(state, _places(devices)[0]), limits
+    trial, state = stack(trials), stack(states)
+    if devices > 1:
+        everywhere = NamedSharding(mesh := _mesh(devices), PartitionSpec())
+        trial = dataclasses.replace(trial, devices=mesh)
+        state = jax.tree.map(partial(jax.make_array_from_process_local_data, everywhere), state)
+    return trial, tape, state, limits
 
 
 class Record(NamedTuple):
@@ -286,20 +307,24 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     state, record
     """
     shown = traced(trial.network) if trial.watched else ()
-    step = jax.vmap(_step, in_axes=(0, None, 0))
-    evaluate = jax.vmap(_evaluate, in_axes=(0, None, None, 0))
-    examine = jax.vmap(_look, in_axes=(0, None, 0, 0))
+    step = jax.vmap(_step, in_axes=(0, None, None, 0))
+    evaluate = jax.vmap(_evaluate, in_axes=(0, None, None, None, 0))
+    examine = jax.vmap(_look, in_axes=(0, None, None, 0, 0))
     close = jax.vmap(_close, in_axes=(0, 0, None))
 
-    def slot(i: Any) -> Batch:
-        return jax.tree.map(lambda a: a[i], Batch(tape.x, tape.y, tape.weight))
+    totals = Totals(jnp.sum(tape.weight > 0, axis=1), jnp.sum(tape.weight, axis=1))  # once: devices may share the rows
+
+    def slot(i: Any) -> tuple[Batch, Totals]:
+        return jax.tree.map(lambda a: a[i], (Batch(tape.x, tape.y, tape.weight), totals))
 
     def steps(state: State, first: Any, last: Any) -> State:
         if whole:
             used = jnp.arange(len(tape.weight)) < last
             batch = Batch(tape.x, tape.y, jnp.where(used[:, None], tape.weight, 0))
-            return jax.lax.fori_loop(0, jnp.minimum(last - first, 1), lambda _, state: step(trial, batch, state), state)
-        return jax.lax.fori_loop(first, last, lambda i, state: step(trial, slot(i), state), state)
+            of_used = jax.tree.map(lambda of_slots: jnp.sum(jnp.where(used, of_slots, 0)), totals)
+            once = jnp.minimum(last - first, 1)
+            return jax.lax.fori_loop(0, once, lambda _, state: step(trial, batch, of_used, state), state)
+        return jax.lax.fori_loop(first, last, lambda i, state: step(trial, *slot(i), state), state)
 
     def train_span(now: Segment, state: State, record: Record) -> tuple[State, Record]:
         """Part 0 is the step that is looked at, if one is, and part 1 the others."""
@@ -316,14 +341,14 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
             return state, record
 
         def look_closely(record: Record, before: State, after: State) -> Record:
-            rows = examine(trial, slot(now.train_first), before, after)
+            rows = examine(trial, *slot(now.train_first), before, after)
             health = record.health.at[record.n_looks].set(rows)
             return record._replace(health=health, n_looks=record.n_looks + 1)
 
         return jax.lax.fori_loop(0, 2, part, (state, record))
 
     def held_span(state: State, part: Any, first: Any, last: Any) -> State:
-        return jax.lax.fori_loop(first, last, lambda i, state: evaluate(trial, slot(i), part, state), state)
+        return jax.lax.fori_loop(first, last, lambda i, state: evaluate(trial, *slot(i), part, state), state)
 
     def close_epoch(state: State, record: Record) -> tuple[State, Record]:
         state, row = close(trial, state, stop)
@@ -351,12 +376,15 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
         zero,
     )
     _, state, record = jax.lax.while_loop(unfinished, segment, (zero, state, record))
+    if trial.devices is not None:
+        everywhere = NamedSharding(trial.devices, PartitionSpec())
+        state, record = jax.lax.with_sharding_constraint((state, record), everywhere)
     return state, record
 
 
-def _step(trial: Trial, batch: Batch, state: State) -> State:
+def _step(trial: Trial, batch: Batch, totals: Totals, state: State) -> State:
     """One step of the rule on one batch."""
-    objective = _training_objective(trial, batch, state.step)
+    objective = _training_objective(trial, batch, totals, state.step)
     params, optimizer, info = trial.optimizer.step(objective, state.params, state.optimizer)
     values, average = trial.regularization, state.average
     if values.max_norm is not None:
@@ -367,42 +395,43 @@ def _step(trial: Trial, batch: Batch, state: State) -> State:
         params=params,
         optimizer=optimizer,
         step=state.step + 1,
-        train=_add(state.train, info.value.loss, objective.batch.weight),
+        train=_add(state.train, info.value.loss, totals),
         average=average,
     )
 
 
-def _look(trial: Trial, batch: Batch, before: State, after: State) -> Array:
+def _look(trial: Trial, batch: Batch, totals: Totals, before: State, after: State) -> Array:
     """What the step from `before` to `after` on the batch looked like: (layers, columns); NaN for a lane that had
     stopped."""
-    objective = _training_objective(trial, batch, before.step)
+    objective = _training_objective(trial, batch, totals, before.step)
     loss, rows = look(objective, before.params, after.params)
     shown = jnp.broadcast_to(jnp.stack([before.epoch.astype(rows.dtype), loss]), (len(rows), 2))
     return jnp.where(before.stopped, jnp.nan, jnp.concatenate([shown, rows], axis=1))
 
 
-def _evaluate(trial: Trial, batch: Batch, part: Any, state: State) -> State:
+def _evaluate(trial: Trial, batch: Batch, totals: Totals, part: Any, state: State) -> State:
     """Add the loss of one held-out batch, of validation (part 0) or test (part 1)."""
-    sums = _add(Sums(0.0, 0.0), _objective(trial, batch, None).value(state.current).loss, batch.weight)
+    sums = _add(Sums(0.0, 0.0), _objective(trial, batch, totals, None).value(state.current).loss, totals)
     return state._replace(held=Sums(*(total.at[part].add(s) for total, s in zip(state.held, sums, strict=True))))
 
 
-def _training_objective(trial: Trial, batch: Batch, step: Any) -> Objective:
+def _training_objective(trial: Trial, batch: Batch, totals: Totals, step: Any) -> Objective:
     """The objective of one step, whose batch is changed as the regularization asks for."""
     key = fold(trial.key, step)
     if trial.regularization.changes_batches:
         x = jax.tree.leaves(batch.x)[0]
         batch = changed(batch, trial.regularization, trial.network.n_out(x.shape[-1]), key)
-    return _objective(trial, batch, key)
+    return _objective(trial, batch, totals, key)
 
 
-def _objective(trial: Trial, batch: Batch, key: Any) -> Objective:
-    return Objective(trial.network, trial.loss, batch, trial.l2, trial.l1, key, trial.clip_norm)
+def _objective(trial: Trial, batch: Batch, totals: Totals, key: Any) -> Objective:
+    values = (trial.l2, trial.l1, key, trial.clip_norm)
+    return Objective(trial.network, trial.loss, batch, *values, devices=trial.devices, count=totals.count)
 
 
-def _add(sums: Sums, loss: Any, weight: Array) -> Sums:
+def _add(sums: Sums, loss: Any, totals: Totals) -> Sums:
     """Add a batch's loss, which the objective has divided by its number of rows."""
-    return Sums(sums.loss + loss * jnp.sum(weight > 0), sums.weight + jnp.sum(weight))
+    return Sums(sums.loss + loss * totals.count, sums.weight + totals.weight)
 
 
 def _close(trial: Trial, state: State, stop: StopRule) -> tuple[State, Array]:

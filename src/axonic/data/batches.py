@@ -181,6 +181,8 @@ class Batches:
     epoch_batches : training batches after which the held-out rows are evaluated; None is a pass over the data.
         When it is given, an "epoch" takes up the data where the last one stopped.
     devices : how many devices share the rows of each batch.
+    processes, process : how many processes they belong to, and which of them this one is, counted from 0: its tapes
+        have its share of the rows only.
     looks : whether the first step of some epochs is looked at: of the epochs 0, 1, 2, 4, 8, ... until there are
         `LOOK_STEPS` steps from one to the next, and then at that distance.
     """
@@ -193,6 +195,14 @@ class Batches:
     epoch_batches: int | None = None
     looks: bool = False
     devices: int = 1
+    processes: int = 1
+    process: int = 0
+
+    @property
+    def share(self) -> slice:
+        """Which rows of a batch, filled up to a multiple of the devices, are those of this process."""
+        size = -(-self.batch_size // self.devices) * self.devices // self.processes
+        return slice(self.process * size, (self.process + 1) * size)
 
     @functools.cached_property
     def n_slots(self) -> int:
@@ -228,7 +238,7 @@ class Batches:
 
     def _buffers(self, n_slots: int | None = None) -> Room:
         """Room for the rows of a tape."""
-        return room(self.rows, (n_slots or self.n_slots, self.batch_size))
+        return room(self.rows, (n_slots or self.n_slots, self.share.stop - self.share.start))
 
     def tape(self, cursor: Cursor, buffers: Room | None = None) -> tuple[Tape, Cursor]:
         """The tape that begins at `cursor`, and the cursor after it; its rows are put into `buffers` if given."""
@@ -353,6 +363,9 @@ class Batches:
     def _gather(self, slots: np.ndarray, segments: list[Segment], buffers: Room, room: int = 0) -> Tape:
         table = np.zeros((max(len(slots), room), len(Segment._fields)), np.int32)
         table[: len(segments)] = segments
+        if self.devices > 1:
+            filled_up = np.pad(slots, ((0, 0), (0, -self.batch_size % self.devices)), constant_values=-1)
+            slots = np.ascontiguousarray(filled_up[:, self.share])
         self._fill(slots, buffers)
         return Tape(*buffers, table, np.int32(len(segments)))
 

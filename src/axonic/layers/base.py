@@ -49,6 +49,11 @@ class Layer:
     of_sequences: ClassVar[bool] = False
     """Whether it takes a `Sequence`."""
 
+    @property
+    def draws(self) -> bool:
+        """Whether `forward` draws from its key."""
+        return False
+
     def n_out(self, n_in: int) -> int:
         """Number of outputs for `n_in` inputs."""
         return n_in
@@ -94,6 +99,10 @@ class Chain(Layer):
     def reads_sequences(self) -> bool:
         """Whether its input is a `Sequence`."""
         return bool(self.layers) and self.layers[0].of_sequences
+
+    @property
+    def draws(self) -> bool:
+        return any(layer.draws for layer in self.layers)
 
     def n_out(self, n_in: int) -> int:
         for layer in self.layers:

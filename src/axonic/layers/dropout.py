@@ -25,6 +25,10 @@ class Dropout(Layer):
 
     rate: Number
 
+    @property
+    def draws(self) -> bool:
+        return True
+
     def forward(
         self, params: tuple, x: Float[Array, "batch n"], key: Key | None = None
     ) -> tuple[Float[Array, "batch n"], Array]:

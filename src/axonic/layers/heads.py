@@ -113,6 +113,10 @@ class EachStep(Layer):
 
     layer: Layer
 
+    @property
+    def draws(self) -> bool:
+        return self.layer.draws
+
     def n_out(self, n_in: int) -> int:
         return self.layer.n_out(n_in)
 

@@ -9,13 +9,13 @@ that the same seed takes the same decision on a busy machine as on an idle one, 
 
 import dataclasses
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
+from axonic import distributed
 from axonic.optimizers.base import n_weights
 from axonic.recipe.journal import Stage, Watcher
 from axonic.recipe.networks import Member
@@ -70,7 +70,7 @@ def batch_stage(member: Member, watcher: Watcher) -> Stage:
         return member._replace(batches=dataclasses.replace(member.batches, batch_size=size))
 
     sizes = [other for up in (True, False) if (other := _next(size, up, n_train))]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # compiling is what the stage takes longest for
+    with ThreadPoolExecutor(distributed.at_a_time()) as pool:  # compiling is what the stage takes longest for
         list(pool.map(lambda size: resized(size).prepare(StopRule(1, 1)), sizes))
     curve = sweep_curves(member, [rate], watcher)[0]
     end = float(ends(curve[None])[0])

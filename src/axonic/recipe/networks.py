@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from axonic import training
+from axonic import distributed, training
 from axonic.data.batches import Batches, Cursor, Rows, Split, resplit
 from axonic.data.ragged import Ragged
 from axonic.data.store import Store
@@ -104,17 +103,20 @@ class Task(NamedTuple):
             params = self.start[index]
             self.check_start(params)
         size = WHOLE_BLOCK if rule.full_batch else batch_size or settings.batch_size
-        devices = self.devices(size)
-        batches = Batches(self.rows, split, size, seed, settings.shuffle, looks=settings.monitor, devices=devices)
+        places = {"devices": self.devices(size), "processes": distributed.count(), "process": distributed.index()}
+        batches = Batches(self.rows, split, size, seed, settings.shuffle, looks=settings.monitor, **places)
         key = key_data(seed, "dropout")
         values = (l2, settings.l1, key, settings.values, settings.clip_norm)
         trial = Trial(self.network, self.loss, rule, *values, watched=settings.monitor)
         return Member(trial, params, batches, loss)
 
     def devices(self, batch_size: int) -> int:
-        """How many devices share each batch. Of a recurrent network that is trained alone, and is large enough, as many
-        of the processors that JAX was given as devices as leave `SHARED_ROWS` rows to each; otherwise one: several
-        networks have a processor each anyway, and the products of a feed-forward one are spread by XLA."""
+        """How many devices share each batch. Where there are several processes, all devices of all of them. Of a
+        recurrent network that is trained alone, and is large enough, as many of the processors that JAX was given as
+        devices as leave `SHARED_ROWS` rows to each; otherwise one: several networks have a processor each anyway, and
+        the products of a feed-forward one are spread by XLA."""
+        if distributed.count() > 1:
+            return jax.device_count()
         settings = self.settings
         if not settings.recurrent or max(settings.hidden_layer_sizes) < SHARED_UNITS or self.n_networks() > 1:
             return 1
@@ -263,7 +265,7 @@ class Trained(NamedTuple):
 def train_side_by_side(
     jobs: Mapping[str, Member], stop: StopRule, watcher: Watcher, journal: Journal
 ) -> dict[str, Trained | None]:
-    """Train every network, as many at a time as there are processors.
+    """Train every network, as many at a time as there are processors (`axonic.distributed.at_a_time`).
 
     Parameters
     ----------
@@ -315,7 +317,7 @@ def train_side_by_side(
     if len(jobs) == 1:
         return {names[0]: run(0)}
     # the limit is taken here as well: those of several threads would undo each other in the wrong order
-    with one_thread(jobs[names[0]].trial.optimizer), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with one_thread(jobs[names[0]].trial.optimizer), ThreadPoolExecutor(distributed.at_a_time()) as pool:
         try:
             return dict(zip(names, pool.map(run, range(len(jobs))), strict=True))
         except BaseException:
