@@ -134,7 +134,7 @@ def fit(
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Train a network on a table or on sequences. --help-all explains the options that are only named here.
+    """Train a network on a table or on sequences. --help-all explains what is only named here.
 
     Example: axonic fit iris.csv --target species --out runs/iris
 
