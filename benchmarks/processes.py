@@ -193,7 +193,7 @@ def lost(times):
                 run / "model.safetensors", folder / "whole/model.safetensors", False
             )
             if not told or codes != [0, 0]:
-                print(what, code, repr(text[:300]), codes, (folder / "again-0.txt").read_text()[:300], flush=True)
+                print(what, code, repr(text[-500:]), codes, (folder / "again-0.txt").read_text()[:300], flush=True)
         rows.append([what, f"{said} of {times}", f"{median(after):.1f} ({max(after):.1f})", f"{same} of {times}"])
         bad += 2 * times - said - same
     print(f"an undisturbed run takes {seconds:.0f} s")

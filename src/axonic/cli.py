@@ -776,6 +776,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (ValueError, RuntimeError) as error:
+        distributed.judge(error)
+        raise
     except MemoryError as error:
         print("error: not enough memory: give fewer rows or columns", file=sys.stderr)
         distributed.part(error)

@@ -134,8 +134,7 @@ def agreed(flag: bool) -> bool:
     import numpy as np
     from jax.experimental import multihost_utils
 
-    with _joined.connected():
-        return bool(np.any(multihost_utils.process_allgather(np.array([flag]))))
+    return bool(np.any(multihost_utils.process_allgather(np.array([flag]))))
 
 
 def from_first(content: bytes) -> bytes:
@@ -146,10 +145,21 @@ def from_first(content: bytes) -> bytes:
     from jax.experimental import multihost_utils
 
     array = np.frombuffer(content, np.uint8)
-    with _joined.connected():
-        size = int(multihost_utils.broadcast_one_to_all(np.array([len(array)]))[0])
-        array = array if _joined.index == 0 else np.zeros(size, np.uint8)
-        return np.asarray(multihost_utils.broadcast_one_to_all(array)).tobytes()
+    size = int(multihost_utils.broadcast_one_to_all(np.array([len(array)]))[0])
+    array = array if _joined.index == 0 else np.zeros(size, np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(array)).tobytes()
+
+
+def added(number: int) -> int:
+    """The sum of the numbers that the processes have, modulo 2^64. All of them have to ask."""
+    if _joined is None:
+        return number % (1 << 64)
+    import numpy as np
+    from jax.experimental import multihost_utils
+
+    own = np.frombuffer((number % (1 << 64)).to_bytes(8, "little"), np.uint8)
+    every = np.asarray(multihost_utils.process_allgather(own))
+    return sum(int.from_bytes(each.tobytes(), "little") for each in every) % (1 << 64)
 
 
 @contextlib.contextmanager
@@ -192,8 +202,7 @@ def training() -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     try:
-        with _joined.connected():
-            yield _joined.begin
+        yield _joined.begin
     finally:
         _joined.since = None
 
@@ -205,11 +214,20 @@ def part(error: BaseException | None = None) -> None:
     if error is None:
         import jax
 
-        _joined.parting = True
+        _joined.stop_looking()
         with contextlib.suppress(RuntimeError):
             jax.distributed.shutdown()
     else:
         _joined.say_why(" ".join(str(error).split()) or type(error).__name__)
+
+
+def judge(error: BaseException) -> None:
+    """If an error is that of a connection to another process, leave with what JAX will know in a moment of who was
+    lost; otherwise do nothing."""
+    connection = re.search("Gloo|NCCL|UNAVAILABLE|ABORTED|DEADLINE|coordination", str(error))
+    if _joined is not None and isinstance(error, ValueError | RuntimeError) and connection:
+        time.sleep(2 * HEARTBEAT_SECONDS)
+        _joined.leave("the connection to another process has failed")
 
 
 class _Joined:
@@ -226,7 +244,7 @@ class _Joined:
         self.index, self.count = index or 0, 0
         self.client: Any = None
         self.actions: list[Callable[[], Any]] = []
-        self.tapes, self.since, self.parting = 0, None, False
+        self.tapes, self.since, self.parting = 0, None, threading.Event()
         self.said = _relay()
         self.leaving = threading.Lock()
         self._on_abort = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: self.aborted())
@@ -239,7 +257,13 @@ class _Joined:
 
         self.index, self.count = index, count
         self.client = distributed.global_state.client
-        threading.Thread(target=self._look, daemon=True).start()
+        self.looking = threading.Thread(target=self._look, daemon=True)
+        self.looking.start()
+
+    def stop_looking(self) -> None:
+        """The run is over, and others may go."""
+        self.parting.set()
+        self.looking.join(LOOK_SECONDS)  # it must not ask a client that is no more
 
     def begin(self) -> None:
         """A tape begins."""
@@ -257,7 +281,7 @@ class _Joined:
         """Do what is to be done, say what has happened and end."""
         if not self.leaving.acquire(blocking=False):
             time.sleep(60)  # another thread is about to
-        if not self.parting:
+        if not self.parting.is_set():
             for action in self.actions:
                 with contextlib.suppress(BaseException):
                     action()
@@ -271,22 +295,10 @@ class _Joined:
         time.sleep(2 * LOOK_SECONDS)  # the service ends with the first process
         self.actions.clear()
 
-    @contextlib.contextmanager
-    def connected(self) -> Iterator[None]:
-        """While the others are needed. If a connection fails, it takes a moment until JAX knows which one was lost."""
-        try:
-            yield
-        except (ValueError, RuntimeError) as error:
-            if re.search("Gloo|NCCL|UNAVAILABLE|ABORTED|DEADLINE|coordination", str(error)):
-                time.sleep(2 * HEARTBEAT_SECONDS)
-                self.leave("the connection to another process has failed")
-            raise
-
     def _look(self) -> None:
         """What the others say, again and again."""
         told = -1
-        while not self.parting:
-            time.sleep(LOOK_SECONDS)
+        while not self.parting.wait(LOOK_SECONDS):
             with contextlib.suppress(RuntimeError, ValueError):
                 for key, why in self.client.key_value_dir_get(ENDED):
                     if (other := key.rsplit("/", 1)[1]) != str(self.index):

@@ -325,7 +325,8 @@ def _trained(
     n_rows, width = prepared.frame.shape if store is None else (store.n_rows, prepared.frame.width)
     prepared = prepared._replace(frame=prepared.frame.head(0))
     loss, n_out = pair(settings, schema.task, encoded_target.n_out)
-    fingerprint = _fingerprint(rows, encoder, encoded_target, 0 if store is None else store.crc)
+    stored = 0 if store is None else distributed.added(store.checksum)
+    fingerprint = _fingerprint(rows, encoder, encoded_target, stored)
     if not resumes:
         directory.begin(request.to_json(fingerprint))
     elif directory.run().get("rows") != fingerprint:
@@ -407,7 +408,8 @@ def _trained(
         (write_report if resumes else _write_page)(directory.path)  # what was resumed may have been forged
         if not watcher.cut_short:
             directory.clear_checkpoints()
-    except BaseException:
+    except BaseException as error:
+        distributed.judge(error)
         directory.discard()
         raise
     return plain(result)
@@ -488,7 +490,8 @@ def _prepare_stored(request: Request, out: Path, clock: Clock, reporter: Reporte
     )
     folder = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.is_dir())
     store = clock.time(
-        "storing", Store.write, blocks, drawn, rows, split, schema, encoder, target, folder, reporter.read
+        *("storing", Store.write, blocks, drawn, rows, split, schema, encoder, target, folder, reporter.read),
+        share=(distributed.index(), distributed.count()),
     )
     if settings.class_weight == "balanced" and drawn.labels is not None:
         counts = drawn.labels["count"].to_numpy()
@@ -678,7 +681,7 @@ def _write_page(folder: Path) -> Path:
 def _fingerprint(rows: Rows, encoder: TableEncoder, target: TargetEncoder, stored: int) -> int:
     """A number that changes with the rows that are trained on (`stored` stands for those on disk), and with what a
     model says of them."""
-    number = zlib.crc32(json.dumps(plain([encoder.to_json(), target.to_json()])).encode(), stored)
+    number = zlib.crc32(json.dumps(plain([encoder.to_json(), target.to_json(), stored])).encode())
     for array in (rows.x, rows.y):
         for part in (array.values, array.offsets) if isinstance(array, Ragged) else (array,):
             number = zlib.crc32(np.ascontiguousarray(part).data, number)

@@ -29,7 +29,7 @@ def small(monkeypatch):
     monkeypatch.setattr(store, "SAMPLE_ROWS", 300)
     monkeypatch.setattr(store, "SAMPLE_VALUES", 1 << 14)
     monkeypatch.setattr(store, "CHUNK_BYTES", 160)
-    monkeypatch.setattr(store, "GROUP_BYTES", 1600)
+    monkeypatch.setattr(store, "GROUP_BYTES", 8 * 1600)
     monkeypatch.setattr(reading, "BLOCK_BYTES", 4000)
     monkeypatch.setattr(reading, "BLOCK_VALUES", 4 * 1024)
 
@@ -202,7 +202,8 @@ def test_an_epoch_is_a_pass_over_all_rows_in_an_order_of_its_own(tmp_path):
     with stored(write(table(), tmp_path / "t.parquet")) as (made, like, *_):
         batches = made.batches(like)
         assert isinstance(batches, StoredBatches)
-        assert batches.chunk_rows * 10 == batches.group_rows < made.n_train / 5
+        assert batches.stripes == 8
+        assert batches.chunk_rows * 10 == batches.group_rows < made.n_train / 8 / 5
         every = made.read(np.array([0]), made.n_train)[0][:, 0]
         first, second = passes(batches, 2)
         np.testing.assert_array_equal(np.sort(first), every)

@@ -15,6 +15,7 @@ import difflib
 import io
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,9 +108,14 @@ class Blocks:
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         """One pass."""
-        blocks = _guarded(self.path, iter, self._source)
-        while (block := _guarded(self.path, next, blocks, None)) is not None:
-            yield block
+        return (block for _, block in self.between(0))
+
+    def between(self, first: int, last: int = sys.maxsize) -> Iterator[tuple[int, pl.DataFrame]]:
+        """The blocks that hold rows from `first` to before `last`, each with the number of its first row; after the
+        first pass no others are read."""
+        blocks = _guarded(self.path, self._source.between, first, last)
+        while (found := _guarded(self.path, next, blocks, None)) is not None:
+            yield found
 
     def settle(self) -> None:
         """Make the first pass, if the types are not known without it."""
@@ -518,6 +524,8 @@ class _DelimitedBlocks:
             self.layout = _read_layout(file, path, "\t" if suffix == ".tsv" else ",")
         self.names = self.layout.names
         self.dtypes: dict[str, Any] | None = None
+        self.starts: list[tuple[int, int, int]] = []
+        """Of each block the offset in the file, and the rows and lines before it."""
 
     @property
     def settled(self) -> bool:
@@ -526,23 +534,31 @@ class _DelimitedBlocks:
     def size(self) -> int:
         return os.path.getsize(self.path)  # a number of eight characters is eight bytes in memory, half of them encoded
 
-    def __iter__(self) -> Iterator[pl.DataFrame]:
-        first, types = self.dtypes is None, self.layout.as_text
+    def between(self, first: int, last: int) -> Iterator[tuple[int, pl.DataFrame]]:
+        learns, types = self.dtypes is None, self.layout.as_text
         ladders = [_Ladder(name, self.layout.decimal_comma) for name in self.names]
+        place, rows, lines = self.layout.start, 0, self.layout.lines
         if self.dtypes is not None:
             types = types | {name: pl.Float64 for name, dtype in self.dtypes.items() if dtype == pl.Float64}
-        rows, lines = 0, self.layout.lines
+            before = [start for start in self.starts if start[1] <= first]
+            place, rows, lines = before[-1] if before else (place, rows, lines)
+        else:
+            self.starts.clear()
         with open(self.path, "rb") as file:
-            file.seek(self.layout.start)
+            file.seek(place)
             for data in _cut_into_rows(file, self.path):
+                if not learns and rows >= last:
+                    return
                 _refuse_junk(self.path, data, lines)
                 frame = _parse(self.layout, _Block(data, rows, lines), types)
-                for ladder in ladders if first else ():
-                    ladder.add(frame[ladder.name])
-                    ladder.parts.clear()
-                rows, lines = rows + frame.height, lines + _count(data, "\n")
-                yield frame if first else self.typed(frame)
-        if first:
+                if learns:
+                    self.starts.append((place, rows, lines))
+                    for ladder in ladders:
+                        ladder.add(frame[ladder.name])
+                        ladder.parts.clear()
+                yield rows, frame if learns else self.typed(frame)
+                place, rows, lines = place + len(data), rows + frame.height, lines + _count(data, "\n")
+        if learns:
             self.dtypes = {ladder.name: ladder.dtype for ladder in ladders}
 
     def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -584,9 +600,11 @@ class _ParquetBlocks:
     def size(self) -> int:
         return 12 * self.n_rows * len(self.names)
 
-    def __iter__(self) -> Iterator[pl.DataFrame]:
-        for start in range(0, self.n_rows, self.block_rows):
-            yield self._read(pl.scan_parquet(self.path).slice(start, self.block_rows).collect)
+    def between(self, first: int, last: int) -> Iterator[tuple[int, pl.DataFrame]]:
+        for start in range(first // self.block_rows * self.block_rows, self.n_rows, self.block_rows):
+            if start >= last:
+                return
+            yield start, self._read(pl.scan_parquet(self.path).slice(start, self.block_rows).collect)
 
     def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame

@@ -9,9 +9,11 @@
 3. `Store.write` reads the file once more and writes every row that is not held out, encoded, to a file without a name
    beside the run: nothing is left of it, however the process ends. Where the sample is the whole table, which then
    fits, this pass is not needed.
-4. `StoredBatches` trains on that file in an order of its own: it is cut into chunks of `CHUNK_BYTES`, the chunks are
-   shuffled anew for every epoch, and so are the rows of every `GROUP_BYTES` of chunks. A batch then has rows of up to
-   512 places of the file, and the disk is read a chunk at a time.
+4. `StoredBatches` trains on that file in an order of its own: it is cut into `STRIPES` stretches, of which each batch
+   has equal shares, and these into chunks of `CHUNK_BYTES`. The chunks are shuffled anew for every epoch, and so are
+   the rows of every `GROUP_BYTES` of chunks. A batch then has rows of up to 512 places of the file, and the disk is
+   read a chunk at a time. Of several processes that train together each writes and reads the stripes of its own rows
+   only.
 
 In memory are the sample, the chunks of two groups, and what the operating system keeps of the file, which it takes back
 when it is short.
@@ -24,7 +26,6 @@ import math
 import os
 import tempfile
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -45,6 +46,7 @@ SAMPLE_VALUES = 64 << 20
 """Values of the sample at most, however many columns the table has."""
 MOST_CLASSES = 100_000
 CHUNK_BYTES, GROUP_BYTES = 128 << 10, 64 << 20
+STRIPES = 8
 
 
 class Drawn(NamedTuple):
@@ -59,6 +61,7 @@ class Drawn(NamedTuple):
     n_rows : rows with a target in the file.
     n_read : rows of the file.
     labels : values of the target with how often they occur, if they are no more than `MOST_CLASSES`; otherwise None.
+    starts : (blocks + 1, 2) rows of the file before each block that was read, and those of them that have a target.
     """
 
     frame: pl.DataFrame
@@ -68,6 +71,7 @@ class Drawn(NamedTuple):
     n_rows: int
     n_read: int
     labels: pl.DataFrame | None
+    starts: np.ndarray
 
     @property
     def whole(self) -> bool:
@@ -122,6 +126,7 @@ def draw(blocks: Blocks, target: str, seed: int, told: Callable[[int], None] = l
     rng, kept, limit = generator(seed, "sample"), _Kept(), 1.0
     n_rows = n_read = 0
     labels: pl.DataFrame | None = pl.DataFrame()
+    starts = [(0, 0)]
     for block in blocks:
         usable = np.flatnonzero(~missing(block[target]).to_numpy())
         labels = _counted(labels, block[target].gather(usable))
@@ -131,6 +136,7 @@ def draw(blocks: Blocks, target: str, seed: int, told: Callable[[int], None] = l
         if kept.n > 2 * room:
             limit = kept.trim(room)
         n_rows, n_read = n_rows + len(usable), n_read + len(block)
+        starts.append((n_read, n_rows))
         told(n_read)
     if n_rows == 0:
         raise InputError("the target has no values", "fill the column, or choose another target", f"target {target!r}")
@@ -140,7 +146,7 @@ def draw(blocks: Blocks, target: str, seed: int, told: Callable[[int], None] = l
         values = blocks.typed(labels.select(pl.col("label").alias(target)))[target]
         labels = pl.DataFrame({"label": as_text(values) if is_text(values) else values, "count": labels["count"]})
         labels = labels.group_by("label").sum().sort("label")
-    return Drawn(blocks.typed(frame), key, place, number, n_rows, n_read, labels)
+    return Drawn(blocks.typed(frame), key, place, number, n_rows, n_read, labels, np.array(starts))
 
 
 class _Kept:
@@ -176,15 +182,17 @@ def _counted(labels: pl.DataFrame | None, values: pl.Series) -> pl.DataFrame | N
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """Encoded rows on disk, all that are trained on, in the order of the file they come from.
+    """Encoded rows on disk, all that are trained on, in the order of the file they come from; or of several processes
+    that train together the share of this one, the rows from `first` on.
 
     Attributes
     ----------
     files : of the inputs and of the targets.
     shapes, dtypes : of a row of each.
-    n_train : rows.
+    n_train : rows that are trained on.
+    first : the first of them that is here.
     n_rows : rows of the file they come from.
-    crc : of everything that was written.
+    checksum : of everything that was written here; those of all shares add up to that of the whole.
     factor : (n_classes,) weight of the rows of each class; None weighs all rows alike.
     """
 
@@ -192,8 +200,9 @@ class Store:
     shapes: tuple[tuple[int, ...], tuple[int, ...]]
     dtypes: tuple[np.dtype, np.dtype]
     n_train: int
+    first: int
     n_rows: int
-    crc: int
+    checksum: int
     factor: np.ndarray | None = None
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
@@ -209,6 +218,7 @@ class Store:
         target: TargetEncoder,
         folder: Path,
         told: Callable[[int], None] = lambda n: None,
+        share: tuple[int, int] = (0, 1),
     ) -> "Store":
         """Encode a file into another one.
 
@@ -219,6 +229,7 @@ class Store:
         schema, encoder, target : of the sample.
         folder : where the encoded file is written.
         told : is called with the number of rows read.
+        share : which of how many equal shares is written.
 
         Raises
         ------
@@ -226,37 +237,38 @@ class Store:
         """
         held = np.concatenate([split.valid, split.test])
         out = np.sort(drawn.place[held[held < len(drawn.place)]])
-        parts = (
-            [(rows.x[split.train], rows.y[split.train])]
-            if drawn.whole
-            else _encoded(blocks, out, schema, encoder, target, told)
-        )
-        files, crc, n = (_nameless(folder), _nameless(folder)), 0, 0
+        n_train = drawn.n_rows - len(out)
+        first, last = (n_train * (share[0] + end) // share[1] for end in (0, 1))
+        if drawn.whole:
+            own = split.train[first:last]
+            parts: Iterator[tuple[np.ndarray, np.ndarray]] = iter([(rows.x[own], rows.y[own])])
+        else:
+            parts = _encoded(blocks, drawn.starts, out, (first, last), schema, encoder, target, told)
+        files, checksum, n = (_nameless(folder), _nameless(folder)), 0, first
         try:
             for part in parts:
-                n += len(part[0])
                 for file, array in zip(files, part, strict=True):
-                    data = np.ascontiguousarray(array).data.cast("B")
-                    crc = zlib.crc32(data, crc)
-                    _write(file, data, folder)
+                    checksum += _checksum(array, n)
+                    _write(file, np.ascontiguousarray(array).data.cast("B"), folder)
+                n += len(part[0])
         except BaseException:
             for file in files:
                 file.close()
             raise
-        shapes = (rows.x.shape[1:], rows.y.shape[1:])
-        return cls(files, shapes, (rows.x.dtype, rows.y.dtype), n, drawn.n_read, crc)
+        shapes, dtypes = (rows.x.shape[1:], rows.y.shape[1:]), (rows.x.dtype, rows.y.dtype)
+        return cls(files, shapes, dtypes, n_train, first, drawn.n_read, checksum)
 
-    def read(self, places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets of `count` rows from each of these places on, or as many as there are."""
-        found = []
+    def read(self, places: np.ndarray, count: int, end: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of `count` rows from each of these places on, or as many as there are before `end`."""
+        found, end = [], self.n_train if end is None else end
         for file, shape, dtype in zip(self.files, self.shapes, self.dtypes, strict=True):
             array = np.empty((len(places) * count, *shape), dtype)
             size, done = dtype.itemsize * math.prod(shape), 0
             into = array.data.cast("B")
             with self.lock:
                 for place in places.tolist():
-                    n = min(count, self.n_train - place)
-                    file.seek(place * size)
+                    n = min(count, end - place)
+                    file.seek((place - self.first) * size)
                     part = into[done * size : (done + n) * size]
                     while part:
                         part = part[file.readinto(part) :]  # pyright: ignore[reportAttributeAccessIssue]
@@ -270,10 +282,32 @@ class Store:
             file.close()
 
     def batches(self, like: Batches) -> "StoredBatches":
-        """Batches of all rows, otherwise like those of the sample."""
+        """Batches of all rows, otherwise like those of the sample.
+
+        Raises
+        ------
+        InputError : so many processes can't share them.
+        """
         split = like.split._replace(train=range(self.n_train))
         own = {field.name: getattr(like, field.name) for field in dataclasses.fields(like)}
-        return StoredBatches(**{**own, "split": split, "epoch_batches": None}, store=self)
+        made = StoredBatches(**{**own, "split": split, "epoch_batches": None}, store=self)
+        if made.stripes % like.processes or like.batch_size % like.devices:
+            raise InputError(
+                f"batches of {like.batch_size} rows read from disk can't be shared by {like.processes} processes",
+                f"give a --batch-size that is a multiple of {math.lcm(like.processes, like.devices)}",
+                "--batch-size",
+            )
+        return made
+
+
+def _checksum(array: np.ndarray, first: int) -> int:
+    """A number that changes with any row and with its place, the first one at `first`; sums of parts are those of the
+    whole, modulo 2^64."""
+    numbers = array.reshape(len(array), -1).view(np.uint32).astype(np.uint64)
+    with np.errstate(over="ignore"):
+        odd = np.arange(1, 2 * numbers.shape[1], 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        places = np.arange(2 * first + 1, 2 * (first + len(array)), 2, dtype=np.uint64)
+        return int(((numbers @ odd + places) * places * np.uint64(0xBF58476D1CE4E5B9)).sum(dtype=np.uint64))
 
 
 def _write(file: IO[bytes], data: memoryview, folder: Path) -> None:
@@ -295,23 +329,27 @@ def _nameless(folder: Path) -> IO[bytes]:
 
 def _encoded(
     blocks: Blocks,
+    starts: np.ndarray,
     held: np.ndarray,
+    share: tuple[int, int],
     schema: Schema,
     encoder: TableEncoder,
     target: TargetEncoder,
     told: Callable[[int], None],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The rows of a file that have a target and are not held out, encoded block by block."""
-    n_rows = n_read = 0
-    for block in blocks:
+    """The rows of a file that have a target and are not held out, encoded block by block: those from `share[0]` to
+    before `share[1]` in their order."""
+    trained = starts[:, 1] - np.searchsorted(held, starts[:, 1])  # before each block
+    begin, end = np.searchsorted(trained, share[0], side="right") - 1, np.searchsorted(trained, share[1])
+    for number, (n_read, block) in enumerate(blocks.between(int(starts[begin, 0]), int(starts[end, 0])), int(begin)):
         usable = np.flatnonzero(~missing(block[schema.target]).to_numpy())
-        first, last = np.searchsorted(held, [n_rows, n_rows + len(usable)])
-        n_rows, n_read = n_rows + len(usable), n_read + len(block)
-        usable = np.delete(usable, held[first:last] - (n_rows - len(usable)))
+        first, last = np.searchsorted(held, starts[number : number + 2, 1])
+        usable = np.delete(usable, held[first:last] - starts[number, 1])
+        usable = usable[max(share[0] - trained[number], 0) : max(share[1] - trained[number], 0)]
         if len(usable):
             y = target.transform(target_values(block, schema)[usable])
             yield encoder.transform(block, usable), y
-        told(n_read)
+        told(n_read + len(block))
 
 
 class Group(NamedTuple):
@@ -326,9 +364,26 @@ class Group(NamedTuple):
 class StoredBatches(Batches):
     """Tapes of rows on disk; see the module. `split.train` is a range: of the rows on disk. Those that are held out are
     in memory. Where a slot of a tape has the number of a row, one on disk has -2 - its place in the order of all passes
-    one after the other."""
+    one after the other, where a pass goes through one stripe after the other."""
 
     store: Store = dataclasses.field(kw_only=True)
+
+    @functools.cached_property
+    def stripes(self) -> int:
+        """How many stretches of the file each batch has an equal share of."""
+        if not self.shuffle:
+            return 1
+        usual = math.gcd(STRIPES, self.batch_size)
+        return usual if usual % self.processes == 0 else math.gcd(self.processes, self.batch_size)
+
+    @functools.cached_property
+    def _bounds(self) -> np.ndarray:
+        """The first row of each stripe, and the end of the last one."""
+        return len(self.split.train) * np.arange(self.stripes + 1) // self.stripes
+
+    @property
+    def batches_per_pass(self) -> int:
+        return -(-int(np.diff(self._bounds).max()) // (self.batch_size // self.stripes))
 
     @functools.cached_property
     def chunk_rows(self) -> int:
@@ -337,59 +392,72 @@ class StoredBatches(Batches):
 
     @functools.cached_property
     def group_rows(self) -> int:
-        """Rows that are shuffled together."""
-        return self.chunk_rows * (GROUP_BYTES // CHUNK_BYTES)
+        """Rows of a stripe that are shuffled together."""
+        return self.chunk_rows * max(1, GROUP_BYTES // CHUNK_BYTES // self.stripes)
 
-    def group(self, number: int, group: int) -> Group:
-        """A group of chunks of a pass; the last chunk, which may be short, is always in the last group."""
-        remembered: dict[tuple[int, int], Group] = self.__dict__.setdefault("_groups", {})
-        if (number, group) not in remembered:
-            while len(remembered) > 1:
-                remembered.pop(next(iter(remembered)))
-            n, size = len(self.split.train), self.group_rows // self.chunk_rows
+    def group(self, number: int, stripe: int, group: int) -> Group:
+        """A group of chunks of a stripe in a pass; its last chunk, which may be short, is always in the last group."""
+        remembered: dict[tuple[int, int, int], Group] = self.__dict__.setdefault("_groups", {})
+        if (number, stripe, group) not in remembered:
+            of_stripe = [key for key in remembered if key[1] == stripe]
+            for key in of_stripe[:-1]:
+                remembered.pop(key)
+            first, end = (int(bound) for bound in self._bounds[stripe : stripe + 2])
+            n, size = end - first, self.group_rows // self.chunk_rows
             chunks = np.arange(n // self.chunk_rows)
             if self.shuffle:
-                chunks = generator(self.seed, "chunks", number).permutation(chunks)
+                chunks = generator(self.seed, "chunks", number, stripe).permutation(chunks)
             if n % self.chunk_rows:
                 chunks = np.append(chunks, n // self.chunk_rows)
             chunks = chunks[group * size : (group + 1) * size]
-            x, y = self.store.read(chunks * self.chunk_rows, self.chunk_rows)
+            x, y = self.store.read(first + chunks * self.chunk_rows, self.chunk_rows, end)
             order = np.arange(len(x))
             if self.shuffle:
-                order = generator(self.seed, "rows", number, group).permutation(order)
-            remembered[number, group] = Group(x, y, order)
-        return remembered[number, group]
+                order = generator(self.seed, "rows", number, stripe, group).permutation(order)
+            remembered[number, stripe, group] = Group(x, y, order)
+        return remembered[number, stripe, group]
 
     def _place_train(self, slots: np.ndarray, free: int, epoch: int, done: int) -> tuple[tuple[int, int], int, int]:
-        first = free
-        size, n = self.batch_size, len(self.split.train)
+        begin, width = free, self.batch_size // self.stripes
         while done < self.batches_per_epoch and free < len(slots):
             number, offset = divmod(epoch * self.batches_per_epoch + done, self.batches_per_pass)
             count = min(self.batches_per_epoch - done, len(slots) - free, self.batches_per_pass - offset)
-            places = np.arange(offset * size, min((offset + count) * size, n))
-            slots[free : free + count].reshape(-1)[: len(places)] = -2 - (number * n + places)
+            places = np.arange(offset * width, (offset + count) * width).reshape(count, width)
+            for stripe, (first, end) in enumerate(itertools.pairwise(self._bounds)):
+                numbers = -2 - (number * len(self.split.train) + first + places)
+                own = slots[free : free + count, stripe * width : (stripe + 1) * width]
+                own[...] = np.where(places < end - first, numbers, -1)
             free, done = free + count, done + count
-        return (first, free), done, free
+        return (begin, free), done, free
 
     def _fill(self, slots: np.ndarray, buffers: Room) -> None:
-        flat = slots.reshape(-1)
-        x, y = (out.reshape(slots.size, *out.shape[2:]) for out in buffers[:2])
-        empty, held = np.flatnonzero(flat == -1), np.flatnonzero(flat >= 0)
-        x[empty], y[empty] = 0, 0
-        x[held], y[held] = self.rows.x[flat[held]], self.rows.y[flat[held]]
-        stored = np.flatnonzero(flat < -1)
-        passes, places = np.divmod(-2 - flat[stored], len(self.split.train))
-        groups = places // self.group_rows
-        begins = np.flatnonzero(np.diff(passes, prepend=-1) | np.diff(groups, prepend=-1))
-        for begin, end in itertools.pairwise([*begins, len(stored)]):
-            group = self.group(int(passes[begin]), int(groups[begin]))
-            taken = group.order[places[begin:end] - groups[begin] * self.group_rows]
-            to = stored[begin:end]
-            to = slice(to[0], to[-1] + 1) if to[-1] - to[0] == len(to) - 1 else to
-            x[to], y[to] = group.x[taken], group.y[taken]
+        empty, held = slots == -1, slots >= 0
+        for out, rows in zip(buffers[:2], self.rows[:2], strict=True):
+            out[empty] = 0
+            out[held] = rows[slots[held]]
+        width = self.batch_size // self.stripes
+        for begin in range(0, slots.shape[1], width):
+            columns = slice(begin, begin + width)
+            self._fill_stripe(slots[:, columns], buffers.x[:, columns], buffers.y[:, columns])
         factor = self.store.factor
         buffers.weight[...] = 1 if factor is None else factor[buffers.y]
-        buffers.weight[slots == -1] = 0
+        buffers.weight[empty] = 0
+
+    def _fill_stripe(self, slots: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
+        """Put the rows of one stripe on disk into their places."""
+        places = np.argwhere(slots < -1)
+        passes, rows = np.divmod(-2 - slots[slots < -1], len(self.split.train))
+        if len(rows) == 0:
+            return
+        stripe = int(np.searchsorted(self._bounds, rows[0], side="right")) - 1
+        rows -= self._bounds[stripe]
+        groups = rows // self.group_rows
+        begins = np.flatnonzero(np.diff(passes, prepend=-1) | np.diff(groups, prepend=-1))
+        for begin, end in itertools.pairwise([*begins, len(rows)]):
+            group = self.group(int(passes[begin]), stripe, int(groups[begin]))
+            taken = group.order[rows[begin:end] - groups[begin] * self.group_rows]
+            slot, row = places[begin:end].T
+            x[slot, row], y[slot, row] = group.x[taken], group.y[taken]
 
 
 def fits(blocks: Blocks) -> bool:
