@@ -767,11 +767,11 @@ def main(arguments: list[str] | None = None) -> int:
         return code
     except (InputError, CycloptsError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        distributed.part(error)
+        distributed.part(error, 2)
         return 2
     except KeyboardInterrupt as error:
         print("interrupted before there was anything to keep", file=sys.stderr)
-        distributed.part(error)
+        distributed.part(error, 130)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -781,5 +781,5 @@ def main(arguments: list[str] | None = None) -> int:
         raise
     except MemoryError as error:
         print("error: not enough memory: give fewer rows or columns", file=sys.stderr)
-        distributed.part(error)
+        distributed.part(error, 2)
         return 2

@@ -33,9 +33,12 @@ from axonic.errors import InputError
 LOST = 3
 """Exit code of a process whose run has lost another one."""
 COORDINATOR = "127.0.0.1:8476"
-JOIN_SECONDS, HEARTBEAT_SECONDS, LOOK_SECONDS, STUCK_SECONDS = 120, 10, 2.0, 300.0
-"""How long a process waits for the others to start; after which one that does not answer is lost; from one look at what
-the others say to the next; and how long one may be behind the others in a fit."""
+RESOLVE_SECONDS, JOIN_SECONDS, HEARTBEAT_SECONDS, FINISH_SECONDS = 30, 120, 10, 24 * 3600
+"""How long a process waits for the name of the first one to be known, and for the others to start; after which one that
+does not answer is lost; and how long the others wait for the first one to evaluate and write down what they have
+trained."""
+LOOK_SECONDS, STUCK_SECONDS = 2.0, 300.0
+"""From one look at what the others say to the next, and how long one may be behind the others in a fit."""
 ENDED, BEGUN = "axonic/ended/", "axonic/begun/"
 RESUME = "start all processes again, with axonic resume and the run directory"
 _NOISE = re.compile(
@@ -83,8 +86,10 @@ def join(coordinator: str | None, processes: int | None, process: int | None, *,
             coordinator,
             processes,
             process,
+            cluster_detection_method=None if cluster else "deactivate",
             initialization_timeout=JOIN_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=FINISH_SECONDS,
             coordinator_bind_address=os.environ.get("JAX_COORDINATOR_BIND_ADDRESS") or coordinator,
         )
     except (ValueError, RuntimeError) as error:
@@ -99,9 +104,16 @@ def join(coordinator: str | None, processes: int | None, process: int | None, *,
 def _try_address(address: str, listens: bool) -> None:
     """Raise `InputError` if an address is none, or this process is to listen at it and can't: JAX would crash."""
     host, port = address.rsplit(":", 1)
-    host = host.strip("[]")
+    host, begun = host.strip("[]"), time.monotonic()
     try:
-        family, *_, place = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+        while True:
+            try:
+                family, *_, place = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+                break
+            except socket.gaierror:
+                if listens or time.monotonic() - begun > RESOLVE_SECONDS:
+                    raise
+                time.sleep(1)  # in a cluster a name may come a little later than the processes
         if listens:
             socket.create_server(place[:2], family=family).close()
     except (OSError, OverflowError) as error:
@@ -207,8 +219,8 @@ def training() -> Iterator[Callable[[], None]]:
         _joined.since = None
 
 
-def part(error: BaseException | None = None) -> None:
-    """Leave the others, at the end of a run or with the error that has ended it."""
+def part(error: BaseException | None = None, code: int = 0) -> None:
+    """Leave the others at the end of a run, or end with the error that has ended it, and this exit code."""
     if _joined is None:
         return
     if error is None:
@@ -218,7 +230,7 @@ def part(error: BaseException | None = None) -> None:
         with contextlib.suppress(RuntimeError):
             jax.distributed.shutdown()
     else:
-        _joined.say_why(" ".join(str(error).split()) or type(error).__name__)
+        _joined.end(" ".join(str(error).split()) or type(error).__name__, code)
 
 
 def judge(error: BaseException) -> None:
@@ -245,6 +257,7 @@ class _Joined:
         self.client: Any = None
         self.actions: list[Callable[[], Any]] = []
         self.tapes, self.since, self.parting = 0, None, threading.Event()
+        self.ends_with: int | None = None
         self.said = _relay()
         self.leaving = threading.Lock()
         self._on_abort = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: self.aborted())
@@ -271,6 +284,8 @@ class _Joined:
 
     def aborted(self) -> None:
         """JAX aborts this process; what it has said tells why."""
+        if self.ends_with is not None:
+            os._exit(self.ends_with)
         time.sleep(0.2)  # until that has been read
         said = "".join(self.said[-100:])
         if self.count == 0:
@@ -288,12 +303,15 @@ class _Joined:
         print(f"error: {what}: {how}", file=sys.stderr, flush=True)
         os._exit(code)
 
-    def say_why(self, why: str) -> None:
+    def end(self, why: str, code: int) -> NoReturn:
         """Let the others know that this process ends, and why."""
+        self.ends_with = code
         with contextlib.suppress(RuntimeError, ValueError):
             self.client.key_value_set(f"{ENDED}{self.index}", why, allow_overwrite=True)
-        time.sleep(2 * LOOK_SECONDS)  # the service ends with the first process
-        self.actions.clear()
+        if self.index == 0:
+            time.sleep(2 * LOOK_SECONDS)  # the service ends with it
+        sys.stdout.flush()
+        os._exit(code)
 
     def _look(self) -> None:
         """What the others say, again and again."""

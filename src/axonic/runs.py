@@ -210,7 +210,7 @@ def fit_table(
 
     Returns
     -------
-    The result, as `result.json` holds it.
+    The result, as `result.json` holds it; in all processes but the first only whether the run was "interrupted".
 
     Raises
     ------
@@ -348,6 +348,8 @@ def _trained(
         diagnosed = clock.time("diagnosis", _diagnosed, task, fitted, watcher)
         if watcher.cut_short:
             journal.flush()
+        if distributed.index() > 0:
+            return {"interrupted": watcher.cut_short}
         as_trained, seed = fitted, {"seed": settings.seed}
         model = Model(fitted.network, loss, fitted.members, encoder, encoded_target, prepared.info | seed)
         prepared, fitted, diagnosed = sequence_runs.settled(prepared, fitted, model, diagnosed)
