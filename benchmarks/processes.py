@@ -1,9 +1,10 @@
-"""Several processes on one machine: `python processes.py [--rounds 5] [--only speed,reduction,lost] [--times 10]`.
+"""Several processes on one machine: `python processes.py [--rounds 5] [--only PARTS] [--times 10]`.
 
 speed      seconds of a step of 100-512-512-512-10 (momentum, a global batch of 1,024) and of an LSTM of 64 units over
            50 steps (256 sequences of 8 features) in one process and in two, each of one thread and on a processor of
            its own; they take turns
-reduction  seconds to add up a vector of so many numbers between the two, inside a compiled loop
+compute    seconds of the first of these steps in one process by the rows of its batch
+reduction  seconds to add up a vector of so many numbers between two processes, inside a compiled loop
 lost       `axonic fit` in two processes: process 1 is killed, process 0 is killed, process 1 is stopped, at random
            moments, so many times each. Whether the other one says which was lost, with code 3; after how long; and
            whether the model that two processes resume is that of a run that nothing has disturbed, bit for bit
@@ -31,6 +32,7 @@ ADDRESS = "127.0.0.1"
 ONE_THREAD = {"NPROC": "1", "OMP_NUM_THREADS": "1"}
 SIZES = (1, 1024, 16_384, 131_072, 583_178, 2_097_152)
 TAPES = 14
+BATCHES = (16, 128, 512, 1024)
 
 
 def free_port():
@@ -39,26 +41,27 @@ def free_port():
         return server.getsockname()[1]
 
 
-def joined(process, processes, port):
-    """Join, on a processor of one's own."""
+def join(process, processes, port):
+    """Meet the others, if there are any."""
     from axonic import distributed
 
-    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[process]})
     if processes > 1:
         distributed.join(f"{ADDRESS}:{port}", processes, process)
 
 
 def step_seconds(kind, process, processes, port):
-    """Median seconds of a step."""
-    joined(process, processes, port)
+    """Median seconds of a step, on a processor of its own."""
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[process]})
+    join(process, processes, port)
     from axonic import optimizers, training
     from axonic.data.batches import Batches, Rows, Split
     from axonic.data.ragged import Ragged
     from axonic.settings import Settings, pair
 
     rng = np.random.default_rng(0)
-    if kind == "feed-forward":
-        n, batch, x = 8192, 1024, rng.standard_normal((8192, 100)).astype(np.float32)
+    if kind != "lstm":
+        n, batch = 8192, 1024 if kind == "feed-forward" else int(kind)
+        x = rng.standard_normal((n, 100)).astype(np.float32)
         settings = Settings(hidden_layer_sizes=(512, 512, 512))
     else:
         n, batch, length = 2048, 256, 50
@@ -85,7 +88,7 @@ def step_seconds(kind, process, processes, port):
 
 def reduction_seconds(_, process, processes, port):
     """Median seconds to add up vectors of `SIZES`."""
-    joined(process, processes, port)
+    join(process, processes, port)
     import jax
     import jax.numpy as jnp
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -134,6 +137,13 @@ def speed(rounds):
             both.append(together("speed", kind, 2))
         rows.append([kind, f"{median(alone) * 1e3:.2f}", f"{median(both) * 1e3:.2f}", str(Ratio.of(alone, both))])
     print(table(["network", "ms a step, one process", "two", "how many times as fast"], rows))
+
+
+def compute(rounds):
+    rows = []
+    for batch in BATCHES:
+        rows.append([str(batch), f"{median([together('speed', str(batch), 1) for _ in range(rounds)]) * 1e3:.2f}"])
+    print(table(["rows", "ms"], rows))
 
 
 def reduction(rounds):
@@ -206,7 +216,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--times", type=int, default=10)
-    parser.add_argument("--only", default="speed,reduction,lost")
+    parser.add_argument("--only", default="speed,compute,reduction,lost")
     parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -221,7 +231,7 @@ def main():
         return
     for part in options.only.split(","):
         print(f"\n{part}\n", flush=True)
-        {"speed": speed, "reduction": reduction, "lost": lost}[part](
+        {"speed": speed, "compute": compute, "reduction": reduction, "lost": lost}[part](
             options.times if part == "lost" else options.rounds
         )
 

@@ -196,7 +196,7 @@ def both(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     path = table(folder)
     quick = QUICK | {"TMPDIR": str(folder)}
-    recipe = ["--ensemble", "2", "--batch-size", "32"]
+    recipe = ["--ensemble", "2", "--batch-size", "32", "--epochs", "30"]
     done = subprocess.run([sys.executable, *fit(path, folder / "one", *recipe, "--quiet")], check=False, env=quick)
     assert done.returncode == 0
     found = {}
