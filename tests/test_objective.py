@@ -1,5 +1,7 @@
 """The objective: gradient, products with the Hessian and Gauss-Newton matrix, weights, penalties, blocks, trace."""
 
+import dataclasses
+
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
@@ -165,6 +167,19 @@ def test_the_gauss_newton_matrix_is_summed_over_blocks_of_rows(monkeypatch):
     whole = objective.value_grad_and_gauss_newton(params)
     monkeypatch.setattr("axonic.objective.ENTRIES", 3 * 3 * len(whole[2]))  # three rows a block, of seven rows
     assert_close(objective.value_grad_and_gauss_newton(params), whole)
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_key_that_nothing_is_drawn_from_costs_no_products(monkeypatch):
+    """A fit gives every network a key; without dropout the matrix is had from the Jacobian all the same."""
+    objective, params = build(NETWORKS["tanh"], losses.log_likelihood, key=None)
+    expected = objective.value_grad_and_gauss_newton(params)
+    monkeypatch.setattr("axonic.objective._matrix", None)
+    with_key = dataclasses.replace(objective, key=KEY)
+    for one, other in zip(
+        jax.tree.leaves(with_key.value_grad_and_gauss_newton(params)), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.usefixtures("float64")

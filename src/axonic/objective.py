@@ -130,7 +130,7 @@ class Objective:
         The gradient is J^T delta. Both are summed over blocks of rows of at most `ENTRIES` numbers. With dropout, whose
         masks belong to the whole batch, the matrix comes from its products with the unit vectors.
         """
-        if self.key is not None:
+        if self._draws:
             return *self.value_and_grad(params), _matrix(lambda v: self.gnvp(params, v), params)
         flat, unravel = ravel_pytree(params)
         n, blocked, count = len(flat), self._blocked(), self._count()
@@ -171,6 +171,11 @@ class Objective:
         matrix += jnp.diag(ravel_pytree(decay)[0].astype(flat.dtype))
         return value, self._add_decay(params, unravel(g)), matrix
 
+    @property
+    def _draws(self) -> bool:
+        """Whether masks are drawn for the rows of the batch."""
+        return self.key is not None and self.network.draws
+
     def _blocked(self) -> bool:
         return self.batch.weight.ndim == 2
 
@@ -193,7 +198,7 @@ class Objective:
 
             return jax.lax.fori_loop(1, n_blocks, lambda i, total: jax.tree.map(jnp.add, total, block(i)), block(0))
 
-        if self.key is not None and self.network.draws:
+        if self._draws:
             return blocks(self, *args)
         return self._over_devices(blocks, *args)
 
