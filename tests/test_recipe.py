@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from axonic import losses, optimizers, recipe
+from axonic import distributed, losses, optimizers, recipe
 from axonic.data.batches import Rows, Split, resplit, split_rows
 from axonic.diagnosis import unwatched
 from axonic.errors import InputError
@@ -20,7 +20,6 @@ from axonic.recipe import (
     batch_stage,
     candidate_penalties,
     choose_rate,
-    networks,
     oscillation,
     rate_stage,
     with_rate,
@@ -150,9 +149,9 @@ def test_the_first_network_of_several_is_the_one_trained_alone():
 
 
 def test_the_number_of_processors_does_not_change_the_weights(monkeypatch):
-    monkeypatch.setattr(networks.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(distributed.os, "cpu_count", lambda: 1)
     one = fitted(ensemble=3, learning_rate="auto")
-    monkeypatch.setattr(networks.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(distributed.os, "cpu_count", lambda: 4)
     assert_same_weights(one.members, fitted(ensemble=3, learning_rate="auto").members)
 
 

@@ -19,11 +19,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from axonic import optimizers, run_directory, runs, storage, training
+from axonic import distributed, optimizers, run_directory, runs, storage, training
 from axonic.cli import main
 from axonic.data import batches
 from axonic.errors import InputError
-from axonic.recipe import networks, rule
+from axonic.recipe import rule
 from axonic.settings import Settings
 from axonic.storage import load_model
 from tests import plainly
@@ -394,7 +394,7 @@ def test_the_sweep_itself_can_be_ended(folder, tmp_path, monkeypatch):
         return whole_run(trial, tape, *args, **kwargs)
 
     monkeypatch.setattr(training, "run", counting)
-    monkeypatch.setattr(networks.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(distributed.os, "cpu_count", lambda: 1)
     fit(folder, "recipe", tmp_path / "whole")
     whole, begun[:] = len(begun), []
     result = fit(folder, "recipe", tmp_path / "run", reporter=Ending(polls=2))
@@ -416,7 +416,7 @@ def spend(monkeypatch, seconds=1.0):
         return whole_run(trial, tape, *args, **kwargs)
 
     monkeypatch.setattr(training, "run", timed)
-    monkeypatch.setattr(networks.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(distributed.os, "cpu_count", lambda: 1)
     clock = SimpleNamespace(monotonic=lambda: now[0], perf_counter=time.perf_counter)
     monkeypatch.setattr(runs, "time", clock)
     return begun

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -776,10 +777,13 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, RuntimeError) as error:
-        distributed.judge(error)
-        raise
     except MemoryError as error:
         print("error: not enough memory: give fewer rows or columns", file=sys.stderr)
         distributed.part(error, 2)
         return 2
+    except Exception as error:
+        distributed.judge(error)
+        if distributed.count() > 1:
+            traceback.print_exc()
+            distributed.part(error, 1)
+        raise

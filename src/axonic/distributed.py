@@ -10,7 +10,7 @@ JAX's distributed runtime connects them. Its coordination service, in the first 
 `HEARTBEAT_SECONDS` that a process no longer answers and aborts all the others, which would leave nothing but a stack
 trace: the abort is caught, what waits to be written is written, one line says which process was lost, and the exit code
 is `LOST`. A process that ends by itself says so, and why, under a key of that service. One that is alive but does not
-get on, as behind a disk that hangs, is found by the others by the number of tapes that each has begun.
+get on, as behind a disk that hangs, is found by the others, who see how far each has come.
 """
 
 import contextlib
@@ -133,10 +133,10 @@ def index() -> int:
     return 0 if _joined is None else _joined.index
 
 
-def at_a_time(most: int | None = None) -> int:
-    """How many networks may be trained, or programs compiled, side by side: one where there are several processes,
-    which all must do the same in the same order; otherwise `most`, or as many as there are processors."""
-    return 1 if _joined is not None else most or os.cpu_count() or 1
+def at_a_time() -> int:
+    """How many networks may be trained, or programs compiled, side by side: as many as there are processors, but one
+    where there are several processes, which all must do the same in the same order."""
+    return 1 if _joined is not None else os.cpu_count() or 1
 
 
 def agreed(flag: bool) -> bool:
@@ -146,7 +146,8 @@ def agreed(flag: bool) -> bool:
     import numpy as np
     from jax.experimental import multihost_utils
 
-    return bool(np.any(multihost_utils.process_allgather(np.array([flag]))))
+    with _joined.waiting():
+        return bool(np.any(multihost_utils.process_allgather(np.array([flag]))))
 
 
 def from_first(content: bytes) -> bytes:
@@ -157,9 +158,10 @@ def from_first(content: bytes) -> bytes:
     from jax.experimental import multihost_utils
 
     array = np.frombuffer(content, np.uint8)
-    size = int(multihost_utils.broadcast_one_to_all(np.array([len(array)]))[0])
-    array = array if _joined.index == 0 else np.zeros(size, np.uint8)
-    return np.asarray(multihost_utils.broadcast_one_to_all(array)).tobytes()
+    with _joined.waiting():
+        size = int(multihost_utils.broadcast_one_to_all(np.array([len(array)]))[0])
+        array = array if _joined.index == 0 else np.zeros(size, np.uint8)
+        return np.asarray(multihost_utils.broadcast_one_to_all(array)).tobytes()
 
 
 def added(number: int) -> int:
@@ -170,7 +172,8 @@ def added(number: int) -> int:
     from jax.experimental import multihost_utils
 
     own = np.frombuffer((number % (1 << 64)).to_bytes(8, "little"), np.uint8)
-    every = np.asarray(multihost_utils.process_allgather(own))
+    with _joined.waiting():
+        every = np.asarray(multihost_utils.process_allgather(own))
     return sum(int.from_bytes(each.tobytes(), "little") for each in every) % (1 << 64)
 
 
@@ -213,10 +216,8 @@ def training() -> Iterator[Callable[[], None]]:
     if _joined is None:
         yield lambda: None
         return
-    try:
+    with _joined.waiting():
         yield _joined.begin
-    finally:
-        _joined.since = None
 
 
 def part(error: BaseException | None = None, code: int = 0) -> None:
@@ -249,14 +250,15 @@ class _Joined:
     ----------
     index, count : as the functions of the module; until they have met the count is 0.
     actions : what is to be done before leaving.
-    tapes, since : tapes begun, and when the last one was; None while no network is trained.
+    begun, since : how often this process has begun what all do together, a tape or an agreement, and when the last
+        time was; None while it is on its own.
     """
 
     def __init__(self, index: int | None) -> None:
         self.index, self.count = index or 0, 0
         self.client: Any = None
         self.actions: list[Callable[[], Any]] = []
-        self.tapes, self.since, self.parting = 0, None, threading.Event()
+        self.begun, self.since, self.parting = 0, None, threading.Event()
         self.ends_with: int | None = None
         self.said = _relay()
         self.leaving = threading.Lock()
@@ -279,8 +281,17 @@ class _Joined:
         self.looking.join(LOOK_SECONDS)  # it must not ask a client that is no more
 
     def begin(self) -> None:
-        """A tape begins."""
-        self.tapes, self.since = self.tapes + 1, time.monotonic()
+        """What all do together begins."""
+        self.begun, self.since = self.begun + 1, time.monotonic()
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While the others are needed."""
+        self.begin()
+        try:
+            yield
+        finally:
+            self.since = None
 
     def aborted(self) -> None:
         """JAX aborts this process; what it has said tells why."""
@@ -321,14 +332,13 @@ class _Joined:
                 for key, why in self.client.key_value_dir_get(ENDED):
                     if (other := key.rsplit("/", 1)[1]) != str(self.index):
                         self.leave(f"process {other} has ended: {why}", "mend that, then start all processes again")
-                if told != self.tapes:
-                    told = self.tapes
+                if told != self.begun:
+                    told = self.begun
                     self.client.key_value_set(f"{BEGUN}{self.index}", str(told), allow_overwrite=True)
-                since, tapes = self.since, self.tapes
+                since, own = self.since, self.begun
                 if since is not None and time.monotonic() - since > STUCK_SECONDS:
-                    begun = {key.rsplit("/", 1)[1]: int(n) for key, n in self.client.key_value_dir_get(BEGUN)}
-                    behind = [other for other, n in begun.items() if n < tapes] or ["?"]
-                    if behind != [str(self.index)]:
+                    begun = self.client.key_value_dir_get(BEGUN)
+                    if behind := [key.rsplit("/", 1)[1] for key, n in begun if int(n) < own]:
                         self.leave(f"process {', '.join(behind)} has not gone on for {STUCK_SECONDS:.0f} s")
 
 
