@@ -114,7 +114,7 @@ for kind, (x, stack) in kinds.items():
     network = layers.chain(*stack)
     params = network.init(np.random.default_rng(0), 3)
     for name, rule in rules.items():
-        if kind == "dropped" and name != "adam":
+        if kind == "dropped" and (name != "adam" or n > 2):
             continue
         data = Rows(x, y, np.ones(rows, np.float32))
         trial = training.Trial(network, losses.squared_error, rule, 1e-3, 0.0, np.zeros(2, np.uint32), watched=False)
@@ -146,7 +146,7 @@ def weights(tmp_path_factory):
 def test_steps_give_the_weights_of_one_process(weights, kind, rule, processes):
     """After a hundred steps, of L-BFGS after ten: there a difference in the last bit grows tenfold every ten steps and
     more, in float64 as well."""
-    if kind == "dropped" and rule != "adam":
+    if kind == "dropped" and (rule != "adam" or processes > 2):
         return
     alone = weights[1, 0]
     name = f"{kind} {rule}"
