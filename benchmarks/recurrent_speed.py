@@ -2,7 +2,7 @@
 
 Against PyTorch's nn.LSTM, nn.GRU and nn.RNN with 1 and 2 threads and its Adam, and Keras on JAX (fit); all
 from the last step through a linear layer to squared error, same shapes, contenders in processes of their own that take
-turns. axonic shares the rows of a batch among the processors from 64 units on, as a network that is trained alone does
+turns. axonic shares the rows of a batch among the processors from 32 units on, as a network that is trained alone does
 (`Task.devices`); its steps are those of `axonic.training`: many in one compiled program, tapes of batches included.
 Prints ratios of paired times (above 1: axonic is faster), PyTorch's better number of threads taken.
 

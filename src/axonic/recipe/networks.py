@@ -30,10 +30,10 @@ SCALE_ROWS = 16_384
 MIN_FLAT_EPOCHS = 10
 MAX_EPOCHS, MAX_STEPS = 1000, 30_000
 NETWORKS = 5
-SHARED_UNITS, SHARED_ROWS = 64, 16
-"""Units of a recurrent layer from which on devices that share a batch save time (benchmarks/devices.py, LSTM and GRU on
-two processors: .9 times as fast with 32 units, 1.0 to 1.1 with 64, 1.4 to 1.5 with 128), and rows that each has at
-least."""
+SHARED_UNITS, SHARED_ROWS = 32, 16
+"""Units of a recurrent layer from which on devices that share a batch save time (benchmarks/devices.py, two processors:
+every layer is 1.4 to 1.8 times as fast with 32 to 128 units; with 16 a simple recurrent one is not), and rows that each
+has at least."""
 AVERAGE_WORK = 1_000_000_000
 """Weights times rows up to which several networks are trained by themselves: about ten seconds of training on two
 processors."""
