@@ -130,6 +130,11 @@ class Totals(NamedTuple):
     count: Any
     weight: Any
 
+    @classmethod
+    def of(cls, weight: Array) -> "Totals":
+        """Of weights with rows along the last axis."""
+        return cls(jnp.sum(weight > 0, axis=-1), jnp.sum(weight, axis=-1))
+
 
 class Progress(NamedTuple):
     """What a caller sees after each tape: the state (on the device), the cursor after it, the epochs it closed,
@@ -312,16 +317,17 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     examine = jax.vmap(_look, in_axes=(0, None, None, 0, 0))
     close = jax.vmap(_close, in_axes=(0, 0, None))
 
-    totals = Totals(jnp.sum(tape.weight > 0, axis=1), jnp.sum(tape.weight, axis=1))  # once: devices may share the rows
+    shared = None if trial.devices is None else Totals.of(tape.weight)  # once, since between devices a sum is a message
 
     def slot(i: Any) -> tuple[Batch, Totals]:
-        return jax.tree.map(lambda a: a[i], (Batch(tape.x, tape.y, tape.weight), totals))
+        batch = jax.tree.map(lambda a: a[i], Batch(tape.x, tape.y, tape.weight))
+        return batch, Totals.of(batch.weight) if shared is None else jax.tree.map(lambda a: a[i], shared)
 
     def steps(state: State, first: Any, last: Any) -> State:
         if whole:
             used = jnp.arange(len(tape.weight)) < last
             batch = Batch(tape.x, tape.y, jnp.where(used[:, None], tape.weight, 0))
-            of_used = jax.tree.map(lambda of_slots: jnp.sum(jnp.where(used, of_slots, 0)), totals)
+            of_used = jax.tree.map(jnp.sum, Totals.of(batch.weight))
             once = jnp.minimum(last - first, 1)
             return jax.lax.fori_loop(0, once, lambda _, state: step(trial, batch, of_used, state), state)
         return jax.lax.fori_loop(first, last, lambda i, state: step(trial, *slot(i), state), state)
