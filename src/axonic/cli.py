@@ -776,6 +776,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        distributed.part()
         return 0
     except MemoryError as error:
         print("error: not enough memory: give fewer rows or columns", file=sys.stderr)

@@ -151,7 +151,7 @@ def test_a_class_that_the_sample_has_one_row_of(tmp_path):
 
 
 @contextlib.contextmanager
-def stored(path, target="target", test=0.2):
+def stored(path, target="target", test=0.2, share=(0, 1)):
     blocks = Blocks(path)
     drawn, schema = draw(blocks, target, 0).judged(target, "auto")
     split = drawn.split(0.15, test)
@@ -159,7 +159,7 @@ def stored(path, target="target", test=0.2):
     encoder = TableEncoder.fit(drawn.frame, schema, split.train, standardize=False)
     coded = TargetEncoder.fit(y, schema.task, split.train)
     rows = Rows(encoder.transform(drawn.frame), coded.transform(y), np.ones(len(y), np.float32))
-    made = Store.write(blocks, drawn, rows, split, schema, encoder, coded, path.parent)
+    made = Store.write(blocks, drawn, rows, split, schema, encoder, coded, path.parent, share=share)
     try:
         yield made, Batches(rows, split, 32), drawn, encoder, coded
     finally:
@@ -224,6 +224,56 @@ def test_a_tape_is_a_function_of_its_cursor(tmp_path):
             again, _ = made.batches(like).tape(before)
             for one, other in zip(tape, again, strict=True):
                 np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+@pytest.mark.parametrize(("batch_size", "n"), [(32, 2), (32, 8), (48, 3), (32, 16)])
+def test_processes_have_the_rows_of_their_shares(tmp_path, ending, batch_size, n):
+    """What they write is the whole and no more, and side by side their tapes are that of one process."""
+    path = write(table(), tmp_path / f"t{ending}")
+    with contextlib.ExitStack() as several:
+        whole, like, *_ = several.enter_context(stored(path))
+        shares = [several.enter_context(stored(path, share=(i, n)))[0] for i in range(n)]
+        assert sum(share.checksum for share in shares) % 2**64 == whole.checksum % 2**64
+        rows = [
+            share.read(np.array([share.first]), whole.n_train // n + 1, end)
+            for share, end in zip(shares, [*(share.first for share in shares[1:]), whole.n_train], strict=True)
+        ]
+        every = whole.read(np.array([0]), whole.n_train)
+        for part in (0, 1):
+            np.testing.assert_array_equal(np.concatenate([own[part] for own in rows]), every[part])
+        like = dataclasses.replace(like, batch_size=batch_size)
+        own = [
+            share.batches(dataclasses.replace(like, devices=n, processes=n, process=i))
+            for i, share in enumerate(shares)
+        ]
+        found = []
+        for cursor in (Cursor(), Cursor(0, 40), Cursor(2, 7)):
+            tapes = [batches.tape(cursor)[0] for batches in own]
+            found.append(
+                [np.concatenate([getattr(tape, name) for tape in tapes], axis=1) for name in ("x", "y", "weight")]
+            )
+        if own[0].stripes == 8:  # as many as one process has
+            for cursor, (x, y, weight) in zip((Cursor(), Cursor(0, 40), Cursor(2, 7)), found, strict=True):
+                tape, _ = whole.batches(like).tape(cursor)
+                np.testing.assert_array_equal(weight, tape.weight)
+                np.testing.assert_array_equal(x[weight > 0], tape.x[weight > 0])
+                np.testing.assert_array_equal(y[weight > 0], tape.y[weight > 0])
+        assert np.isin(found[0][0][..., 0][found[0][2] > 0], [*every[0][:, 0], *like.rows.x[:, 0]]).all()
+
+
+@pytest.mark.usefixtures("small")
+def test_batches_that_can_not_be_shared_are_refused(tmp_path):
+    several = stored(write(table(), tmp_path / "t.parquet"))
+    with several as (made, like, *_), pytest.raises(InputError, match="multiple of 3"):
+        made.batches(dataclasses.replace(like, devices=3, processes=3))
+
+
+def test_a_share_may_be_empty(tmp_path):
+    path = write(table(900).head(12).with_columns(target=pl.Series(["yes", "no"] * 6)), tmp_path / "t.parquet")
+    with stored(path, share=(0, 50)) as (made, *_):
+        assert (made.checksum, len(made.read(np.array([0]), 1, 0)[0])) == (0, 0)
 
 
 def test_how_well_rows_are_shuffled(tmp_path):

@@ -13,6 +13,7 @@ import codecs
 import csv
 import difflib
 import io
+import itertools
 import os
 import re
 import sys
@@ -525,7 +526,7 @@ class _DelimitedBlocks:
         self.names = self.layout.names
         self.dtypes: dict[str, Any] | None = None
         self.starts: list[tuple[int, int, int]] = []
-        """Of each block the offset in the file, and the rows and lines before it."""
+        """Of each block, and of the end, the offset in the file and the rows and lines before it."""
 
     @property
     def settled(self) -> bool:
@@ -535,31 +536,35 @@ class _DelimitedBlocks:
         return os.path.getsize(self.path)  # a number of eight characters is eight bytes in memory, half of them encoded
 
     def between(self, first: int, last: int) -> Iterator[tuple[int, pl.DataFrame]]:
-        learns, types = self.dtypes is None, self.layout.as_text
+        return self._first_pass() if self.dtypes is None else self._known(self.dtypes, first, last)
+
+    def _first_pass(self) -> Iterator[tuple[int, pl.DataFrame]]:
         ladders = [_Ladder(name, self.layout.decimal_comma) for name in self.names]
         place, rows, lines = self.layout.start, 0, self.layout.lines
-        if self.dtypes is not None:
-            types = types | {name: pl.Float64 for name, dtype in self.dtypes.items() if dtype == pl.Float64}
-            before = [start for start in self.starts if start[1] <= first]
-            place, rows, lines = before[-1] if before else (place, rows, lines)
-        else:
-            self.starts.clear()
+        self.starts = [(place, rows, lines)]
         with open(self.path, "rb") as file:
             file.seek(place)
             for data in _cut_into_rows(file, self.path):
-                if not learns and rows >= last:
-                    return
-                _refuse_junk(self.path, data, lines)
-                frame = _parse(self.layout, _Block(data, rows, lines), types)
-                if learns:
-                    self.starts.append((place, rows, lines))
-                    for ladder in ladders:
-                        ladder.add(frame[ladder.name])
-                        ladder.parts.clear()
-                yield rows, frame if learns else self.typed(frame)
+                frame = self._parsed(data, rows, lines, self.layout.as_text)
+                for ladder in ladders:
+                    ladder.add(frame[ladder.name])
+                    ladder.parts.clear()
+                yield rows, frame
                 place, rows, lines = place + len(data), rows + frame.height, lines + _count(data, "\n")
-        if learns:
-            self.dtypes = {ladder.name: ladder.dtype for ladder in ladders}
+                self.starts.append((place, rows, lines))
+        self.dtypes = {ladder.name: ladder.dtype for ladder in ladders}
+
+    def _known(self, dtypes: dict[str, Any], first: int, last: int) -> Iterator[tuple[int, pl.DataFrame]]:
+        types = self.layout.as_text | {name: pl.Float64 for name, dtype in dtypes.items() if dtype == pl.Float64}
+        with open(self.path, "rb") as file:
+            for (place, rows, lines), (end, end_rows, _) in itertools.pairwise(self.starts):
+                if rows < last and end_rows > first:
+                    file.seek(place)
+                    yield rows, self.typed(self._parsed(file.read(end - place), rows, lines, types))
+
+    def _parsed(self, data: bytes, rows: int, lines: int, types: Types) -> pl.DataFrame:
+        _refuse_junk(self.path, data, lines)
+        return _parse(self.layout, _Block(data, rows, lines), types)
 
     def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
         assert self.dtypes is not None

@@ -241,7 +241,7 @@ class Store:
         first, last = (n_train * (share[0] + end) // share[1] for end in (0, 1))
         if drawn.whole:
             own = split.train[first:last]
-            parts: Iterator[tuple[np.ndarray, np.ndarray]] = iter([(rows.x[own], rows.y[own])])
+            parts = iter([(rows.x[own], rows.y[own])] if len(own) else [])
         else:
             parts = _encoded(blocks, drawn.starts, out, (first, last), schema, encoder, target, told)
         files, checksum, n = (_nameless(folder), _nameless(folder)), 0, first
@@ -341,7 +341,8 @@ def _encoded(
     before `share[1]` in their order."""
     trained = starts[:, 1] - np.searchsorted(held, starts[:, 1])  # before each block
     begin, end = np.searchsorted(trained, share[0], side="right") - 1, np.searchsorted(trained, share[1])
-    for number, (n_read, block) in enumerate(blocks.between(int(starts[begin, 0]), int(starts[end, 0])), int(begin)):
+    for n_read, block in blocks.between(int(starts[begin, 0]), int(starts[end, 0])):
+        number = np.searchsorted(starts[:, 0], n_read, side="right") - 1
         usable = np.flatnonzero(~missing(block[schema.target]).to_numpy())
         first, last = np.searchsorted(held, starts[number : number + 2, 1])
         usable = np.delete(usable, held[first:last] - starts[number, 1])
