@@ -30,12 +30,12 @@ from axonic import (
     RecurrentClassifier,
     export_onnx,
     layers,
-    sequence_runs,
 )
 from axonic.cli import main as main_of_axonic
 from axonic.data.ragged import Ragged
 from axonic.data.sequences import as_sequences
 from axonic.export import agreement, difference, inputs
+from axonic.runs import sequences
 from axonic.storage import load_model
 
 TABLES = ("penguins", "seattle_weather", "cars", "diabetes", "breast_cancer", "digits")
@@ -128,7 +128,7 @@ def of_run(table, target, options, rng):
         if failed:
             raise SystemExit("the fit failed")
         model = load_model(out)
-        rows = sequence_runs.raw(model, data, ROWS)
+        rows = sequences.raw(model, data, ROWS)
     members = [jax.tree.map(lambda w: w + 0.1 * rng.standard_normal(w.shape, "f4"), each) for each in model.members]
     model = dataclasses.replace(model, members=tuple(members))  # so short a training may have left constants
     steps = spoiled(rows.values.to_pandas(), rng, but=target)

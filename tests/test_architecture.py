@@ -49,7 +49,6 @@ ORDER = [
     "run_directory",
     "export",
     "report",
-    "sequence_runs",
     "runs",
     "estimators",
     "cli",

@@ -22,7 +22,7 @@ def prepared(settings=SETTINGS, n=80):
     data = rows(n)
     loss, n_out = pair(settings, "classification", 2)
     split = split_rows(n, 0, valid=0.25, test=0.0, classes=data.y)
-    return data, split, settings, settings.network(n_out), loss
+    return recipe.Task(data, split, settings, settings.network(n_out), loss)
 
 
 def test_rules_are_ranked_by_the_mean_of_their_lowest_validation_losses():
@@ -34,7 +34,7 @@ def test_rules_are_ranked_by_the_mean_of_their_lowest_validation_losses():
             assert np.all(np.diff(lap.seconds) >= 0)
             assert len(lap.seconds) == len(lap.train) == len(lap.valid)
 
-    result = race(*prepared(), names=["sgd", "adam", "lbfgs"], seconds=0.05, seeds=2, spectator=Watching())
+    result = race(prepared(), names=["sgd", "adam", "lbfgs"], seconds=0.05, seeds=2, spectator=Watching())
     assert [name for name, _, _ in seen] == ["sgd", "adam", "lbfgs"] * 2
     means = [rule["mean_valid"] for rule in result["rules"]]
     assert means == sorted(means)
@@ -48,11 +48,11 @@ def test_rules_are_ranked_by_the_mean_of_their_lowest_validation_losses():
 
 def test_a_rule_that_cannot_take_part_is_told_and_left_out():
     settings = dataclasses.replace(SETTINGS, hidden_layer_sizes=(400, 400))
-    result = race(*prepared(settings), names=["sgd", "newton"], seconds=0.02, seeds=1)
+    result = race(prepared(settings), names=["sgd", "newton"], seconds=0.02, seeds=1)
     assert [rule["name"] for rule in result["rules"]] == ["sgd"]
     assert "160" in result["refused"]["newton"] or "16" in result["refused"]["newton"]
     with pytest.raises(InputError, match="none of these rules"):
-        race(*prepared(settings), names=["newton"], seconds=0.02, seeds=1)
+        race(prepared(settings), names=["newton"], seconds=0.02, seeds=1)
 
 
 def test_ending_a_race_ranks_what_has_run():
@@ -65,20 +65,19 @@ def test_ending_a_race_ranks_what_has_run():
         def interrupted(self):
             return self.laps >= 2
 
-    result = race(*prepared(), names=["sgd", "momentum", "adam"], seconds=0.02, seeds=2, spectator=Impatient())
+    result = race(prepared(), names=["sgd", "momentum", "adam"], seconds=0.02, seeds=2, spectator=Impatient())
     assert {rule["name"] for rule in result["rules"]} == {"sgd", "momentum"}
 
 
 def test_auto_takes_the_rule_with_the_lowest_mean_validation_loss_or_the_default_if_it_is_as_good():
-    data, split, settings, network, loss = prepared(dataclasses.replace(SETTINGS, optimizer="auto", ensemble=2))
-    fit = recipe.fit(recipe.Task(data, split, settings, network, loss))
+    task = prepared(dataclasses.replace(SETTINGS, optimizer="auto", ensemble=2))
+    fit = recipe.fit(task)
     stage = next(stage for stage in fit.stages if stage["stage"] == "optimizer")
     means = dict(zip(stage["names"], map(np.mean, stage["valid"]), strict=True))
     assert list(means) == SMALL
     assert stage["decision"] == optimizers.name(fit.optimizer)
     assert means[stage["decision"]] <= 1.01 * min(means.values())
-    single = dataclasses.replace(settings, optimizer=stage["decision"])
-    single = recipe.fit(recipe.Task(data, split, single, network, loss))
+    single = recipe.fit(task._replace(settings=dataclasses.replace(task.settings, optimizer=stage["decision"])))
     np.testing.assert_array_equal(single.members[0][0].w, fit.members[0][0].w)
 
 
@@ -91,13 +90,14 @@ def test_auto_takes_the_rule_with_the_lowest_mean_validation_loss_or_the_default
         ({"optimizer": "auto"}, 100, False, ["momentum"]),
         ({"optimizer": "auto", "learning_rate": 0.1}, 100, True, ["momentum"]),
         ({"optimizer": "auto", "dropout": 0.1}, 100, True, ["momentum"]),
+        ({"optimizer": "auto", "net": "gru", "activation": "tanh"}, 100, True, ["adam", *SMALL]),
+        ({"optimizer": "auto", "net": "gru", "activation": "tanh", "clip_norm": 1.0}, 100, True, ["adam", "momentum"]),
     ],
 )
 def test_candidates_of_auto(settings, n_train, held_out, expected):
-    data, split, _, network, loss = prepared()
-    nothing = np.empty(0, np.int64)
-    split = Split(np.arange(n_train), split.valid if held_out else nothing, nothing)
-    rules = recipe.candidate_rules(recipe.Task(data, split, Settings(**settings), network, loss))
+    task, nothing = prepared(), np.empty(0, np.int64)
+    split = Split(np.arange(n_train), task.split.valid if held_out else nothing, nothing)
+    rules = recipe.candidate_rules(task._replace(split=split, settings=Settings(**settings)))
     assert [optimizers.name(rule) for rule in rules] == expected
 
 

@@ -21,6 +21,8 @@ from axonic import run_directory, runs
 from axonic.cli import main
 from axonic.data.batches import split_rows
 from axonic.errors import InputError
+from axonic.runs import tables
+from axonic.runs.prepared import VALIDATION_FRACTION
 from axonic.settings import Settings
 from axonic.storage import load_model
 
@@ -370,7 +372,7 @@ def test_an_interrupt_before_training_leaves_nothing(where, folder, tmp_path, mo
     def interrupt(*args, **kwargs):  # noqa: ARG001
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, where, interrupt)
+    monkeypatch.setattr(tables, where, interrupt)
     assert exit_code(["fit", str(folder / "t.csv"), "--out", str(tmp_path / "run"), *OPTIONS]) == 130
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -429,7 +431,7 @@ def test_the_rows_of_a_test_file_decide_nothing(options, folder, tmp_path):
 def test_the_rows_held_out_for_the_test_decide_nothing(folder, tmp_path):
     table = pl.read_csv(folder / "t.csv")
     classes = (table["kind"] == "bee").to_numpy().astype(int)
-    split = split_rows(N, 0, valid=runs.VALIDATION_FRACTION, test=0.2, classes=classes)
+    split = split_rows(N, 0, valid=VALIDATION_FRACTION, test=0.2, classes=classes)
     rows = pl.Series(np.isin(np.arange(N), split.test))
     changed = table.with_columns(
         pl.when(rows).then(pl.col("u").reverse() * 2).otherwise(pl.col("u")).alias("u"),

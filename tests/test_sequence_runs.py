@@ -29,6 +29,12 @@ FAST = [
 ]
 SLOTS = 16
 LONG = ["--sequence-id", "who", "--order-by", "day"]
+CASES = {
+    "long": ["long.csv", "--target", "kind", "--net", "gru", *LONG],
+    "steps": ["long.csv", "--target", "total", "--net", "rnn", "--bidirectional", *LONG],
+    "npz": ["s.npz", "--target", "y", "--net", "lstm"],
+    "series": ["series.csv", "--target", "v", *["--net", "gru", "--window", "12", "--horizon", "3", "--order-by", "t"]],
+}
 
 
 def make_long(n=60, seed=0):
@@ -60,27 +66,9 @@ def folder(tmp_path_factory):
     t = np.arange(160)
     series = np.sin(t / 3) + 0.05 * rng.standard_normal(160)
     pl.DataFrame({"t": t[::-1], "v": series[::-1]}).write_csv(path / "series.csv")
-    cases = {
-        "long": ["long.csv", "--target", "kind", "--net", "gru", *LONG],
-        "steps": ["long.csv", "--target", "total", "--net", "rnn", "--bidirectional", *LONG],
-        "npz": ["s.npz", "--target", "y", "--net", "lstm"],
-        "series": [
-            "series.csv",
-            "--target",
-            "v",
-            "--net",
-            "gru",
-            "--window",
-            "12",
-            "--horizon",
-            "3",
-            "--order-by",
-            "t",
-        ],
-    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "MAX_SLOTS", SLOTS)
-        for name, (data, *options) in cases.items():
+        for name, (data, *options) in CASES.items():
             assert main(["fit", str(path / data), "--out", str(path / name), *options, *FAST]) == 0
     return path
 
@@ -205,6 +193,37 @@ def test_another_file_is_refused_when_a_run_goes_on(folder, tmp_path):
     make_long(seed=1).write_csv(tmp_path / "t.csv")
     assert main(["resume", str(tmp_path / "r"), "--quiet"]) == 2
     assert run_directory.RunDirectory(tmp_path / "r").run()["layout"] == {"sequence_id": "who", "order_by": "day"}
+
+
+@pytest.mark.parametrize(("name", "n_columns"), [("long", 4), ("steps", 4), ("npz", 2), ("series", 1)])
+def test_sequences_are_checked_and_rules_race_on_them(name, n_columns, folder, capsys):
+    arguments = ["--hidden", "4", "--json"]
+    data, *options = CASES[name]
+    checked = json.loads(answer(capsys, "check", folder / data, *options, *arguments))
+    n_rows = np.load(folder / data)["lengths"].sum() if name == "npz" else len(pl.read_csv(folder / data))
+    assert (checked["n_rows"], len(checked["schema"]["columns"])) == (n_rows, n_columns)
+    assert checked["quick_run"]["train_loss"] < checked["first_batch"]["loss"]
+    race = ["--optimizers", "adam,lbfgs", "--seconds", "0.05", "--seeds", "2", "--quiet"]
+    result = json.loads(answer(capsys, "compare", folder / data, *options, *arguments, *race))
+    assert {rule["name"] for rule in result["rules"]} == {"adam", "lbfgs"}
+    assert result["refused"] == {}
+    assert all(np.isfinite(rule["valid"]).all() and len(rule["valid"]) == 2 for rule in result["rules"])
+
+
+def test_check_says_what_is_wrong_with_sequences(folder, tmp_path, capsys):
+    code = main(["check", str(folder / "long.csv"), "--target", "kind", "--out", str(tmp_path / "c"), *LONG])
+    assert code == 2
+    assert "need a recurrent network" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+    backwards = pl.DataFrame({"t": np.arange(40)[::-1], "v": np.sin(np.arange(40.0))})
+    backwards.write_csv(tmp_path / "b.csv")
+    out = answer(
+        *(capsys, "check", tmp_path / "b.csv", "--target", "v", "--net", "rnn", "--window", "4", "--order-by", "t"),
+        *("--no-network", "--json", "--out", tmp_path / "c"),
+    )
+    assert [finding["code"] for finding in json.loads(out)["findings"]] == ["data.few_rows", "data.unordered"]
+    assert json.loads(out)["quick_run"] is None
+    assert "data.unordered" in (tmp_path / "c" / "report.html").read_text()
 
 
 GRU = ["--net", "gru"]

@@ -98,6 +98,25 @@ def test_gd_takes_one_step_an_epoch_on_all_rows():
     np.testing.assert_allclose(state.params[0].w, gentle[0], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("rule", [optimizers.GD(0.5), optimizers.LBFGS(), optimizers.Rprop()])
+def test_what_takes_long_is_done_in_short_pieces_with_the_same_bits(rule, monkeypatch):
+    """Of a rule that takes the whole training set an epoch is a step, and no tape can be ended before it is done."""
+    rows, parts = data(), split(50)
+    one, found = trial(rule), []
+    for seconds, most in ((0.0, 1), (1e9, 64)):
+        monkeypatch.setattr(training, "TAPE_SECONDS", seconds)
+        pieces = []
+
+        def watch(progress, pieces=pieces):
+            pieces.append(len(progress.history))
+            return False
+
+        found.append(training.train([one], [start(one)], Batches(rows, parts, 16), StopRule(90, NEVER), watch=watch))
+        assert (pieces[0], max(pieces), sum(pieces)) == (1, most, 90)
+    for a, b in zip(jax.tree.leaves(found[0]), jax.tree.leaves(found[1]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_lanes_equal_runs_of_their_own():
     rows, parts = data(), split(50)
     batches = Batches(rows, parts, 8)

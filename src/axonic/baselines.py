@@ -94,12 +94,11 @@ def forecast_scores(truth: np.ndarray, forecast: np.ndarray, split: Split) -> di
     """Root mean square and mean absolute error on the validation and test windows, the mean over the horizon."""
     scores = {}
     for part in ("valid", "test"):
-        rows = getattr(split, part)
-        error = (truth - forecast)[rows]
-        square = np.mean(error**2, axis=0)
-        scores[part] = (
-            {"rmse": float(np.mean(np.sqrt(square))), "mae": float(np.mean(np.abs(error)))} if len(rows) else {}
-        )
+        error = (truth - forecast)[getattr(split, part)]
+        scores[part] = {}
+        if len(error):
+            rmse = np.mean(np.sqrt(np.mean(error**2, axis=0)))
+            scores[part] = {"rmse": float(rmse), "mae": float(np.mean(np.abs(error)))}
     return scores
 
 

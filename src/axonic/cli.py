@@ -72,6 +72,14 @@ Distributed = Annotated[
 ]
 
 
+SEQUENTIAL = ("rnn", "lstm", "gru")
+Net = Literal["feedforward", "rnn", "lstm", "gru"]
+Named = Annotated[str | None, Parameter(group=SEQUENCES)]
+Steps = Annotated[int | None, Parameter(group=SEQUENCES)]
+Bidirectional = Annotated[bool, Parameter(negative="", group=SEQUENCES)]
+Head = Annotated[Literal["auto", "last", "mean", "every"], Parameter(group=SEQUENCES)]
+
+
 @app.command
 def fit(
     data: Path,
@@ -117,15 +125,15 @@ def fit(
     budget: float | None = None,
     monitor: Annotated[bool, Parameter(group=RUNNING)] = True,
     stop_on: Annotated[Literal["warning", "error"] | None, Parameter(group=RUNNING)] = None,
-    sequence_id: Annotated[str | None, Parameter(group=SEQUENCES)] = None,
-    order_by: Annotated[str | None, Parameter(group=SEQUENCES)] = None,
-    window: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
-    horizon: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
+    sequence_id: Named = None,
+    order_by: Named = None,
+    window: Steps = None,
+    horizon: Steps = None,
     autoregression: Annotated[bool, Parameter(group=SEQUENCES)] = True,
-    bidirectional: Annotated[bool, Parameter(negative="", group=SEQUENCES)] = False,
-    head: Annotated[Literal["auto", "last", "mean", "every"], Parameter(group=SEQUENCES)] = "auto",
+    bidirectional: Bidirectional = False,
+    head: Head = "auto",
     clip_norm: Annotated[str, Parameter(group=SEQUENCES)] = "auto",
-    truncate: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
+    truncate: Steps = None,
     seed: int = 0,
     tensorboard: Annotated[Path | None, Parameter(group=RUNNING)] = None,
     coordinator: Coordinator = None,
@@ -238,7 +246,7 @@ def fit(
         What is predicted from: the last state, the mean of the states, or every one, for a target at each step
         (default: last, or every where the target changes within a sequence).
     clip_norm
-        The largest norm of a gradient, or none (default: none; recurrent: 1).
+        The largest norm of a gradient, or none (default: recurrent 1, where the rule takes it; otherwise none).
     truncate
         The steps that an error is sent back at most (default: all).
     seed
@@ -251,15 +259,12 @@ def fit(
     from axonic.engine import use_processors
     from axonic.settings import Settings
 
-    recurrent = net in ("rnn", "lstm", "gru")
+    recurrent = net in SEQUENTIAL
     with_others = _join(coordinator, processes, process_id, distributed)
     if recurrent and not with_others:
         use_processors()
-    layout = Layout(sequence_id, order_by, window, horizon)
     settings = Settings(
-        net=net,
-        hidden_layer_sizes=_sizes(hidden if hidden is not None else "64" if recurrent else "64,64"),
-        activation=_activation(activation or ("tanh" if recurrent else "relu")),
+        **_network(net, hidden, activation, bidirectional, head),
         n_centers=_number("--n-centers", n_centers, int),
         centers=centers,
         radial=radial,
@@ -268,10 +273,8 @@ def fit(
         training=training,
         ridge=_number("--ridge", ridge, float),
         goal=goal,
-        bidirectional=bidirectional,
-        head=head if recurrent or head != "auto" else "last",
         truncate=truncate,
-        clip_norm=_clip_norm(clip_norm, recurrent),
+        clip_norm=None if clip_norm == "none" else _number("--clip-norm", clip_norm, float),
         autoregression=autoregression,
         loss=_loss(loss),
         optimizer=optimizer or ("adam" if recurrent else "momentum"),
@@ -310,7 +313,7 @@ def fit(
             test=test,
             test_size=test_size,
             settings=settings,
-            layout=layout,
+            layout=Layout(sequence_id, order_by, window, horizon),
             stream=stream,
             budget=budget,
             stop_on=stop_on,
@@ -447,36 +450,59 @@ def check(
     target: str,
     task: Literal["auto", "classification", "regression"] = "auto",
     network: bool = True,
-    hidden: str = "64,64",
-    activation: str = "relu",
+    net: Net = "feedforward",
+    hidden: str | None = None,
+    activation: str | None = None,
     loss: str = "auto",
+    sequence_id: Named = None,
+    order_by: Named = None,
+    window: Steps = None,
+    horizon: Steps = None,
+    bidirectional: Bidirectional = False,
+    head: Head = "auto",
     out: Path | None = None,
     json: Json = False,
 ) -> int:
-    """Check a table before training, and the network on a first batch and a quick run: what could go wrong.
+    """Check a table or sequences before training, and the network on a first batch and a quick run: what could go
+    wrong.
 
     Example: axonic check iris.csv --target species
 
     Parameters
     ----------
     data
-        The table: .csv, .tsv, .parquet or .arrow.
+        The table: .csv, .tsv, .parquet or .arrow; sequences also .npz.
     target
         The column to predict.
     task
         What the target asks for; inferred unless given.
     network
-        Look at the network too, on up to 2,000 rows.
+        Look at the network too, on up to 2,000 rows, or 200 sequences.
+    net
+        What is to be trained; the recurrent ones take sequences.
     hidden
         Units of its hidden layers, as for axonic fit.
     activation
         Its activations.
     loss
         Its loss.
+    sequence_id
+        The column that says which sequence a row belongs to.
+    order_by
+        The column that orders the steps.
+    window
+        Forecast one series: the steps that a forecast looks at.
+    horizon
+        The steps that are forecast at a time.
+    bidirectional
+        Recurrent layers go through the sequences in both directions.
+    head
+        What is predicted from, as for axonic fit.
     out
         A folder for check.json and its page, report.html.
     """
     from axonic import runs
+    from axonic.data.sequences import Layout
     from axonic.settings import Settings
 
     console = Console(highlight=False)
@@ -488,9 +514,17 @@ def check(
             if not findings:
                 console.print("The data: nothing to remark.")
 
-    settings = Settings(hidden_layer_sizes=_sizes(hidden), activation=_activation(activation), loss=_loss(loss))
-    reporter = None if json else Shown()
-    result = runs.check_data(data, target, task=task, out=out, settings=settings, network=network, reporter=reporter)
+    settings = Settings(**_network(net, hidden, activation, bidirectional, head), loss=_loss(loss))
+    result = runs.check_data(
+        data,
+        target,
+        task=task,
+        out=out,
+        settings=settings,
+        layout=Layout(sequence_id, order_by, window, horizon),
+        network=network,
+        reporter=None if json else Shown(),
+    )
     if json:
         print_json(result)
         return 0
@@ -533,21 +567,28 @@ def compare(
     out: Path | None = None,
     seconds: float = 0.5,
     seeds: int = 3,
-    hidden: str = "64,64",
-    activation: str = "relu",
+    net: Net = "feedforward",
+    hidden: str | None = None,
+    activation: str | None = None,
     batch_size: int = 32,
+    sequence_id: Named = None,
+    order_by: Named = None,
+    window: Steps = None,
+    horizon: Steps = None,
+    bidirectional: Bidirectional = False,
+    head: Head = "auto",
     seed: int = 0,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Let the learning rules race on a table: same networks, same weights, same time.
+    """Let the learning rules race on a table or sequences: same networks, same weights, same time.
 
     Example: axonic compare iris.csv --target species --optimizers momentum,adam,lbfgs
 
     Parameters
     ----------
     data
-        The table: .csv, .tsv, .parquet or .arrow.
+        The table: .csv, .tsv, .parquet or .arrow; sequences also .npz.
     target
         The column to predict.
     task
@@ -560,25 +601,43 @@ def compare(
         Training time of each rule on each seed.
     seeds
         Starting weights and splits to race on.
+    net
+        What is trained; the recurrent ones take sequences.
     hidden
-        Units of the hidden layers, separated by commas; "none" for a linear model.
+        Units of the hidden layers, separated by commas; "none" for a linear model (default: 64,64; recurrent: 64).
     activation
-        One name, or one for each hidden layer.
+        One name, or one for each hidden layer (default: relu; recurrent: tanh).
     batch_size
         Rows of a batch, for the rules that take batches.
+    sequence_id
+        The column that says which sequence a row belongs to.
+    order_by
+        The column that orders the steps.
+    window
+        Forecast one series: the steps that a forecast looks at.
+    horizon
+        The steps that are forecast at a time.
+    bidirectional
+        Recurrent layers go through the sequences in both directions.
+    head
+        What is predicted from, as for axonic fit.
     seed
         Seed of everything random.
     """
     from axonic import runs
+    from axonic.data.sequences import Layout
+    from axonic.engine import use_processors
     from axonic.settings import Settings
 
     if not (seconds > 0 and seeds >= 1):
         raise InputError("--seconds and --seeds must be positive", "give for example --seconds 0.5 --seeds 3")
+    if net in SEQUENTIAL:
+        use_processors()
     settings = Settings(
-        hidden_layer_sizes=_sizes(hidden),
-        activation=_activation(activation),
+        **_network(net, hidden, activation, bidirectional, head),
         batch_size=batch_size,
         seed=seed,
+        ensemble=1,
     )
     reporter = Progress(quiet)
     with reporter:
@@ -591,6 +650,7 @@ def compare(
             seconds=seconds,
             seeds=seeds,
             settings=settings,
+            layout=Layout(sequence_id, order_by, window, horizon),
             reporter=reporter,
             spectator=reporter,
         )
@@ -731,10 +791,16 @@ def _loss(text: str) -> Any:
         raise InputError(f"--loss {text!r} has no number after the colon", "give one such as quantile:0.9") from None
 
 
-def _clip_norm(text: str, recurrent: bool) -> float | None:
-    if text == "auto":
-        return 1.0 if recurrent else None
-    return None if text == "none" else _number("--clip-norm", text, float)
+def _network(net: str, hidden: str | None, activation: str | None, bidirectional: bool, head: str) -> dict[str, Any]:
+    """What the options say of the network, where they are silent with what is usual for its kind."""
+    recurrent = net in SEQUENTIAL
+    return {
+        "net": net,
+        "hidden_layer_sizes": _sizes(hidden if hidden is not None else "64" if recurrent else "64,64"),
+        "activation": _activation(activation or ("tanh" if recurrent else "relu")),
+        "bidirectional": bidirectional,
+        "head": head if recurrent or head != "auto" else "last",
+    }
 
 
 def _number(option: str, text: str, kind: type) -> Any:

@@ -1,4 +1,4 @@
-"""A race between learning rules on one table: the same networks, the same starting weights, the same time.
+"""A race between learning rules on the same data: the same networks, the same starting weights, the same time.
 
 For each seed, which decides the validation rows, the weights and the shuffles, every rule finds its rate by the sweep
 of the recipe and then trains for a given number of seconds, one after the other so that none disturbs another.
@@ -14,16 +14,13 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from axonic import optimizers, recipe, training
-from axonic.data.batches import Rows, Split, resplit
+from axonic.data.batches import resplit
 from axonic.engine import use_compilation_cache
 from axonic.errors import InputError
-from axonic.layers import Chain
-from axonic.losses import Loss
 from axonic.recipe import Task
 from axonic.settings import Settings
 from axonic.training import Progress, StopRule
 
-WHOLE_EPOCHS = 8
 POINTS = 200
 
 
@@ -69,11 +66,7 @@ class _Nobody(Spectator):
 
 
 def race(
-    rows: Rows,
-    split: Split,
-    settings: Settings,
-    network: Chain,
-    loss: Loss,
+    task: Task,
     *,
     names: Sequence[str] | None = None,
     seconds: float = 0.5,
@@ -84,9 +77,8 @@ def race(
 
     Parameters
     ----------
-    rows, split : the data; the further seeds hold out other rows of the training and validation part.
-    settings : how to train; its rule is not used.
-    network, loss : what.
+    task : what to train, on what and how; the rule of its settings is not used. The further seeds hold out other rows
+        of the training and validation part, if its networks may.
     names : the rules; None is all of them.
     seconds : time for each rule and seed.
     seeds : number of seeds.
@@ -107,11 +99,10 @@ def race(
     """
     use_compilation_cache()
     spectator = spectator or _Nobody()
-    if len(split.valid) == 0:
+    if not task.held_out:
         raise InputError("a race needs validation rows", "give a table of at least 10 rows")
     names = list(dict.fromkeys(names or optimizers.names()))
     refused = {}
-    task = Task(rows, split, settings, network, loss, resplits=False)
     for name in names:
         try:
             task.check_rule(optimizers.get(name))
@@ -126,12 +117,12 @@ def race(
 
     laps: dict[str, list[Lap]] = {name: [] for name in runners}
     for seed in range(seeds):
-        here = split if seed == 0 else resplit(split, seed, rows.classes)
+        here = task.split if seed == 0 or not task.resplits else resplit(task.split, seed, task.rows.classes)
         for name in runners:
             if spectator.interrupted():
                 break
             lap = _run(
-                task._replace(split=here, settings=_with(settings, name, settings.seed + seed)),
+                task._replace(split=here, settings=_with(task.settings, name, task.settings.seed + seed)),
                 name,
                 seconds,
                 spectator,
@@ -161,9 +152,7 @@ def _run(task: Task, name: str, seconds: float, spectator: Spectator) -> Lap:
         counts.append(len(progress.history))
         return marks[-1] >= seconds or spectator.interrupted()
 
-    _, history, _ = training.train(
-        [member.trial], [member.begin()], member.batches, stop, whole_epochs=WHOLE_EPOCHS, watch=watch
-    )
+    _, history, _ = training.train([member.trial], [member.begin()], member.batches, stop, watch=watch)
     spans = zip(marks[:-1], marks[1:], counts, strict=True)
     times = np.concatenate([np.linspace(first, last, count + 1)[1:] for first, last, count in spans])
     within = times <= max(seconds, times[0]) if len(times) else np.zeros(0, bool)
@@ -171,7 +160,9 @@ def _run(task: Task, name: str, seconds: float, spectator: Spectator) -> Lap:
 
 
 def _with(settings: Settings, name: str, seed: int) -> Settings:
-    rate = settings.learning_rate if optimizers.get(name).has_rate else "auto"
+    """The settings for a rule: what it has no use for is left out."""
+    rule = optimizers.get(name)
+    rate = settings.learning_rate if rule.has_rate else "auto"
     return dataclasses.replace(settings, optimizer=name, seed=seed, learning_rate=rate)
 
 

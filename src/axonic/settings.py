@@ -13,6 +13,7 @@ from axonic.data.schema import Task
 from axonic.errors import InputError
 from axonic.layers import Chain, activations, initializers
 from axonic.losses import Loss
+from axonic.optimizers import Optimizer
 from axonic.regularization import Regularization, quantiles
 
 SHALLOW = 2
@@ -95,7 +96,7 @@ class Settings:
     bidirectional: bool = False
     head: Literal["auto", "last", "mean", "every"] = "last"
     truncate: int | None = None
-    clip_norm: float | None = None
+    clip_norm: float | Literal["auto"] | None = "auto"
     autoregression: bool = True
 
     def __post_init__(self) -> None:
@@ -138,10 +139,10 @@ class Settings:
             _refuse(names[0], getattr(self, names[0]), how)
         for name in self._activations():
             activations.get(name)
-        if self.clip_norm is not None:
+        if self.clip_norm not in ("auto", None):
             if not _is_number(self.clip_norm, above=0.0):
-                _refuse("clip_norm", self.clip_norm, "give None or a positive number")
-            if rule.same_objective or not rule.has_rate:
+                _refuse("clip_norm", self.clip_norm, "give 'auto', None or a positive number")
+            if not rule.takes_clipped:
                 how = f"{type(rule).__name__} needs the gradient itself; use momentum or adam with clip_norm"
                 _refuse("clip_norm", self.clip_norm, how)
         self._check_net()
@@ -247,6 +248,13 @@ class Settings:
             for name in ("dropout", "input_noise", "scaling", "slicing", "mixup", "max_norm")
             if getattr(self, name)
         ]
+
+    def clip(self, rule: Optimizer) -> float | None:
+        """The largest norm of a gradient that a rule is given; by itself 1 in a recurrent network, where the rule takes
+        clipped ones."""
+        if self.clip_norm == "auto":
+            return 1.0 if self.recurrent and rule.takes_clipped else None
+        return self.clip_norm
 
     @property
     def values(self) -> Regularization:

@@ -42,6 +42,9 @@ from axonic.types import Batch, Params
 
 HISTORY = ("train_loss", "valid_loss", "test_loss", "learning_rate")
 WHOLE_EPOCHS = 64
+TAPE_SECONDS = 0.25
+"""Epochs to a tape for rules that need the whole training set at each step: at most so many, and as many as take so
+long, so that a fit can be watched and ended."""
 
 
 @spec
@@ -195,7 +198,6 @@ def train(
     stop: StopRule,
     *,
     cursor: Cursor = Cursor(),  # noqa: B008
-    whole_epochs: int = WHOLE_EPOCHS,
     watch: Callable[[Progress], bool] | None = None,
 ) -> tuple[list[State], np.ndarray, np.ndarray]:
     """Train trials side by side until every one has stopped.
@@ -206,7 +208,6 @@ def train(
     batches : the data.
     stop : when a lane is done.
     cursor : where in the sequence of batches the states stand.
-    whole_epochs : epochs to a tape for rules that need the whole training set at each step, at most `WHOLE_EPOCHS`.
     watch : called after each tape; returning True ends the training.
 
     Returns
@@ -216,18 +217,21 @@ def train(
     health : (looks, lanes, layers, columns), float32, as in `axonic.health.COLUMNS`; NaN alike.
     """
     whole = trials[0].optimizer.full_batch
-    tapes = _tapes(batches, whole, cursor, whole_epochs)
+    pace = _Pace()
+    tapes = _tapes(batches, whole, cursor, pace)
     tape, cursor = next(tapes)
     trial, tape, state, limits = _arguments(trials, tape, states, stop, batches.devices)
     closed, looked = [], []
     with one_thread(trials[0].optimizer), distributed.training() as begins:
         while True:
             begins()
+            begun = time.perf_counter()
             state, record = run(trial, tape, state, limits, whole=whole)  # returns before it has run,
             following = next(tapes)  # so the next tape is made meanwhile
             closed.append(np.asarray(record.history)[: int(record.n_closed)])
             looked.append(np.asarray(record.health)[: int(record.n_looks)])
             ended = bool(np.asarray(state.stopped).all())
+            pace.took(len(closed[-1]), time.perf_counter() - begun)
             if watch is not None and watch(Progress(state, cursor, closed[-1], looked[-1])):
                 ended = True
             if ended:
@@ -241,19 +245,30 @@ def prepare(trials: Sequence[Trial], states: Sequence[State], batches: Batches, 
     """Compile the program of these lanes, which `train` then finds ready; returns the seconds it took."""
     begun = time.perf_counter()
     whole = trials[0].optimizer.full_batch
-    tape, _ = next(_tapes(batches, whole, Cursor()))
+    tape, _ = next(_tapes(batches, whole, Cursor(), _Pace()))
     empty = tape._replace(n_segments=tape.n_segments * 0)
     trial, empty, state, limits = _arguments(trials, empty, states, stop, batches.devices)
     jax.block_until_ready(run(trial, empty, state, limits, whole=whole))
     return time.perf_counter() - begun
 
 
-def _tapes(
-    batches: Batches, whole: bool, cursor: Cursor, whole_epochs: int = WHOLE_EPOCHS
-) -> Iterator[tuple[Tape, Cursor]]:
+class _Pace:
+    """How many epochs to put on a tape that holds the whole training set: one at first, then what takes `TAPE_SECONDS`.
+    Several processes, which have to put the same on theirs, don't measure."""
+
+    def __init__(self) -> None:
+        self.n_epochs = 1 if distributed.count() == 1 else WHOLE_EPOCHS
+
+    def took(self, n_epochs: int, seconds: float) -> None:
+        """So many epochs have taken so long."""
+        if n_epochs and distributed.count() == 1:
+            self.n_epochs = min(max(1, int(n_epochs * TAPE_SECONDS / max(seconds, 1e-9))), WHOLE_EPOCHS)
+
+
+def _tapes(batches: Batches, whole: bool, cursor: Cursor, pace: _Pace) -> Iterator[tuple[Tape, Cursor]]:
     """Tapes on the device, where on a CPU they stay in their buffers; or on several, the rows of each batch shared
     among them."""
-    tapes = batches.whole_tapes(cursor, whole_epochs, WHOLE_EPOCHS) if whole else batches.tapes(cursor)
+    tapes = batches.whole_tapes(cursor, lambda: pace.n_epochs, WHOLE_EPOCHS) if whole else batches.tapes(cursor)
     if batches.devices == 1:
         return ((jax.device_put(tape, may_alias=True), after) for tape, after in tapes)
     mesh = _mesh(batches.devices)

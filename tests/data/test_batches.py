@@ -90,7 +90,7 @@ def test_short_epochs_take_the_data_up_where_they_left_it():
 
 
 def test_whole_tapes_hold_all_rows_and_a_power_of_two_slots():
-    tape, cursor = next(batches(40, 9, 5, size=4).whole_tapes(Cursor(), 6, 6))
+    tape, cursor = next(batches(40, 9, 5, size=4).whole_tapes(Cursor(), lambda: 6, 6))
     segment = Segment(*np.asarray(tape.segments)[0])
     assert tape.x.shape[0] == 16
     assert cursor == Cursor(6)

@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from axonic import cli, runs
+from axonic import cli
 from axonic.cli import main
 from axonic.errors import InputError
 from axonic.report.pages import _command, fit_page
-from axonic.runs import write_report
+from axonic.runs import fit, write_report
 from axonic.storage import plain
 
 SCRIPT = "<script>alert(1)</script>"
@@ -131,7 +131,7 @@ def test_the_command_gives_the_same_settings(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name in ("t.csv", "it's.csv"):
         (tmp_path / name).write_text("x,y\n1,2\n")
-    monkeypatch.setattr(runs, "_run", lambda request, *args, **kwargs: asked.append(request) or {"seed": 0})
+    monkeypatch.setattr(fit, "_run", lambda request, *args, **kwargs: asked.append(request) or {"seed": 0})
     monkeypatch.setattr(cli, "print_result", lambda *args: None)
     given = """
         t.csv --target '<b>'

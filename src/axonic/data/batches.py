@@ -16,7 +16,7 @@ by the class of their length (`length_classes`), cut into batches, and the batch
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -266,22 +266,22 @@ class Batches:
                 epoch, done = epoch + 1, 0
         return self._gather(slots, segments, buffers or self._buffers()), Cursor(epoch, done)
 
-    def whole_tapes(self, cursor: Cursor, n_epochs: int, room: int) -> Iterator[tuple[Tape, Cursor]]:
-        """Tapes for rules that need the whole training set at each step: every tape holds all rows and `n_epochs`
-        segments (of `room` that there is space for), each of which trains on all training slots and evaluates the
-        others. The number of slots is a power of two, so that tables of similar size share one program."""
+    def whole_tapes(self, cursor: Cursor, n_epochs: Callable[[], int], most: int) -> Iterator[tuple[Tape, Cursor]]:
+        """Tapes for rules that need the whole training set at each step: every tape holds all rows and as many segments
+        as `n_epochs` says when it is made (`most` at most), each of which trains on all training slots and evaluates
+        the others. The number of slots is a power of two, so that tables of similar size share one program."""
         parts = [self._batches(part) for part in self.split]
         _, train, valid, test = (int(bound) for bound in np.cumsum([0, *(len(part) for part in parts)]))
         slots = np.full((max(MIN_SLOTS, 1 << (test - 1).bit_length()), self.batch_size), -1, np.int64)
         slots[:test] = np.concatenate(parts)
-        segments = [Segment(0, train, train, valid, valid, test, 1)] * n_epochs
-        tape = self._gather(slots, segments, self._buffers(len(slots)), room)
+        segments = [Segment(0, train, train, valid, valid, test, 1)] * most
+        tape = self._gather(slots, segments, self._buffers(len(slots)), most)
         while True:
-            epochs = range(cursor.epoch, cursor.epoch + n_epochs)
+            epochs = range(cursor.epoch, cursor.epoch + n_epochs())
             table = tape.segments.copy()
-            table[:n_epochs, -1] = [self.looks_at(epoch, LOOK_WHOLE) for epoch in epochs]
+            table[: len(epochs), -1] = [self.looks_at(epoch, LOOK_WHOLE) for epoch in epochs]
             cursor = Cursor(epochs.stop)
-            yield tape._replace(segments=table), cursor
+            yield tape._replace(segments=table, n_segments=np.int32(len(epochs))), cursor
 
     def _count(self, part: np.ndarray | range) -> int:
         return -(-len(part) // self.batch_size)

@@ -6,21 +6,26 @@
     sixteen rows   where it hardly does: can they be learned by heart? If so the network works, and the columns tell
                    little of the target; if not, the network is at fault
 
-The rules are those of a run (`network.RULES` and three of `run`). The notes run the quick one with "a large batch and a
-large rate"; the sweep takes the place of guessing one.
+The rules are those of a run (`network.RULES` and three of `run`), for networks that read sequences those of
+`sequences`: whether an error comes through time, at the first weights and after the quick run. The notes run the quick
+one with "a large batch and a large rate"; the sweep takes the place of guessing one.
 """
 
 import dataclasses
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from axonic import recipe
-from axonic.diagnosis import network, run
+from axonic.data.batches import Rows, gather, room
+from axonic.diagnosis import network, run, sequences, unwatched
 from axonic.diagnosis.evidence import Evidence, rounded
 from axonic.health import QUANTITIES
-from axonic.recipe import Task, Watcher
-from axonic.types import Finding
+from axonic.objective import Objective
+from axonic.recipe import Fit, Task, Watcher
+from axonic.types import Batch, Finding, Params
 
 QUICK_BATCH = 128
 QUICK_EPOCHS = 20
@@ -53,6 +58,8 @@ def rehearse(task: Task, watcher: Watcher | None = None) -> Rehearsal:
     task = task._replace(settings=dataclasses.replace(task.settings, **brief, **less))
     watcher = watcher or Watcher()
     fit = recipe.fit(task, watcher=watcher)
+    if task.network.reads_sequences:
+        return _through_time(task, fit)
     e = Evidence(task, fit, watcher)
     findings: list[Finding] = []
     with np.errstate(all="ignore"):
@@ -61,6 +68,41 @@ def rehearse(task: Task, watcher: Watcher | None = None) -> Rehearsal:
             if findings:
                 break
     return Rehearsal(findings or run.no_signal(fit), _first_batch(e), _quick_run(e))
+
+
+def _through_time(task: Task, fit: Fit) -> Rehearsal:
+    member = task.member(fit.optimizer, 0, fit.l2, fit.batch_size)
+    part = task.split.train[: sequences.PROBE]
+    layers = [
+        {"layer": layer.where, "first_to_last": _number(layer.reach[-1]), "largest": _number(np.nanmax(layer.reach))}
+        for layer in sequences.examine_at(task, member.params, part).layers
+    ]
+    trivial, best = sequences.constant_loss(task, fit), float(fit.states[0].best_loss)
+    first = {
+        "loss": _number(_loss_of(task, member.params, part)),
+        "constant_answer": None if trivial is None else _number(trivial),
+        "layers": layers,
+    }
+    train_loss = fit.history_columns()["train_loss"]
+    quick = {
+        "batch_size": fit.batch_size,
+        "learning_rate": fit.learning_rate,
+        "epochs": fit.n_epochs,
+        "train_loss": _number(train_loss[-1]),
+        "valid_loss": _number(best) if task.held_out else None,
+        "share_of_constant_answer": _number(best / trivial) if trivial else None,
+    }
+    found = [finding for finding in sequences.diagnose(task, fit) if finding.severity != "info"]
+    return Rehearsal(unwatched(fit) or found, first, quick)
+
+
+def _loss_of(task: Task, params: Params, part: np.ndarray) -> float:
+    """The mean loss of some sequences."""
+    rows = Rows(*(array[part] for array in task.rows))
+    batch = room(rows, (len(part),))
+    gather(rows, np.arange(len(part)), batch)
+    on_device, none = jax.tree.map(jnp.asarray, batch), np.float32(0)
+    return float(Objective(task.network, task.loss, Batch(*on_device), none, none, None).value(params).loss)
 
 
 def _first_batch(e: Evidence) -> dict[str, Any]:

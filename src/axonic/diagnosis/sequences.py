@@ -30,7 +30,7 @@ from axonic.losses import EachStepLoss, Loss
 from axonic.programs import compiled
 from axonic.recipe import Fit, Task
 from axonic.recipe.baseline import constant
-from axonic.types import Finding, Sequence
+from axonic.types import Finding, Params, Sequence
 
 PROBE = 64
 """Sequences that are looked at."""
@@ -85,8 +85,13 @@ class Examined(NamedTuple):
 def examine(task: Task, fit: Fit) -> Examined:
     """Look at the first network of a fit on its validation sequences, or on training ones if there are no others; where
     a constant answer has taken its place, at the weights with which it ended."""
-    params = fit.states[0].params if 0 in fit.constant else fit.members[0]
-    part = (fit.splits[0].valid if len(fit.splits[0].valid) else fit.splits[0].train)[:PROBE]
+    part = fit.splits[0].valid if len(fit.splits[0].valid) else fit.splits[0].train
+    return examine_at(task, fit.states[0].params if 0 in fit.constant else fit.members[0], part)
+
+
+def examine_at(task: Task, params: Params, part: np.ndarray) -> Examined:
+    """Look at a network with these weights, on the first of these rows."""
+    part = part[:PROBE]
     rows = Rows(task.rows.x[part], task.rows.y[part], task.rows.weight[part])
     probe = room(rows, (len(part),))
     gather(rows, np.arange(len(part)), probe)
@@ -255,8 +260,12 @@ def _idle(examined: Examined, longest: int) -> list[Finding]:
 
 def diagnose(task: Task, fit: Fit) -> list[Finding]:
     """What is to be said of a fit of sequences."""
-    member = task.member(fit.optimizer, 0, fit.l2, fit.batch_size)
-    trivial = constant(member) if task.held_out else None
-    best = float(fit.states[0].best_loss)
-    learned = 1 - best / trivial[1] if trivial is not None and trivial[1] > 0 else 1.0
+    best, trivial = float(fit.states[0].best_loss), constant_loss(task, fit)
+    learned = 1 - best / trivial if trivial is not None and trivial > 0 else 1.0
     return findings(examine(task, fit), 0.0 if 0 in fit.constant else learned)
+
+
+def constant_loss(task: Task, fit: Fit) -> float | None:
+    """The validation loss of the constant answer; None where it is not known."""
+    trivial = constant(task.member(fit.optimizer, 0, fit.l2, fit.batch_size)) if task.held_out else None
+    return None if trivial is None else trivial[1]

@@ -202,7 +202,7 @@ class RecurrentClassifier(_Recurrent, Classifier):
         scaling=0.0,
         slicing=0.0,
         weight_average=0.0,
-        clip_norm: Any = 1.0,
+        clip_norm: Any = "auto",
         truncate: Any = None,
         regularization: Any = "auto",
         ensemble: Any = "auto",
@@ -281,7 +281,7 @@ class RecurrentRegressor(_Recurrent, Regressor):
         scaling=0.0,
         slicing=0.0,
         weight_average=0.0,
-        clip_norm: Any = 1.0,
+        clip_norm: Any = "auto",
         truncate: Any = None,
         regularization: Any = "auto",
         ensemble: Any = "auto",
@@ -463,7 +463,8 @@ DOCUMENTATION = """
         drawn at each step of training; from 0 to below 1. Not with head="every" nor `fit_series`. Default 0.
     weight_average : b of the mean of the weights of all steps, k steps ago with weight b^k, that is validated and kept;
         from 0 (the weights of the last step) to below 1. Default 0.
-    clip_norm : the largest norm of a gradient; longer ones are shortened. None is no limit. Default 1.
+    clip_norm : the largest norm of a gradient; longer ones are shortened. None is no limit; "auto" (default) is 1, or
+        none with a rule that compares the loss between steps.
     truncate : steps that an error is sent back at most (see `axonic.layers.recurrence`); None goes back to the first
         one. Default None.
     regularization : "auto" scales an L2 penalty by the number of training sequences, l2 = c / n, if `l2`, `l1` and

@@ -85,6 +85,11 @@ class Optimizer:
     """The rule to name where this one can't work."""
 
     @property
+    def takes_clipped(self) -> bool:
+        """Whether the rule works with a gradient whose norm has been limited."""
+        return self.has_rate and not self.same_objective
+
+    @property
     def rate(self) -> Any:
         """The learning rate, NaN for a rule that has none."""
         return self.learning_rate if self.has_rate else np.nan  # pyright: ignore[reportAttributeAccessIssue]

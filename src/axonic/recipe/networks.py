@@ -106,7 +106,7 @@ class Task(NamedTuple):
         places = {"devices": self.devices(size), "processes": distributed.count(), "process": distributed.index()}
         batches = Batches(self.rows, split, size, seed, settings.shuffle, looks=settings.monitor, **places)
         key = key_data(seed, "dropout")
-        values = (l2, settings.l1, key, settings.values, settings.clip_norm)
+        values = (l2, settings.l1, key, settings.values, settings.clip(rule))
         trial = Trial(self.network, self.loss, rule, *values, watched=settings.monitor)
         return Member(trial, params, batches, loss)
 

@@ -15,7 +15,7 @@ SMALL_ROWS = 10_000
 SMALL_RULES = ("momentum", "rprop", "conjugate_gradient", "scaled_conjugate_gradient", "lbfgs")
 LARGE_RULES = ("momentum", "adam", "rmsprop")
 """Rules to choose from, up to so many training rows and beyond: the notes advise rules that take the whole training
-set for small tables, mini-batches for large ones."""
+set for small tables, mini-batches for large ones. Recurrent networks begin with their default, Adam."""
 SAME = 0.01
 """A share of the loss that is not worth a change."""
 
@@ -27,12 +27,15 @@ def candidate_rules(task: Task) -> list[Optimizer]:
     if settings.optimizer != "auto":
         return [optimizers.get(settings.optimizer)]
     names = SMALL_RULES if task.n_train <= SMALL_ROWS else LARGE_RULES
+    if settings.recurrent:
+        names = ("adam", *(name for name in names if name != "adam"))
     rules = [optimizers.get(name) for name in names]
     able = [
         rule
         for rule in rules
         if (rule.has_rate or settings.learning_rate == "auto")
-        and not (rule.same_objective and (settings.changes_steps or settings.clip_norm is not None))
+        and not (rule.same_objective and settings.changes_steps)
+        and (rule.takes_clipped or settings.clip_norm in ("auto", None))
         and task.n_weights <= (rule.max_weights or task.n_weights)
     ]
     return able if task.held_out else able[:1]

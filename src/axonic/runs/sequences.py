@@ -27,70 +27,26 @@ from axonic.data.sequences import (
     order_series,
     read_npz,
 )
-from axonic.data.store import Store
 from axonic.data.values import as_text, is_text, missing
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.recipe import Fit
+from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
+from axonic.runs.request import Request
 from axonic.settings import Settings, fit_target, forecasts_linearly
 from axonic.types import Finding
 
-VALIDATION_FRACTION = 0.15
 
-
-class Prepared(NamedTuple):
-    """Data that a network can be trained on.
-
-    Attributes
-    ----------
-    settings : how to train, the head that the data ask for among it.
-    frame, schema, findings : what was read, what it holds, and what is to be said of it.
-    summary : one line on the sequences.
-    rows, split, encoder, target : as for tables.
-    origin : (n, horizon) what the network's numbers are added to, of a series; otherwise None.
-    info : what the model should know.
-    numbers : of a table, the number of each row in its file.
-    baselines : of a series, the scores of simple forecasts.
-    series : of a series, what decides whether the network is kept; otherwise None.
-    store : all rows to train on, of a table that is read in parts; then the others are a sample of it.
-    resplits : whether further networks may hold out other rows for validation.
-    """
-
-    settings: Settings
-    frame: pl.DataFrame
-    schema: Schema
-    findings: list[Finding]
-    summary: str
-    rows: Rows
-    split: Split
-    encoder: TableEncoder
-    target: TargetEncoder
-    origin: np.ndarray | None
-    info: dict[str, Any]
-    resplits: bool
-    numbers: np.ndarray = np.empty(0, np.int64)
-    baselines: dict[str, dict[str, Any]] = {}  # noqa: RUF012  read only
-    series: Series | None = None
-    store: Store | None = None
-
-
-def prepare(
-    data: str, target: str, task: str, test: str | None, test_size: float, layout: Layout, settings: Settings
-) -> Prepared:
+def prepare(request: Request) -> Prepared:
     """Read sequences or a series, split and encode them.
-
-    Parameters
-    ----------
-    data, target, task, test, test_size : as for `axonic.runs.fit_table`.
-    layout : how the sequences lie in the file.
-    settings : how to train.
 
     Raises
     ------
     InputError : a file or an option can't work.
     """
+    data, target, test, settings, layout = request.data, request.target, request.test, request.settings, request.layout
     if layout.forecasts:
-        return _prepare_series(data, target, task, test, test_size, layout, settings)
+        return _prepare_series(request)
     read = read_sequences(data, layout, target)
     if read.target is None:
         raise InputError(f"no column is named {target!r}", f"the columns are {', '.join(read.steps.columns)}", "target")
@@ -104,7 +60,7 @@ def prepare(
     read, labels = _labelled(read, target)
     if len(read.sequences) < 2:
         raise InputError("there is one sequence only", "give two or more, or forecast one series with --window", data)
-    resolved = _task(labels, task)
+    resolved = _task(labels, request.task)
     columns = infer_columns(read.steps)
     used = tuple(column for column in columns if column.kind != "ignored")
     ignored = tuple(column for column in columns if column.kind == "ignored")
@@ -116,7 +72,7 @@ def prepare(
 
     n = len(read.sequences)
     classes = labels.rank("dense").to_numpy() if _is_stratified(labels, resolved) else None
-    share = 0.0 if test is not None else test_size
+    share = 0.0 if test is not None else request.test_size
     split = split_rows(n, settings.seed, valid=VALIDATION_FRACTION, test=share, classes=classes)
     if len(split.train) == 0:
         raise InputError(f"{n} sequences are too few to train, validate and test on", "give more", data)
@@ -230,12 +186,11 @@ def _encoded(
 # --- one series ---
 
 
-def _prepare_series(
-    data: str, target: str, task: str, test: str | None, test_size: float, layout: Layout, settings: Settings
-) -> Prepared:
-    if test is not None:
+def _prepare_series(request: Request) -> Prepared:
+    data, target, settings, layout = request.data, request.target, request.settings, request.layout
+    if request.test is not None:
         raise InputError("--test is not for a series", "its last steps are the test; see --test-size", "--test")
-    if task == "classification":
+    if request.task == "classification":
         raise InputError("what is forecast are numbers", "leave out --task classification", "--task")
     if settings.head == "every":
         raise InputError("--head every gives no forecast", "use --head last or mean", "--head")
@@ -247,7 +202,7 @@ def _prepare_series(
         settings = dataclasses.replace(settings, head="last")
     series = read_series(data, layout, target)
     window, horizon = layout.window or 1, layout.steps_ahead
-    windows = cut_windows(len(series.steps), window, horizon, VALIDATION_FRACTION, test_size)
+    windows = cut_windows(len(series.steps), window, horizon, VALIDATION_FRACTION, request.test_size)
     others = infer_columns(series.steps.drop(target))
     used = tuple(column for column in others if column.kind != "ignored")
     ignored = tuple(column for column in others if column.kind == "ignored")
