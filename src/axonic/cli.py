@@ -514,7 +514,11 @@ def check(
             if not findings:
                 console.print("The data: nothing to remark.")
 
-    settings = Settings(**_network(net, hidden, activation, bidirectional, head), loss=_loss(loss))
+        def stage(self, stage: dict[str, Any]) -> None:
+            console.print(stage["decision"], markup=False)
+
+    rule: dict[str, Any] = {"optimizer": "adam"} if net in SEQUENTIAL else {}
+    settings = Settings(**_network(net, hidden, activation, bidirectional, head), **rule, loss=_loss(loss))
     result = runs.check_data(
         data,
         target,
