@@ -418,7 +418,7 @@ def spend(monkeypatch, seconds=1.0):
     monkeypatch.setattr(training, "run", timed)
     monkeypatch.setattr(distributed.os, "cpu_count", lambda: 1)
     clock = SimpleNamespace(monotonic=lambda: now[0], perf_counter=time.perf_counter)
-    monkeypatch.setattr(runs, "time", clock)
+    monkeypatch.setattr(runs.fit, "time", clock)
     return begun
 
 

@@ -552,6 +552,6 @@ def test_an_interrupt_before_training_says_so(folder, tmp_path, monkeypatch, cap
     def interrupt(*args, **kwargs):  # noqa: ARG001
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "read_table", interrupt)
+    monkeypatch.setattr(tables, "read_table", interrupt)
     assert exit_code(["fit", str(folder / "t.csv"), "--out", str(tmp_path / "run"), *OPTIONS]) == 130
     assert "interrupted" in capsys.readouterr().err

@@ -105,6 +105,9 @@ def test_the_shape_of_a_tape_depends_on_the_batch_alone():
     assert batches(10).n_slots == batches(100_000).n_slots
     assert n_slots(32, 90) == 1024
     assert n_slots(1024, 1 << 20) == 8
+    assert n_slots(32, 90, 10_000_000) == 8
+    assert n_slots(32, 90, 1_000_000) == 62
+    assert n_slots(32, 90, 10_000) == 1024
 
 
 @settings(max_examples=60, deadline=None)

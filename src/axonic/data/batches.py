@@ -27,6 +27,8 @@ from axonic.seeds import generator
 from axonic.types import Sequence
 
 TAPE_BYTES = 8 << 20
+TAPE_WORK = 2_000_000_000
+"""Weights times rows (of sequences: steps) of a tape, which is run to its end before a fit can be ended."""
 MAX_SLOTS = 1024
 MIN_SLOTS = 8
 RESIDENT_SHARE = 4
@@ -117,9 +119,11 @@ class Cursor(NamedTuple):
     batch: int = 0
 
 
-def n_slots(batch_size: int, row_bytes: int) -> int:
-    """Slots of a tape of about 8 MB, between 8 and 1,024; depends on the shape of a batch alone."""
-    return int(np.clip(TAPE_BYTES // (batch_size * row_bytes), MIN_SLOTS, MAX_SLOTS))
+def n_slots(batch_size: int, row_bytes: int, row_work: int = 0) -> int:
+    """Slots of a tape of about 8 MB, or that takes about a second to train on, if that is less; between 8 and 1,024.
+    Depends on the network and the shape of a batch alone."""
+    by_work = TAPE_WORK // max(1, batch_size * row_work)
+    return int(np.clip(min(TAPE_BYTES // (batch_size * row_bytes), by_work), MIN_SLOTS, MAX_SLOTS))
 
 
 def row_bytes(rows: Rows) -> int:
@@ -183,6 +187,7 @@ class Batches:
     devices : how many devices share the rows of each batch.
     processes, process : how many processes they belong to, and which of them this one is, counted from 0: its tapes
         have its share of the rows only.
+    n_weights : of the network, by which a row has work.
     looks : whether the first step of some epochs is looked at: of the epochs 0, 1, 2, 4, 8, ... until there are
         `LOOK_STEPS` steps from one to the next, and then at that distance.
     """
@@ -193,6 +198,7 @@ class Batches:
     seed: int = 0
     shuffle: bool = True
     epoch_batches: int | None = None
+    n_weights: int = 0
     looks: bool = False
     devices: int = 1
     processes: int = 1
@@ -206,7 +212,8 @@ class Batches:
 
     @functools.cached_property
     def n_slots(self) -> int:
-        return n_slots(self.batch_size, row_bytes(self.rows))
+        steps = self.rows.x.longest if isinstance(self.rows.x, Ragged) else 1
+        return n_slots(self.batch_size, row_bytes(self.rows), self.n_weights * steps)
 
     @functools.cached_property
     def batches_per_pass(self) -> int:

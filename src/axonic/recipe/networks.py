@@ -104,7 +104,9 @@ class Task(NamedTuple):
             self.check_start(params)
         size = WHOLE_BLOCK if rule.full_batch else batch_size or settings.batch_size
         places = {"devices": self.devices(size), "processes": distributed.count(), "process": distributed.index()}
-        batches = Batches(self.rows, split, size, seed, settings.shuffle, looks=settings.monitor, **places)
+        batches = Batches(
+            self.rows, split, size, seed, settings.shuffle, None, self.n_weights, settings.monitor, **places
+        )
         key = key_data(seed, "dropout")
         values = (l2, settings.l1, key, settings.values, settings.clip(rule))
         trial = Trial(self.network, self.loss, rule, *values, watched=settings.monitor)
@@ -312,7 +314,8 @@ def train_side_by_side(
             return ended
 
         (state,), _, _ = training.train([member.trial], [state], member.batches, stop, cursor=cursor, watch=watch)
-        return Trained(state, np.concatenate(closed), np.concatenate(looked))
+        run = Trained(state, np.concatenate(closed), np.concatenate(looked))
+        return run if len(run.history) or state.step == 0 else _closed_early(member, run)
 
     if len(jobs) == 1:
         return {names[0]: run(0)}
@@ -323,6 +326,14 @@ def train_side_by_side(
         except BaseException:
             failed.set()
             raise
+
+
+def _closed_early(member: Member, run: Trained) -> Trained:
+    """A run that was ended within its first epoch, as if that had ended there: or nothing would be known of what it has
+    learned. What the journal has kept of it goes on where it stood."""
+    last = Cursor(member.first_epoch, member.batches.batches_per_epoch)  # of whose epoch all rows are trained on
+    (state,), history, _ = training.train([member.trial], [run.state], member.batches, StopRule(1, 1), cursor=last)
+    return Trained(state._replace(stopped=np.bool_(False)), history[:, 0], run.health)
 
 
 Runs = Mapping[int, Trained | None]

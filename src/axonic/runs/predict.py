@@ -1,0 +1,172 @@
+"""Predictions and scores of a saved model."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from axonic.calibration import reliability
+from axonic.data.schema import Schema, usable_rows
+from axonic.errors import InputError
+from axonic.model import Model
+from axonic.runs import sequences
+from axonic.runs.tables import encoded, parts
+from axonic.storage import load_model, plain, unwritable, write
+
+
+def predict_table(
+    run: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    proba: bool = False,
+    std: bool = False,
+    steps: int | None = None,
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Predict the rows of a table, the sequences of a file or their steps, or what follows a series.
+
+    Parameters
+    ----------
+    run : a run directory or model file.
+    data : a table with the columns of the training table; others are ignored.
+    proba : whether to add the probability of each class.
+    std : whether to add how far the networks are apart, see `axonic.model.Model.spread`; of classes that of the class
+        predicted.
+    steps : how many steps of a series to forecast; None is the horizon.
+
+    Returns
+    -------
+    table : a column "prediction" and, with `proba`, one for each class, with `std` a column "std"; rows in their order.
+        Of sequences in a long table also the column that names them; of a series the steps ahead.
+    unseen : for each column, the number of values that were not among its categories in training.
+
+    Raises
+    ------
+    InputError : a file can't be read, a column is missing or holds what it did not hold in training.
+    """
+    model = load_model(run)
+    if proba and model.task != "classification":
+        raise InputError("--proba is for classes and this model predicts numbers", "leave it out", str(run))
+    if steps is not None and "series" not in model.info:
+        raise InputError("--steps is for a model that forecasts a series", "leave it out", str(run))
+    if "series" in model.info:
+        if std:
+            raise InputError("--std is not for forecasts of a series", "leave it out", str(run))
+        return sequences.forecast(model, data, steps), {}
+    if model.recurrent:
+        asked = sequences.asked(model, data)
+        table = _predicted(model, asked.x, proba, std)
+        if model.by_step:
+            return table[np.argsort(asked.rows)], asked.unseen
+        return (table if asked.ids is None else asked.ids.hstack(table)), asked.unseen
+    tables: list[pl.DataFrame] = []
+    unseen: dict[str, int] = {}
+    for part in parts(data):
+        x, new = model.encoder.encode(part)
+        tables.append(_predicted(model, x, proba, std))
+        _add_up(unseen, new)
+    return pl.concat(tables), unseen
+
+
+def _add_up(counts: dict[str, int], more: dict[str, int]) -> None:
+    for name, count in more.items():
+        counts[name] = counts.get(name, 0) + count
+
+
+def _predicted(model: Model, x: Any, proba: bool, std: bool) -> pl.DataFrame:
+    spread = model.spread(x) if std else None
+    if model.task == "regression":
+        found = {"": model.numbers(x), "std": spread}
+        columns: dict[str, np.ndarray] = {}
+        for kind, values in found.items():
+            if values is not None and values.ndim == 1:
+                columns[kind or "prediction"] = values
+            elif values is not None:
+                several = values.shape[1] > 1
+                names = [(kind or "prediction") + (f"_{i + 1}" if several else "") for i in range(values.shape[1])]
+                columns |= dict(zip(names, values.T, strict=True))
+        return pl.DataFrame(columns)
+    p = model.probabilities(x)
+    table = pl.DataFrame({"prediction": model.target.inverse(p.argmax(axis=1))})
+    if spread is not None:
+        table = table.with_columns(pl.Series("std", spread[np.arange(len(p)), p.argmax(axis=1)]))
+    if proba:
+        names = _class_columns(model)
+        table = table.hstack(pl.DataFrame(p, schema=names))
+    return table
+
+
+def _class_columns(model: Model) -> list[str]:
+    """A column name for each class: the class itself, or "proba CLASS" where that is taken."""
+    return [f"proba {label}" if str(label) in ("prediction", "std") else str(label) for label in model.target.classes]
+
+
+def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> dict[str, Any]:
+    """Score a model on a table with known targets; see `axonic.model.Model.metrics`, for classes with the "reliability"
+    curve of `axonic.calibration`.
+
+    Raises
+    ------
+    InputError : as `predict_table`, or the target is missing or holds an unknown class.
+    """
+    model = load_model(run)
+    if "schema" not in model.info:
+        raise InputError("the model was not trained on a table", "evaluate it in Python with score()", str(run))
+    schema = Schema.from_json(model.info["schema"])
+    if model.recurrent:
+        x, y, origin = sequences.evaluated(model, data)
+        scores = model.metrics(x, y, origin=origin)
+        return plain({"task": model.task, "target": schema.target, "n": len(x), **scores, "unseen": {}})
+    outputs, targets, unseen = [], [], {}
+    for part in parts(data):
+        if outputs and not len(usable_rows(part, schema)):
+            continue
+        x, codes, new = encoded(part, schema, model.encoder, model.target, data)
+        outputs.append(model.outputs(x))
+        targets.append(codes)
+        _add_up(unseen, new)
+    a, y = np.concatenate(outputs), np.concatenate(targets)
+    scores: dict[str, Any] = model.scores(a, y)
+    if model.task == "classification":
+        scores["reliability"] = [each._asdict() for each in reliability(model.probabilities_of(a), y)]
+    return plain({"task": model.task, "target": schema.target, "n": len(a), **scores, "unseen": unseen})
+
+
+def write_predictions(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write predictions as .csv, .tsv, .parquet or .arrow, whole or not at all.
+
+    Raises
+    ------
+    InputError : another ending, or the file can't be written.
+    """
+    path = Path(path)
+    check_prediction_path(path)
+    try:
+        content = {
+            ".csv": lambda: table.write_csv().encode(),
+            ".tsv": lambda: table.write_csv(separator="\t").encode(),
+            ".parquet": lambda: _bytes(table.write_parquet),
+            ".arrow": lambda: _bytes(table.write_ipc),
+        }[path.suffix.lower()]()
+    except OSError as error:
+        raise unwritable(path, error) from error
+    write(path, content)
+
+
+def check_prediction_path(path: str | os.PathLike[str]) -> None:
+    """Raise `InputError` if predictions can't be written under such a name."""
+    path = Path(path)
+    if path.suffix.lower() not in (".csv", ".tsv", ".parquet", ".arrow"):
+        raise InputError("predictions need a known ending", "use .csv, .tsv, .parquet or .arrow", str(path))
+    if path.is_dir():
+        raise InputError("the output file is a folder", "name a file", str(path))
+
+
+def _bytes(writer: Callable[..., Any]) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    writer(buffer)
+    return buffer.getvalue()

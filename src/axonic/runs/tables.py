@@ -1,0 +1,151 @@
+"""Tables on disk for `axonic.runs`: from a file to rows that can be trained on or scored, whole or in parts."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from axonic import distributed
+from axonic.checks import check_table
+from axonic.data.batches import Rows, Split, split_rows
+from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.reading import Blocks, read_table
+from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
+from axonic.data.store import Drawn, Store, draw, fits
+from axonic.errors import InputError
+from axonic.recipe import Clock
+from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
+from axonic.runs.request import Reporter, Request
+from axonic.settings import Settings, fit_target
+
+STREAMED = (".parquet", ".csv", ".tsv")
+"""Files that can be read in parts."""
+
+
+def streams(data: str | os.PathLike[str], settings: Settings, stream: bool | None) -> bool:
+    """Whether a table is read in parts."""
+    if stream and settings.net != "feedforward":
+        raise InputError(
+            f"--stream is not for --net {settings.net}", "leave it out, or use --net feedforward", "--stream"
+        )
+    if stream is None and settings.net == "feedforward" and Path(data).suffix.lower() in STREAMED:
+        return not fits(Blocks(data))
+    return bool(stream)
+
+
+def prepare(request: Request, clock: Clock, reporter: Reporter) -> Prepared:
+    """Read, check, split and encode a table."""
+    frame = clock.time("reading", read_table, request.data)
+    schema = infer_schema(frame, request.target, request.task)
+    findings = clock.time("checking", check_table, frame, schema)
+    reporter.data(frame, schema, findings)
+    rows, split, encoder, target = clock.time(
+        "encoding", encode, frame, schema, request.test, request.test_size, request.settings
+    )
+    info = {"schema": schema.to_json()}
+    numbers = _with_test(usable_rows(frame, schema) + 1, rows)
+    return Prepared(
+        *(request.settings, frame, schema, findings, "", rows, split, encoder, target, None, info),
+        resplits=True,
+        numbers=numbers,
+    )
+
+
+def prepare_parts(request: Request, out: Path, clock: Clock, reporter: Reporter) -> Prepared:
+    """The same of a table that is read in parts: what is in memory is a sample of it."""
+    settings = request.settings
+    blocks = Blocks(request.data)
+    drawn = clock.time("reading", draw, blocks, request.target, settings.seed, reporter.read)
+    drawn, schema = drawn.judged(request.target, request.task)
+    findings = clock.time("checking", check_table, drawn.frame, schema)
+    reporter.stage({"stage": "sample", "decision": f"{len(drawn.frame)} of {drawn.n_read} rows", "reason": ""})
+    reporter.data(drawn.frame, schema, findings)
+    rows, split, encoder, target = clock.time(
+        "encoding", encode, drawn.frame, schema, request.test, request.test_size, settings, drawn
+    )
+    folder = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.is_dir())
+    store = clock.time(
+        *("storing", Store.write, blocks, drawn, rows, split, schema, encoder, target, folder, reporter.read),
+        share=(distributed.index(), distributed.count()),
+    )
+    if settings.class_weight == "balanced" and drawn.labels is not None:
+        counts = drawn.labels["count"].to_numpy()
+        store = dataclasses.replace(store, factor=(counts.sum() / (len(counts) * counts)).astype(np.float32))
+    numbers = _with_test(drawn.number + 1, rows)
+    info = {"schema": schema.to_json()}
+    reporter.stage(
+        {
+            "stage": "table",
+            "decision": f"{store.n_train} rows are trained on, read from disk",
+            "reason": f"rate and batch size are chosen on {len(split.train)} of them",
+        }
+    )
+    return Prepared(
+        *(settings, drawn.frame, schema, findings, "", rows, split, encoder, target, None, info),
+        resplits=False,
+        numbers=numbers,
+        store=store,
+    )
+
+
+def _with_test(numbers: np.ndarray, rows: Rows) -> np.ndarray:
+    """The numbers of rows in their file, and after them those of the rows of a test table."""
+    return np.concatenate([numbers, np.arange(1, len(rows.x) - len(numbers) + 1)])
+
+
+def encode(
+    frame: pl.DataFrame,
+    schema: Schema,
+    test: str | os.PathLike[str] | None,
+    test_size: float,
+    settings: Settings,
+    drawn: Drawn | None = None,
+) -> tuple[Rows, Split, TableEncoder, TargetEncoder]:
+    """Split the rows that have a target, fit the encoders on the training rows and encode all rows; `drawn` if they are
+    a sample."""
+    usable = usable_rows(frame, schema)
+    y = target_values(frame, schema)[usable]
+    classes = y.to_physical().rank("dense").to_numpy() if schema.task == "classification" else None
+    valid, held = VALIDATION_FRACTION if settings.holds_out else 0.0, 0.0 if test is not None else test_size
+    if drawn is None or drawn.whole:
+        split = split_rows(len(usable), settings.seed, valid=valid, test=held, classes=classes)
+    else:
+        split = drawn.split(valid, held)
+    if drawn is None or drawn.labels is None or schema.task == "regression":
+        target = fit_target(settings, y, schema.task, split.train)
+    else:
+        every = drawn.labels.select(pl.col("label").alias(schema.target))
+        target = fit_target(settings, target_values(every, schema), schema.task)
+    codes = target.transform(y)
+    encoder = TableEncoder.fit(frame, schema, rows=usable[split.train], target=codes[split.train])
+    x = encoder.transform(frame, usable)
+    if test is not None:
+        test_x, test_codes, _ = encoded(read_table(test), schema, encoder, target, test)
+        split = split._replace(test=np.arange(len(x), len(x) + len(test_x)))
+        x, codes = np.concatenate([x, test_x]), np.concatenate([codes, test_codes])
+    return Rows(x, codes, np.ones(len(x), np.float32)), split, encoder, target
+
+
+def encoded(
+    frame: pl.DataFrame, schema: Schema, encoder: TableEncoder, target: TargetEncoder, path: Any
+) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+    """Inputs, targets and unseen categories of the rows of another table that have a target."""
+    values = target_values(frame, schema)
+    usable = usable_rows(frame, schema)
+    if len(usable) == 0:
+        raise InputError(f"no row has a {schema.target!r}", "give rows with known targets", str(path))
+    x, unseen = encoder.encode(frame, usable)
+    return x, target.transform(values[usable]), unseen
+
+
+def parts(data: str | os.PathLike[str]) -> Iterator[pl.DataFrame]:
+    """A table in one piece, or in several if it would take more than half of the memory."""
+    if Path(data).suffix.lower() in STREAMED and not fits(blocks := Blocks(data)):
+        blocks.settle()
+        yield from blocks
+    else:
+        yield read_table(data)
