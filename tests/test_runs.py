@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 
 from axonic import run_directory, runs
 from axonic.cli import main
+from axonic.data import batches
 from axonic.data.batches import split_rows
 from axonic.errors import InputError
 from axonic.runs import tables
@@ -348,6 +349,32 @@ class Impatient(Interrupting):
 
     def epochs(self, network, n_networks, history, n_epochs, stop):
         raise KeyboardInterrupt
+
+
+def test_a_run_that_ends_within_its_first_epoch_keeps_what_it_has_learned(tmp_path, monkeypatch):
+    """Of a table on which an epoch takes longer than the user waits; and it goes on as if it had not been ended."""
+
+    class Impatient(runs.Reporter):
+        share = 0.0
+
+        def within(self, network, n_networks, epoch, share):
+            self.share = share
+
+        def interrupted(self):
+            return self.share > 0.3
+
+    monkeypatch.setattr(batches, "MAX_SLOTS", 64)
+    make_table(2000).write_csv(tmp_path / "t.csv")
+    options = {"batch_size": 1, "learning_rate": 0.03, "epochs": 3, "ensemble": 1, "monitor": False}
+    settings = Settings(hidden_layer_sizes=(4,), **options)
+    whole = runs.fit_table(tmp_path / "t.csv", "kind", tmp_path / "whole", settings=settings)
+    cut = runs.fit_table(tmp_path / "t.csv", "kind", tmp_path / "cut", settings=settings, reporter=Impatient())
+    assert (cut["interrupted"], cut["epochs"], whole["epochs"]) == (True, 1, 3)
+    assert cut["test"]["loss"] < 0.9 * cut["baselines"]["constant"]["test"]["loss"]
+    assert cut["findings"] == []
+    assert runs.resume_run(tmp_path / "cut")["epochs"] == 3
+    for name in ("model.safetensors", "history.csv"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 @pytest.mark.parametrize("ensemble", [1, 3])
