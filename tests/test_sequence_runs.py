@@ -210,6 +210,14 @@ def test_sequences_are_checked_and_rules_race_on_them(name, n_columns, folder, c
     assert all(np.isfinite(rule["valid"]).all() and len(rule["valid"]) == 2 for rule in result["rules"])
 
 
+def test_a_rule_that_cannot_learn_steps_is_left_out_of_a_race(folder, capsys):
+    data, *options = CASES["steps"]
+    race = ["--hidden", "4", "--optimizers", "sgd,levenberg_marquardt", "--seconds", "0.05", "--seeds", "1", "--quiet"]
+    result = json.loads(answer(capsys, "compare", folder / data, *options, *race, "--json"))
+    assert [rule["name"] for rule in result["rules"]] == ["sgd"]
+    assert "one target for each sequence" in result["refused"]["levenberg_marquardt"]
+
+
 def test_check_says_what_is_wrong_with_sequences(folder, tmp_path, capsys):
     code = main(["check", str(folder / "long.csv"), "--target", "kind", "--out", str(tmp_path / "c"), *LONG])
     assert code == 2

@@ -106,6 +106,7 @@ def race(
     for name in names:
         try:
             task.check_rule(optimizers.get(name))
+            _with(task.settings, name, task.settings.seed)
         except InputError as error:
             if "unknown" in error.what:
                 raise
