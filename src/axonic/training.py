@@ -327,7 +327,9 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     state, record
     """
     shown = traced(trial.network) if trial.watched else ()
-    step = jax.vmap(_step, in_axes=(0, None, None, 0))
+    lanes = len(state.step)
+    over_lanes = _alone if whole and lanes == 1 else jax.vmap
+    step = over_lanes(_step, in_axes=(0, None, None, 0))
     evaluate = jax.vmap(_evaluate, in_axes=(0, None, None, None, 0))
     examine = jax.vmap(_look, in_axes=(0, None, None, 0, 0))
     close = jax.vmap(_close, in_axes=(0, 0, None))
@@ -389,7 +391,7 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
         i, state, _ = carry
         return (i < tape.n_segments) & ~jnp.all(state.stopped)
 
-    lanes, dtype, zero = len(state.step), tape.weight.dtype, jnp.zeros((), jnp.int32)
+    dtype, zero = tape.weight.dtype, jnp.zeros((), jnp.int32)
     record = Record(
         jnp.zeros((len(tape.segments), lanes, len(HISTORY)), dtype),
         zero,
@@ -401,6 +403,20 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
         everywhere = NamedSharding(trial.devices, PartitionSpec())
         state, record = jax.lax.with_sharding_constraint((state, record), everywhere)
     return state, record
+
+
+def _alone(function: Callable[..., Any], in_axes: tuple[int | None, ...]) -> Callable[..., Any]:
+    """A function of lanes from one of a single lane, as `jax.vmap` makes it, for one lane. What depends on a condition
+    is then computed where it holds, while that of several lanes is computed either way, and then selected. Rules that
+    take the whole training set are up to 1.15 times as fast by it; small batches .65 to 1.15, as XLA has other
+    products for them."""
+
+    def alone(*values: Any) -> Any:
+        first = partial(jax.tree.map, lambda leaf: leaf[0])
+        own = [value if axis is None else first(value) for value, axis in zip(values, in_axes, strict=True)]
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], function(*own))
+
+    return alone
 
 
 def _step(trial: Trial, batch: Batch, totals: Totals, state: State) -> State:

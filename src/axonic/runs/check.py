@@ -11,20 +11,20 @@ import polars as pl
 from axonic.checks import ENOUGH_ROWS, check_table
 from axonic.data.reading import read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
+from axonic.data.sequences import Layout
 from axonic.diagnosis import with_cause_first
 from axonic.diagnosis.rehearsal import Rehearsal, rehearse
+from axonic.recipe import Clock, Task
 from axonic.report.pages import CHECK
 from axonic.runs.page import write_page
 from axonic.runs.prepare import check_layout, prepare
 from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
 from axonic.runs.request import Reporter, Request, Silent
-from axonic.recipe import Clock, Task
-from axonic.types import Finding
-from axonic.data.sequences import Layout
 from axonic.runs.tables import encode
 from axonic.seeds import generator
 from axonic.settings import Settings, pair
 from axonic.storage import plain, write_json
+from axonic.types import Finding
 
 REHEARSAL_ROWS, REHEARSAL_SEQUENCES = 2000, 200
 """Rows, or sequences, that the network is tried on before training."""
@@ -42,15 +42,15 @@ def check_data(
     network: bool = True,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Check a table or sequences before training, see `axonic.checks`, and the network, see `axonic.diagnosis.rehearsal`.
+    """Check a table or sequences before training (`axonic.checks`), and the network (`axonic.diagnosis.rehearsal`).
 
     Parameters
     ----------
     data, target, task, layout, reporter : as for `fit_table`.
     out : a folder for the result (check.json) and its page (report.html); None writes nothing.
     settings : the network to check, a feed-forward or recurrent one.
-    network : whether to look at the network, with up to `REHEARSAL_ROWS` rows or `REHEARSAL_SEQUENCES`, where the data hold no error and
-        `axonic.checks.ENOUGH_ROWS` rows.
+    network : whether to look at the network, with up to `REHEARSAL_ROWS` rows or `REHEARSAL_SEQUENCES`, where the data
+        hold no error and `axonic.checks.ENOUGH_ROWS` rows.
 
     Returns
     -------

@@ -5,18 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from axonic.checks import check_table
-from axonic.data.reading import read_table
-from axonic.data.schema import infer_schema
 from axonic.data.sequences import Layout
-from axonic.recipe import Clock, Task
-from axonic.runs.prepare import prepare
 from axonic.errors import InputError
 from axonic.race import Spectator, race
+from axonic.recipe import Clock, Task
 from axonic.report.pages import COMPARISON
 from axonic.runs.page import write_page
+from axonic.runs.prepare import prepare
 from axonic.runs.request import Reporter, Request, Silent
-from axonic.runs.tables import encode
 from axonic.settings import Settings, pair
 from axonic.storage import plain, write_json
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from axonic.recipe import Clock
 from axonic.data.sequences import NPZ, Layout
 from axonic.errors import InputError
+from axonic.recipe import Clock
 from axonic.runs import sequences, tables
 from axonic.runs.prepared import Prepared
 from axonic.runs.request import Reporter, Request
