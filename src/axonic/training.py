@@ -330,7 +330,7 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     lanes = len(state.step)
     over_lanes = _alone if whole and lanes == 1 else jax.vmap
     step = over_lanes(_step, in_axes=(0, None, None, 0))
-    evaluate = jax.vmap(_evaluate, in_axes=(0, None, None, None, 0))
+    evaluate = jax.vmap(_evaluate, in_axes=(0, None, None, None, 0, 0))
     examine = jax.vmap(_look, in_axes=(0, None, None, 0, 0))
     close = jax.vmap(_close, in_axes=(0, 0, None))
 
@@ -370,8 +370,8 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
 
         return jax.lax.fori_loop(0, 2, part, (state, record))
 
-    def held_span(state: State, part: Any, first: Any, last: Any) -> State:
-        return jax.lax.fori_loop(first, last, lambda i, state: evaluate(trial, *slot(i), part, state), state)
+    def held_span(params: Params, held: Sums, part: Any, first: Any, last: Any) -> Sums:
+        return jax.lax.fori_loop(first, last, lambda i, held: evaluate(trial, *slot(i), part, params, held), held)
 
     def close_epoch(state: State, record: Record) -> tuple[State, Record]:
         state, row = close(trial, state, stop)
@@ -382,10 +382,13 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
         i, state, record = carry
         now = Segment(*tape.segments[i])
         state, record = train_span(now, state, record)
-        held = jnp.stack(now[2:6]).reshape(2, 2)
-        state = jax.lax.fori_loop(0, 2, lambda part, state: held_span(state, part, *held[part]), state)
+        bounds = jnp.stack(now[2:6]).reshape(2, 2)
+        held = jax.lax.fori_loop(
+            0, 2, lambda part, held: held_span(state.current, held, part, *bounds[part]), state.held
+        )
+        kept, state = state.optimizer, state._replace(optimizer=(), held=held)  # what is not carried is not copied
         state, record = jax.lax.cond(now.closes == 1, close_epoch, lambda *carry: carry, state, record)
-        return i + 1, state, record
+        return i + 1, state._replace(optimizer=kept), record
 
     def unfinished(carry: tuple) -> Any:
         i, state, _ = carry
@@ -446,10 +449,10 @@ def _look(trial: Trial, batch: Batch, totals: Totals, before: State, after: Stat
     return jnp.where(before.stopped, jnp.nan, jnp.concatenate([shown, rows], axis=1))
 
 
-def _evaluate(trial: Trial, batch: Batch, totals: Totals, part: Any, state: State) -> State:
+def _evaluate(trial: Trial, batch: Batch, totals: Totals, part: Any, params: Params, held: Sums) -> Sums:
     """Add the loss of one held-out batch, of validation (part 0) or test (part 1)."""
-    sums = _add(Sums(0.0, 0.0), _objective(trial, batch, totals, None).value(state.current).loss, totals)
-    return state._replace(held=Sums(*(total.at[part].add(s) for total, s in zip(state.held, sums, strict=True))))
+    sums = _add(Sums(0.0, 0.0), _objective(trial, batch, totals, None).value(params).loss, totals)
+    return Sums(*(total.at[part].add(s) for total, s in zip(held, sums, strict=True)))
 
 
 def _training_objective(trial: Trial, batch: Batch, totals: Totals, step: Any) -> Objective:
