@@ -390,6 +390,23 @@ def test_a_table_is_read_in_parts_when_it_would_fill_the_memory(tmp_path, monkey
         assert json.loads((tmp_path / "run" / "run.json").read_text())["stream"] is expected
 
 
+@pytest.mark.usefixtures("small")
+def test_a_sample_of_such_a_table_is_checked_and_raced_on(tmp_path, monkeypatch, capsys):
+    path = write(table(3000), tmp_path / "t.csv")
+    monkeypatch.setattr(store, "memory", lambda: 10_000)
+    words = [str(path), "--target", "target", "--hidden", "4", "--out", str(tmp_path / "out")]
+    assert main(["check", *words]) == 0
+    out = capsys.readouterr().out
+    assert "of 3000 rows" in out
+    assert "quick run" in out
+    assert json.loads((tmp_path / "out" / "check.json").read_text())["n_rows"] == 3000
+    options = ["--optimizers", "adam,lbfgs", "--seconds", "0.05", "--seeds", "1", "--json", "--quiet"]
+    assert main(["compare", *words, *options]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["n_rows"] < 1000
+    assert sorted(rule["name"] for rule in result["rules"]) == ["adam", "lbfgs"]
+
+
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [

@@ -20,7 +20,7 @@ from axonic.runs.page import write_page
 from axonic.runs.prepare import check_layout, prepare
 from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
 from axonic.runs.request import Reporter, Request, Silent
-from axonic.runs.tables import encode
+from axonic.runs.tables import encode, sample, streams
 from axonic.seeds import generator
 from axonic.settings import Settings, pair
 from axonic.storage import plain, write_json
@@ -42,7 +42,8 @@ def check_data(
     network: bool = True,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Check a table or sequences before training (`axonic.checks`), and the network (`axonic.diagnosis.rehearsal`).
+    """Check a table or sequences before training (`axonic.checks`), and the network (`axonic.diagnosis.rehearsal`). Of
+    a table that would take more than half of the memory a sample is checked.
 
     Parameters
     ----------
@@ -73,21 +74,21 @@ def check_data(
 
 
 def _table(request: Request, network: bool, reporter: Reporter) -> dict[str, Any]:
-    frame = read_table(request.data)
-    schema = infer_schema(frame, request.target, request.task)
-    findings = check_table(frame, schema)
-    reporter.data(frame, schema, findings)
+    if streams(request.data, request.settings, None):
+        _, drawn, schema, findings = sample(request, Clock(), reporter)
+        frame, n_rows = drawn.frame, drawn.n_read
+    else:
+        frame = read_table(request.data)
+        schema = infer_schema(frame, request.target, request.task)
+        findings, n_rows = check_table(frame, schema), len(frame)
+        reporter.data(frame, schema, findings)
     enough = network and len(usable_rows(frame, schema)) >= ENOUGH_ROWS
-    return _result(
-        len(frame),
-        schema,
-        findings,
-        (lambda: rehearse(_some_rows(frame, schema, request.settings))) if enough else None,
-    )
+    rehearsal = (lambda: rehearse(_some_rows(frame, schema, request.settings))) if enough else None
+    return _result(n_rows, schema, findings, rehearsal)
 
 
 def _sequences(request: Request, network: bool, reporter: Reporter) -> dict[str, Any]:
-    prepared = prepare(request, Path.cwd(), Clock(), reporter)
+    prepared = prepare(request, None, Clock(), reporter)
     enough = network and len(prepared.rows.x) >= ENOUGH_ROWS
     corrects = prepared.series is not None and prepared.series.coding.linear is not None
 

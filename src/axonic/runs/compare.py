@@ -13,6 +13,7 @@ from axonic.report.pages import COMPARISON
 from axonic.runs.page import write_page
 from axonic.runs.prepare import prepare
 from axonic.runs.request import Reporter, Request, Silent
+from axonic.runs.tables import streams
 from axonic.settings import Settings, pair
 from axonic.storage import plain, write_json
 
@@ -31,7 +32,8 @@ def compare_rules(
     reporter: Reporter | None = None,
     spectator: Spectator | None = None,
 ) -> dict[str, Any]:
-    """Let learning rules race on a table or sequences; see `axonic.race`.
+    """Let learning rules race on a table or sequences; see `axonic.race`. Of a table that would take more than half of
+    the memory they race on a sample.
 
     Parameters
     ----------
@@ -42,15 +44,16 @@ def compare_rules(
 
     Returns
     -------
-    The result of the race, with the task, the target and the number of rows.
+    The result of the race, with the task, the target and the number of rows raced on.
 
     Raises
     ------
     InputError : as `fit_table` and `race`.
     """
     settings, reporter = settings or Settings(), reporter or Silent()
-    request = Request(os.path.abspath(data), target, task, None, 0.0, settings, layout or Layout())
-    prepared = prepare(request, Path.cwd(), Clock(), reporter)
+    path, stream = os.path.abspath(data), streams(data, settings, None)
+    request = Request(path, target, task, None, 0.0, settings, layout or Layout(), stream)
+    prepared = prepare(request, None, Clock(), reporter)
     loss, n_out = pair(prepared.settings, prepared.schema.task, prepared.target.n_out)
     folder = None if out is None else Path(out)
     if folder is not None and folder.exists() and not folder.is_dir():

@@ -18,13 +18,14 @@ def check_layout(request: Request) -> None:
         raise InputError(f"{what} need a recurrent network", "choose one with --net: rnn, lstm or gru", "--net")
 
 
-def prepare(request: Request, out: Path, clock: Clock, reporter: Reporter) -> Prepared:
+def prepare(request: Request, out: Path | None, clock: Clock, reporter: Reporter) -> Prepared:
     """Read, check, split and encode what a request names.
 
     Parameters
     ----------
     request : what is asked for.
-    out : the run directory, beside which the rows of a table that is read in parts are kept.
+    out : the run directory, beside which the rows of a table that is read in parts are kept; None keeps a sample of
+        them alone, in memory.
     clock : takes the time of each part of the work.
     reporter : is told of the data.
 

@@ -21,6 +21,7 @@ from axonic.recipe import Clock
 from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
 from axonic.runs.request import Reporter, Request
 from axonic.settings import Settings, fit_target
+from axonic.types import Finding
 
 STREAMED = (".parquet", ".csv", ".tsv")
 """Files that can be read in parts."""
@@ -55,18 +56,33 @@ def prepare(request: Request, clock: Clock, reporter: Reporter) -> Prepared:
     )
 
 
-def prepare_parts(request: Request, out: Path, clock: Clock, reporter: Reporter) -> Prepared:
-    """The same of a table that is read in parts: what is in memory is a sample of it."""
-    settings = request.settings
+def sample(request: Request, clock: Clock, reporter: Reporter) -> tuple[Blocks, Drawn, Schema, list[Finding]]:
+    """A table that is read in parts, rows of it that fit in memory, what they hold and what is to be said of them."""
     blocks = Blocks(request.data)
-    drawn = clock.time("reading", draw, blocks, request.target, settings.seed, reporter.read)
+    drawn = clock.time("reading", draw, blocks, request.target, request.settings.seed, reporter.read)
     drawn, schema = drawn.judged(request.target, request.task)
     findings = clock.time("checking", check_table, drawn.frame, schema)
     reporter.stage({"stage": "sample", "decision": f"{len(drawn.frame)} of {drawn.n_read} rows", "reason": ""})
     reporter.data(drawn.frame, schema, findings)
+    return blocks, drawn, schema, findings
+
+
+def prepare_parts(request: Request, out: Path | None, clock: Clock, reporter: Reporter) -> Prepared:
+    """The same of a table that is read in parts: what is in memory is a sample of it. All its rows are written to disk,
+    encoded, beside `out`; with None the sample is all there is to train on."""
+    settings = request.settings
+    blocks, drawn, schema, findings = sample(request, clock, reporter)
     rows, split, encoder, target = clock.time(
         "encoding", encode, drawn.frame, schema, request.test, request.test_size, settings, drawn
     )
+    prepared = Prepared(
+        *(settings, drawn.frame, schema, findings, "", rows, split, encoder, target, None),
+        info={"schema": schema.to_json()},
+        resplits=False,
+        numbers=_with_test(drawn.number + 1, rows),
+    )
+    if out is None:
+        return prepared
     folder = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.is_dir())
     store = clock.time(
         *("storing", Store.write, blocks, drawn, rows, split, schema, encoder, target, folder, reporter.read),
@@ -75,8 +91,6 @@ def prepare_parts(request: Request, out: Path, clock: Clock, reporter: Reporter)
     if settings.class_weight == "balanced" and drawn.labels is not None:
         counts = drawn.labels["count"].to_numpy()
         store = dataclasses.replace(store, factor=(counts.sum() / (len(counts) * counts)).astype(np.float32))
-    numbers = _with_test(drawn.number + 1, rows)
-    info = {"schema": schema.to_json()}
     reporter.stage(
         {
             "stage": "table",
@@ -84,12 +98,7 @@ def prepare_parts(request: Request, out: Path, clock: Clock, reporter: Reporter)
             "reason": f"rate and batch size are chosen on {len(split.train)} of them",
         }
     )
-    return Prepared(
-        *(settings, drawn.frame, schema, findings, "", rows, split, encoder, target, None, info),
-        resplits=False,
-        numbers=numbers,
-        store=store,
-    )
+    return prepared._replace(store=store)
 
 
 def _with_test(numbers: np.ndarray, rows: Rows) -> np.ndarray:
