@@ -28,7 +28,8 @@ from axonic.recipe import Fit, Task, Watcher
 from axonic.types import Batch, Finding, Params
 
 QUICK_BATCH = 128
-QUICK_EPOCHS = 20
+QUICK_EPOCHS, QUICK_STEPS = 20, 300
+"""How long the quick run is: so many epochs, of sequences at least so many steps, as their rates are lower."""
 
 
 class Rehearsal(NamedTuple):
@@ -53,7 +54,10 @@ def rehearse(task: Task, watcher: Watcher | None = None) -> Rehearsal:
     task : what is to be trained, and some of the rows; its rate, epochs and batches are not looked at.
     watcher : may end the runs.
     """
-    brief = {"epochs": QUICK_EPOCHS, "batch_size": QUICK_BATCH, "learning_rate": "auto", "ensemble": 1}
+    epochs = QUICK_EPOCHS
+    if task.network.reads_sequences:
+        epochs = max(epochs, -(-QUICK_STEPS // -(-task.n_train // QUICK_BATCH)))
+    brief = {"epochs": epochs, "batch_size": QUICK_BATCH, "learning_rate": "auto", "ensemble": 1}
     less = {"batch_stage": False, "branch_stage": False, "regularization": None, "monitor": False}
     task = task._replace(settings=dataclasses.replace(task.settings, **brief, **less))
     watcher = watcher or Watcher()
