@@ -18,7 +18,7 @@ demo: $(VENV)/installed
 	$(BIN)/axonic demo --out demo-run
 
 # Nearly all of the tests' time is the compiler's. A few are compiled as users compile; those that compile much and compute little
-# without optimisation; the others without the passes that take longest, and without checking the types of arrays, which the second have done. The three run side by side.
+# without optimisation; the others without the passes that take longest. The three run side by side.
 AS_USERS := tests/test_training.py
 LITTLE := $(wildcard tests/data tests/layers tests/optimizers) $(patsubst %,tests/test_%.py,cli documentation estimators export losses multilabel objective recipe regularizers specs)
 QUICKLY := XLA_FLAGS=--xla_cpu_use_fusion_emitters=false
@@ -34,7 +34,7 @@ test-little: $(VENV)/installed-dev
 	XLA_FLAGS="--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0" $(PYTEST) $(LITTLE)
 
 test-rest: $(VENV)/installed-dev
-	ARRAY_TYPES=unchecked $(QUICKLY) $(PYTEST) tests $(patsubst %,--ignore=%,$(AS_USERS) $(LITTLE))
+	$(QUICKLY) $(PYTEST) tests $(patsubst %,--ignore=%,$(AS_USERS) $(LITTLE))
 
 test-all: $(VENV)/installed-dev
 	$(PYTEST) --all

@@ -1,16 +1,12 @@
-"""Shared set-up: types of arrays are checked (a fifth of the time; ARRAY_TYPES=unchecked leaves it out), the same
-examples are drawn every time, 64-bit numbers are had where a test asks for them, and nothing may be executed where a
-test reads files that were forged."""
-
-import os
+"""Shared set-up: types of arrays are checked, the same examples are drawn every time, 64-bit numbers are had where a
+test asks for them, and nothing may be executed where a test reads files that were forged."""
 
 import jax
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-if os.environ.get("ARRAY_TYPES") != "unchecked":
-    install_import_hook("axonic", "beartype.beartype")
+install_import_hook("axonic", "beartype.beartype")
 
 settings.register_profile("fixed", derandomize=True, database=None)
 settings.load_profile("fixed")
