@@ -104,9 +104,8 @@ class Task(NamedTuple):
             self.check_start(params)
         size = WHOLE_BLOCK if rule.full_batch else batch_size or settings.batch_size
         places = {"devices": self.devices(size), "processes": distributed.count(), "process": distributed.index()}
-        batches = Batches(
-            self.rows, split, size, seed, settings.shuffle, None, self.n_weights, settings.monitor, **places
-        )
+        own = {"n_weights": self.n_weights, **places}
+        batches = Batches(self.rows, split, size, seed, settings.shuffle, looks=settings.monitor, **own)
         key = key_data(seed, "dropout")
         values = (l2, settings.l1, key, settings.values, settings.clip(rule))
         trial = Trial(self.network, self.loss, rule, *values, watched=settings.monitor)

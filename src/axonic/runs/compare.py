@@ -51,13 +51,13 @@ def compare_rules(
     InputError : as `fit_table` and `race`.
     """
     settings, reporter = settings or Settings(), reporter or Silent()
+    folder = None if out is None else Path(out)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise InputError("the output folder is a file", "name a folder", str(folder))
     path, stream = os.path.abspath(data), streams(data, settings, None)
     request = Request(path, target, task, None, 0.0, settings, layout or Layout(), stream)
     prepared = prepare(request, None, Clock(), reporter)
     loss, n_out = pair(prepared.settings, prepared.schema.task, prepared.target.n_out)
-    folder = None if out is None else Path(out)
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise InputError("the output folder is a file", "name a folder", str(folder))
     network = prepared.settings.network(n_out)
     racing = Task(prepared.rows, prepared.split, prepared.settings, network, loss, prepared.resplits)
     race_result = race(racing, names=names, seconds=seconds, seeds=seeds, spectator=spectator)
