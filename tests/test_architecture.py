@@ -51,6 +51,7 @@ ORDER = [
     "report",
     "runs",
     "estimators",
+    "options",
     "cli",
     "__main__",
 ]

@@ -2,6 +2,7 @@
 Links lead somewhere, and every row of the map of the notes to code, or it gives a reason."""
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import os
@@ -19,7 +20,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 import axonic
-from axonic import cli
+from axonic import cli, options
 
 ROOT = Path(__file__).parents[1]
 MADE = ("reference", "_build")
@@ -205,9 +206,21 @@ def test_parameters_documented_are_those_accepted(name):
         accepted = {arg.arg for arg in [*a.posonlyargs, *a.args, *a.kwonlyargs]} - {"self", "cls"}
         accepted |= {arg.arg for arg in (a.vararg, a.kwarg) if arg}
         if name == "axonic.cli":
-            elsewhere = {"json", "quiet", "coordinator", "processes", "process_id", "distributed"}
-            accepted -= elsewhere  # their help stands where they are defined
+            accepted -= {"json", "quiet", *PANELS}  # their help stands where they are defined
         assert described == accepted, node.name
+
+
+PANELS = {
+    "together": options.Together,
+    "sequences": options.Sequences,
+    "radial": options.Radial,
+    "against": options.Regularization,
+}
+
+
+@pytest.mark.parametrize("panel", PANELS.values())
+def test_options_documented_are_those_of_the_panel(panel):
+    assert documented(inspect.getdoc(panel)) == {field.name for field in dataclasses.fields(panel)}
 
 
 # --- the map of the notes ---

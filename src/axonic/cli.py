@@ -7,11 +7,30 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Group, Parameter
-from cyclopts.help import DefaultFormatter, HelpPanel
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from axonic.errors import InputError
+from axonic.options import (
+    ALONE,
+    NO_SEQUENCES,
+    RADIAL_DEFAULTS,
+    REGULARIZATION_DEFAULTS,
+    RUNNING,
+    SEQUENCES,
+    SEQUENTIAL,
+    Json,
+    Net,
+    Quiet,
+    Radial,
+    Regularization,
+    Sequences,
+    Together,
+    folded,
+    loss_of,
+    network_of,
+    number_of,
+)
 from axonic.report.terminal import (
     Progress,
     figure,
@@ -24,28 +43,6 @@ from axonic.report.terminal import (
     print_schema,
 )
 
-
-class Folded:
-    """Help on a group of options: their names on one line, and all about them with --help-all."""
-
-    in_full = False
-
-    def __call__(self, console: Any, options: Any, panel: HelpPanel) -> None:
-        """Print the panel, as cyclopts asks of a formatter."""
-        if self.in_full:
-            DefaultFormatter()(console, options, panel)
-            return
-        names = ", ".join(name for entry in panel.entries for name in entry.names[:1])
-        console.print(f"{panel.title}: {names}", markup=False, highlight=False)
-
-
-folded = Folded()
-REGULARIZATION = Group("Against overfitting", help_formatter=folded, sort_key=1)
-RADIAL = Group("With --net rbf", help_formatter=folded, sort_key=2)
-SEQUENCES = Group("With --net rnn, lstm or gru", help_formatter=folded, sort_key=3)
-RUNNING = Group("How it runs", help_formatter=folded, sort_key=4)
-SHARED = Group("With several processes", help_formatter=folded, sort_key=5)
-
 app = App(
     name="axonic",
     help="From a table to a tuned neural network in one command.\n\nExample: axonic fit iris.csv --target species",
@@ -54,30 +51,6 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object and nothing else.")]
-Quiet = Annotated[bool, Parameter(name="--quiet", negative="", help="No progress on standard error.")]
-Coordinator = Annotated[
-    str | None,
-    Parameter(group=SHARED, help="HOST:PORT of process 0, where the others find it (default: 127.0.0.1:8476)."),
-]
-Processes = Annotated[
-    int | None,
-    Parameter(group=SHARED, help="How many processes train together; start the same command in each."),
-]
-ProcessId = Annotated[int | None, Parameter(group=SHARED, help="Which of them this is, counted from 0.")]
-Distributed = Annotated[
-    bool,
-    Parameter(group=SHARED, negative="", help="The cluster says all that: SLURM, Open MPI, Kubernetes, cloud TPUs."),
-]
-
-
-SEQUENTIAL = ("rnn", "lstm", "gru")
-Net = Literal["feedforward", "rnn", "lstm", "gru"]
-Named = Annotated[str | None, Parameter(group=SEQUENCES)]
-Steps = Annotated[int | None, Parameter(group=SEQUENCES)]
-Bidirectional = Annotated[bool, Parameter(negative="", group=SEQUENCES)]
-Head = Annotated[Literal["auto", "last", "mean", "every"], Parameter(group=SEQUENCES)]
 
 
 @app.command
@@ -94,52 +67,24 @@ def fit(
     net: Literal["feedforward", "rbf", "rnn", "lstm", "gru"] = "feedforward",
     hidden: str | None = None,
     activation: str | None = None,
-    n_centers: Annotated[str, Parameter(group=RADIAL)] = "auto",
-    centers: Annotated[Literal["kmeans", "random", "grow"], Parameter(group=RADIAL)] = "kmeans",
-    radial: Annotated[
-        Literal["gaussian", "multiquadric", "inverse_multiquadric", "thin_plate"], Parameter(group=RADIAL)
-    ] = "gaussian",
-    width: Annotated[str, Parameter(group=RADIAL)] = "auto",
-    widths: Annotated[Literal["shared", "per_center", "per_dimension"], Parameter(group=RADIAL)] = "shared",
-    training: Annotated[Literal["closed_form", "gradient"], Parameter(group=RADIAL)] = "closed_form",
-    ridge: Annotated[str, Parameter(group=RADIAL)] = "auto",
-    goal: Annotated[float, Parameter(group=RADIAL)] = 0.0,
+    radial: Radial = RADIAL_DEFAULTS,
     loss: str = "auto",
     optimizer: str | None = None,
     learning_rate: str = "auto",
     batch_size: str = "auto",
     epochs: str = "auto",
-    l2: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
-    l1: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
-    dropout: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
-    input_noise: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
-    scaling: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
-    slicing: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
-    mixup: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
-    label_smoothing: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
-    max_norm: Annotated[float | None, Parameter(group=REGULARIZATION)] = None,
-    weight_average: Annotated[float, Parameter(group=REGULARIZATION)] = 0.0,
-    class_weight: Annotated[Literal["balanced"] | None, Parameter(group=REGULARIZATION)] = None,
-    regularization: Annotated[Literal["auto", "none"], Parameter(group=REGULARIZATION)] = "auto",
+    against: Regularization = REGULARIZATION_DEFAULTS,
     ensemble: str = "auto",
     budget: float | None = None,
     monitor: Annotated[bool, Parameter(group=RUNNING)] = True,
     stop_on: Annotated[Literal["warning", "error"] | None, Parameter(group=RUNNING)] = None,
-    sequence_id: Named = None,
-    order_by: Named = None,
-    window: Steps = None,
-    horizon: Steps = None,
+    sequences: Sequences = NO_SEQUENCES,
     autoregression: Annotated[bool, Parameter(group=SEQUENCES)] = True,
-    bidirectional: Bidirectional = False,
-    head: Head = "auto",
     clip_norm: Annotated[str, Parameter(group=SEQUENCES)] = "auto",
-    truncate: Steps = None,
+    truncate: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
     seed: int = 0,
     tensorboard: Annotated[Path | None, Parameter(group=RUNNING)] = None,
-    coordinator: Coordinator = None,
-    processes: Processes = None,
-    process_id: ProcessId = None,
-    distributed: Distributed = False,
+    together: Together = ALONE,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -169,22 +114,6 @@ def fit(
         Units of the hidden layers, or none (default: 64,64; recurrent: 64).
     activation
         One, or one a hidden layer: relu, tanh, ... (default: relu; recurrent: tanh).
-    n_centers
-        The number of centres, or auto to choose it by leaving rows out.
-    centers
-        At the means of clusters, at random rows, or grown one at a time where the error is greatest.
-    radial
-        The radial basis function.
-    width
-        Its width, in standard deviations of the inputs, or auto to choose it by leaving rows out.
-    widths
-        One width for all centres, one for each, or one for each dimension of each.
-    training
-        A readout in closed form, or from there everything by gradient.
-    ridge
-        Penalty of the readout, or auto to choose it by leaving rows out.
-    goal
-        With --centers grow: mean squared error at which growing ends.
     loss
         For numbers squared_error, huber, absolute, quantile (quantile:0.9: what 90 % lie below) or poisson; for classes
         cross_entropy (two), log_likelihood or mse.
@@ -198,30 +127,6 @@ def fit(
         Rows of a batch, or auto to look for it around 32.
     epochs
         Passes over the data at most, or auto: until the loss is flat, then branches at a tenth of the rate.
-    l2
-        Penalty l2/2 sum w^2 on the weights.
-    l1
-        Penalty l1 sum |w| on the weights.
-    dropout
-        Share of the hidden units dropped while training.
-    input_noise
-        Standard deviation of the noise added to every encoded input at each step.
-    scaling
-        Of sequences: standard deviation of a factor around 1 for each feature of a sequence at each step.
-    slicing
-        Of sequences: share of the time steps left out, before and after a stretch drawn at each step.
-    mixup
-        Mixes rows with others, in shares drawn from Beta(a, a) with this a.
-    label_smoothing
-        Share of each target that is spread over all classes.
-    max_norm
-        Largest norm of the weights into a hidden unit.
-    weight_average
-        Validates and keeps the mean of the weights of all steps, k steps ago with weight b^k for this b, such as 0.99.
-    class_weight
-        balanced lets every class count alike, however many rows it has.
-    regularization
-        auto chooses l2 by the number of rows and validation, unless l2, l1 or dropout is given.
     ensemble
         Networks to average, or auto (five unless epochs are given or the table is large).
     budget
@@ -230,21 +135,8 @@ def fit(
         Look at the layers while training, and diagnose the run when it is done.
     stop_on
         End the training when something of this severity is seen while it is under way, and keep what is best so far.
-    sequence_id
-        The column that says which sequence a row belongs to.
-    order_by
-        The column that orders the steps: numbers or dates.
-    window
-        Forecast one series: the steps that a forecast looks at.
-    horizon
-        The steps that are forecast at a time (default: 1).
     autoregression
         Of a series: the network corrects a linear forecast from the window, rather than forecasting by itself.
-    bidirectional
-        Recurrent layers go through the sequences in both directions.
-    head
-        What is predicted from: the last state, the mean of the states, or every one, for a target at each step
-        (default: last, or every where the target changes within a sequence).
     clip_norm
         The largest norm of a gradient, or none (default: recurrent 1, where the rule takes it; otherwise none).
     truncate
@@ -255,47 +147,28 @@ def fit(
         A folder for TensorBoard event files, written when the run is done.
     """
     from axonic import runs
-    from axonic.data.sequences import Layout
     from axonic.engine import use_processors
     from axonic.settings import Settings
 
     recurrent = net in SEQUENTIAL
-    with_others = _join(coordinator, processes, process_id, distributed)
+    with_others = together.meet()
     if recurrent and not with_others:
         use_processors()
     settings = Settings(
-        **_network(net, hidden, activation, bidirectional, head),
-        n_centers=_number("--n-centers", n_centers, int),
-        centers=centers,
-        radial=radial,
-        width=_number("--width", width, float),
-        widths=widths,
-        training=training,
-        ridge=_number("--ridge", ridge, float),
-        goal=goal,
+        **network_of(net, hidden, activation, sequences),
+        **radial.settings(),
         truncate=truncate,
-        clip_norm=None if clip_norm == "none" else _number("--clip-norm", clip_norm, float),
+        clip_norm=None if clip_norm == "none" else number_of("--clip-norm", clip_norm, float),
         autoregression=autoregression,
-        loss=_loss(loss),
+        loss=loss_of(loss),
         optimizer=optimizer or ("adam" if recurrent else "momentum"),
-        learning_rate=_number("--learning-rate", learning_rate, float),
-        **({} if batch_size == "auto" else {"batch_size": _number("--batch-size", batch_size, int)}),
+        learning_rate=number_of("--learning-rate", learning_rate, float),
+        **({} if batch_size == "auto" else {"batch_size": number_of("--batch-size", batch_size, int)}),
         batch_stage=batch_size == "auto",
-        epochs=_number("--epochs", epochs, int),
+        epochs=number_of("--epochs", epochs, int),
         branch_stage=epochs == "auto",
-        l2=l2,
-        l1=l1,
-        dropout=dropout,
-        input_noise=input_noise,
-        scaling=scaling,
-        slicing=slicing,
-        mixup=mixup,
-        label_smoothing=label_smoothing,
-        max_norm=max_norm,
-        weight_average=weight_average,
-        class_weight=class_weight,
-        regularization=None if regularization == "none" else regularization,
-        ensemble=_number("--ensemble", ensemble, int),
+        **against.settings(),
+        ensemble=number_of("--ensemble", ensemble, int),
         monitor=monitor,
         seed=seed,
     )
@@ -313,7 +186,7 @@ def fit(
             test=test,
             test_size=test_size,
             settings=settings,
-            layout=Layout(sequence_id, order_by, window, horizon),
+            layout=sequences.layout(),
             stream=stream,
             budget=budget,
             stop_on=stop_on,
@@ -333,10 +206,7 @@ def resume(
     *,
     data: Path | None = None,
     budget: float | None = None,
-    coordinator: Coordinator = None,
-    processes: Processes = None,
-    process_id: ProcessId = None,
-    distributed: Distributed = False,
+    together: Together = ALONE,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -355,7 +225,7 @@ def resume(
     """
     from axonic import runs
 
-    _join(coordinator, processes, process_id, distributed)
+    together.meet()
     reporter = Progress(quiet or _follows())
     with reporter:
         result = runs.resume_run(run, data=data, budget=budget, reporter=reporter)
@@ -454,12 +324,7 @@ def check(
     hidden: str | None = None,
     activation: str | None = None,
     loss: str = "auto",
-    sequence_id: Named = None,
-    order_by: Named = None,
-    window: Steps = None,
-    horizon: Steps = None,
-    bidirectional: Bidirectional = False,
-    head: Head = "auto",
+    sequences: Sequences = NO_SEQUENCES,
     out: Path | None = None,
     json: Json = False,
 ) -> int:
@@ -486,23 +351,10 @@ def check(
         Its activations.
     loss
         Its loss.
-    sequence_id
-        The column that says which sequence a row belongs to.
-    order_by
-        The column that orders the steps.
-    window
-        Forecast one series: the steps that a forecast looks at.
-    horizon
-        The steps that are forecast at a time.
-    bidirectional
-        Recurrent layers go through the sequences in both directions.
-    head
-        What is predicted from, as for axonic fit.
     out
         A folder for check.json and its page, report.html.
     """
     from axonic import runs
-    from axonic.data.sequences import Layout
     from axonic.settings import Settings
 
     console = Console(highlight=False)
@@ -518,14 +370,14 @@ def check(
             console.print(stage["decision"], markup=False)
 
     rule: dict[str, Any] = {"optimizer": "adam"} if net in SEQUENTIAL else {}
-    settings = Settings(**_network(net, hidden, activation, bidirectional, head), **rule, loss=_loss(loss))
+    settings = Settings(**network_of(net, hidden, activation, sequences), **rule, loss=loss_of(loss))
     result = runs.check_data(
         data,
         target,
         task=task,
         out=out,
         settings=settings,
-        layout=Layout(sequence_id, order_by, window, horizon),
+        layout=sequences.layout(),
         network=network,
         reporter=None if json else Shown(),
     )
@@ -575,12 +427,7 @@ def compare(
     hidden: str | None = None,
     activation: str | None = None,
     batch_size: int = 32,
-    sequence_id: Named = None,
-    order_by: Named = None,
-    window: Steps = None,
-    horizon: Steps = None,
-    bidirectional: Bidirectional = False,
-    head: Head = "auto",
+    sequences: Sequences = NO_SEQUENCES,
     seed: int = 0,
     json: Json = False,
     quiet: Quiet = False,
@@ -613,23 +460,10 @@ def compare(
         One name, or one for each hidden layer (default: relu; recurrent: tanh).
     batch_size
         Rows of a batch, for the rules that take batches.
-    sequence_id
-        The column that says which sequence a row belongs to.
-    order_by
-        The column that orders the steps.
-    window
-        Forecast one series: the steps that a forecast looks at.
-    horizon
-        The steps that are forecast at a time.
-    bidirectional
-        Recurrent layers go through the sequences in both directions.
-    head
-        What is predicted from, as for axonic fit.
     seed
         Seed of everything random.
     """
     from axonic import runs
-    from axonic.data.sequences import Layout
     from axonic.engine import use_processors
     from axonic.settings import Settings
 
@@ -638,7 +472,7 @@ def compare(
     if net in SEQUENTIAL:
         use_processors()
     settings = Settings(
-        **_network(net, hidden, activation, bidirectional, head),
+        **network_of(net, hidden, activation, sequences),
         batch_size=batch_size,
         seed=seed,
         ensemble=1,
@@ -654,7 +488,7 @@ def compare(
             seconds=seconds,
             seeds=seeds,
             settings=settings,
-            layout=Layout(sequence_id, order_by, window, horizon),
+            layout=sequences.layout(),
             reporter=reporter,
             spectator=reporter,
         )
@@ -743,16 +577,6 @@ def demo(*, out: Path = Path("axonic-demo"), json: Json = False, quiet: Quiet = 
     return 130 if reporter.interrupted() else 0
 
 
-def _join(coordinator: str | None, processes: int | None, process_id: int | None, cluster: bool) -> bool:
-    """Meet other processes, if there are any."""
-    if not cluster and coordinator is processes is process_id is None:
-        return False
-    from axonic import distributed
-
-    distributed.join(coordinator, processes, process_id, cluster=cluster)
-    return distributed.count() > 1
-
-
 def _follows() -> bool:
     """Whether another process shows what happens and writes the run directory."""
     from axonic import distributed
@@ -762,59 +586,6 @@ def _follows() -> bool:
 
 def _say_where(folder: Path) -> None:
     Console(highlight=False).print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    if text.strip().lower() in ("", "none"):
-        return ()
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"--hidden {text!r} is no list of sizes", "give whole numbers such as 64,64") from None
-
-
-def _activation(text: str) -> str | tuple[str, ...]:
-    return tuple(text.split(",")) if "," in text else text
-
-
-def _loss(text: str) -> Any:
-    """A name, or the loss that a name and a number, "quantile:0.9", stand for."""
-    name, colon, number = text.partition(":")
-    if not colon:
-        return text
-    from axonic import losses
-
-    made = {"huber": losses.huber, "quantile": losses.quantile}
-    if name not in made:
-        raise InputError(f"--loss {text!r} takes no number", f"give one to {' or '.join(made)}, such as quantile:0.9")
-    try:
-        return made[name](float(number))
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"--loss {text!r} has no number after the colon", "give one such as quantile:0.9") from None
-
-
-def _network(net: str, hidden: str | None, activation: str | None, bidirectional: bool, head: str) -> dict[str, Any]:
-    """What the options say of the network, where they are silent with what is usual for its kind."""
-    recurrent = net in SEQUENTIAL
-    return {
-        "net": net,
-        "hidden_layer_sizes": _sizes(hidden if hidden is not None else "64" if recurrent else "64,64"),
-        "activation": _activation(activation or ("tanh" if recurrent else "relu")),
-        "bidirectional": bidirectional,
-        "head": head if recurrent or head != "auto" else "last",
-    }
-
-
-def _number(option: str, text: str, kind: type) -> Any:
-    if text == "auto":
-        return text
-    try:
-        return kind(text)
-    except ValueError:
-        what = "whole number" if kind is int else "number"
-        raise InputError(f"{option} {text!r} is no {what}", f"give 'auto' or a {what}") from None
 
 
 def _new_run(data: Path) -> Path:
