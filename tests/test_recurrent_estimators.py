@@ -181,6 +181,7 @@ CHANGES = {
     "dropout": 0.5,
     "clip_norm": 0.01,
     "truncate": 1,
+    "chrono": 5,
     "regularization": "auto",
     "ensemble": 2,
     "class_weight": {"up": 5, "down": 1},
@@ -199,12 +200,13 @@ CHANGES = {
 @pytest.mark.long
 def test_every_parameter_changes_what_is_learned():
     base = {**FAST, "epochs": 3}
-    start = RecurrentClassifier("rnn", **base).fit(X, Y).predict_proba(X)
+    start = {cell: RecurrentClassifier(cell, **base).fit(X, Y).predict_proba(X) for cell in ("rnn", "lstm")}
     told = set(inspect.signature(RecurrentClassifier).parameters)
     assert told - set(CHANGES) == {"recipe", "monitor", "warm_start", "verbose"}
     for name, value in CHANGES.items():
-        changed = RecurrentClassifier(**{"cell": "rnn", **base, name: value}).fit(X, Y).predict_proba(X)
-        assert not np.array_equal(changed, start), name
+        cell = "lstm" if name == "chrono" else "rnn"
+        changed = RecurrentClassifier(**{"cell": cell, **base, name: value}).fit(X, Y).predict_proba(X)
+        assert not np.array_equal(changed, start[cell]), name
 
 
 def test_every_parameter_is_documented():
@@ -217,6 +219,8 @@ BAD = {
     "cell": ({"cell": "transformer"}, "use rnn, lstm or gru"),
     "head": ({"head": "first"}, "use last, mean, every"),
     "truncate": ({"truncate": 0}, "at least 1"),
+    "chrono": ({"chrono": 2}, "at least 3"),
+    "chrono_rnn": ({"cell": "rnn", "chrono": 9}, "an rnn has no gates"),
     "clip_norm": ({"clip_norm": -1.0}, "positive"),
     "clip with lbfgs": ({"optimizer": "lbfgs", "learning_rate": "auto", "clip_norm": 1.0}, "gradient itself"),
     "activation": ({"activation": "relu"}, "leave it at 'tanh'"),

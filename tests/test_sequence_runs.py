@@ -260,6 +260,7 @@ BAD = {
     "duplicate keys": (["twice.csv", "--target", "kind", *GRU, *LONG], "two steps at day"),
     "one sequence": (["one.csv", "--target", "total", *GRU, *LONG], "one sequence only"),
     "clip": (["long.csv", "--target", "kind", *GRU, *LONG, "--clip-norm", "much"], "no number"),
+    "chrono": (["long.csv", "--target", "kind", *GRU, *LONG, "--chrono", "2"], "chrono = 2"),
     "truncate": (["long.csv", "--target", "kind", *GRU, *LONG, "--truncate", "0"], "truncate = 0"),
     "head of a table": (["long.csv", "--target", "kind", "--head", "mean"], "recurrent"),
     "bidirectional table": (["long.csv", "--target", "kind", "--bidirectional"], "recurrent"),

@@ -250,7 +250,7 @@ def test_round_trip_of_every_initialisation(init, tmp_path):
 RECURRENT = {
     "rnn": (layers.rnn(3, "relu", truncate=4), layers.last_step()),
     "lstm": (layers.lstm(3, "he_normal"), layers.mean_over_time()),
-    "gru": (layers.gru(3, truncate=1), layers.each_step(layers.dense(2, "tanh")), layers.every_step()),
+    "gru": (layers.gru(3, truncate=1, chrono=9), layers.each_step(layers.dense(2, "tanh")), layers.every_step()),
     "both": (layers.bidirectional(layers.lstm(2)), layers.each_step(layers.dropout(0.5)), layers.last_step()),
 }
 

@@ -82,6 +82,7 @@ def fit(
     autoregression: Annotated[bool, Parameter(group=SEQUENCES)] = True,
     clip_norm: Annotated[str, Parameter(group=SEQUENCES)] = "auto",
     truncate: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
+    chrono: Annotated[int | None, Parameter(group=SEQUENCES)] = None,
     seed: int = 0,
     tensorboard: Annotated[Path | None, Parameter(group=RUNNING)] = None,
     together: Together = ALONE,
@@ -141,6 +142,8 @@ def fit(
         The largest norm of a gradient, or none (default: recurrent 1, where the rule takes it; otherwise none).
     truncate
         The steps that an error is sent back at most (default: all).
+    chrono
+        The steps over which an LSTM or GRU is to remember from the start, where what matters lies far back.
     seed
         Seed of everything random.
     tensorboard
@@ -158,6 +161,7 @@ def fit(
         **network_of(net, hidden, activation, sequences),
         **radial.settings(),
         truncate=truncate,
+        chrono=chrono,
         clip_norm=None if clip_norm == "none" else number_of("--clip-norm", clip_norm, float),
         autoregression=autoregression,
         loss=loss_of(loss),

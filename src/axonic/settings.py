@@ -33,6 +33,7 @@ OF_NET = {
         "bidirectional",
         "head",
         "truncate",
+        "chrono",
         "scaling",
         "slicing",
     },
@@ -96,6 +97,7 @@ class Settings:
     bidirectional: bool = False
     head: Literal["auto", "last", "mean", "every"] = "last"
     truncate: int | None = None
+    chrono: int | None = None
     clip_norm: float | Literal["auto"] | None = "auto"
     autoregression: bool = True
 
@@ -198,6 +200,10 @@ class Settings:
             _refuse("bidirectional", self.bidirectional, "give True or False")
         if self.truncate is not None and not (_is_whole(self.truncate) and self.truncate >= 1):
             _refuse("truncate", self.truncate, "give None or a whole number of at least 1")
+        if self.chrono is not None and self.net == "rnn":
+            _refuse("chrono", self.chrono, "leave it out, or use lstm or gru: an rnn has no gates")
+        if self.chrono is not None and not (_is_whole(self.chrono) and self.chrono >= 3):
+            _refuse("chrono", self.chrono, "give None or a whole number of at least 3")
         if not self.hidden_layer_sizes:
             _refuse("hidden_layer_sizes", (), "a recurrent network has at least one hidden layer")
         for name in NOT_OF_SEQUENCES:
@@ -277,8 +283,7 @@ class Settings:
         by_step = self.head == "every"
         for index, (n_units, activation) in enumerate(zip(self.hidden_layer_sizes, self._activations(), strict=True)):
             options = {"init": "glorot_uniform" if self.init == "auto" else self.init, "truncate": self.truncate}
-            if self.net == "rnn":
-                options["activation"] = activation
+            options |= {"activation": activation} if self.net == "rnn" else {"chrono": self.chrono}
             cell = CELLS[self.net](n_units, **options)
             stack.append(layers.bidirectional(cell) if self.bidirectional else cell)
             last = index == len(self.hidden_layer_sizes) - 1

@@ -250,7 +250,8 @@ _HEADS = {
 
 
 def _cell_to_json(layer: layers.RNN | layers.LSTM | layers.GRU) -> dict[str, Any]:
-    return {"n_hidden": layer.n_hidden, "init": layer.initializer, "truncate": layer.truncate}
+    cell = {"n_hidden": layer.n_hidden, "init": layer.initializer, "truncate": layer.truncate}
+    return cell if isinstance(layer, layers.RNN) else cell | {"chrono": layer.chrono}
 
 
 def network_from_json(value: Sequence[Mapping[str, Any]]) -> Chain:
@@ -281,9 +282,9 @@ def _layer_from_json(value: Mapping[str, Any]) -> Layer:
             n_hidden, init, truncate = _cell_from_json(value)
             return layers.rnn(n_hidden, str(value["activation"]), init, truncate)
         case "lstm":
-            return layers.lstm(*_cell_from_json(value))
+            return layers.lstm(*_cell_from_json(value), _steps_from_json(value, "chrono"))
         case "gru":
-            return layers.gru(*_cell_from_json(value))
+            return layers.gru(*_cell_from_json(value), _steps_from_json(value, "chrono"))
         case "bidirectional":
             return layers.bidirectional(_inner_from_json(value, ("rnn", "lstm", "gru")))
         case "each_step":
@@ -295,12 +296,17 @@ def _layer_from_json(value: Mapping[str, Any]) -> Layer:
 
 def _cell_from_json(value: Mapping[str, Any]) -> tuple[int, str, int | None]:
     """(n_hidden, init, truncate) of a recurrent layer."""
-    n_hidden, truncate = value["n_hidden"], value["truncate"]
+    n_hidden = value["n_hidden"]
     if type(n_hidden) is not int or n_hidden < 1:
         raise ValueError(f"a layer of {n_hidden!r} units")
-    if truncate is not None and (type(truncate) is not int or truncate < 1):
-        raise ValueError(f"a window of {truncate!r} steps")
-    return n_hidden, str(value["init"]), truncate
+    return n_hidden, str(value["init"]), _steps_from_json(value, "truncate")
+
+
+def _steps_from_json(value: Mapping[str, Any], name: str) -> int | None:
+    """None, or a number of steps; which numbers will do the layer says."""
+    if value[name] is not None and type(value[name]) is not int:
+        raise ValueError(f"a {name} of {value[name]!r} steps")
+    return value[name]
 
 
 def _inner_from_json(value: Mapping[str, Any], kinds: Sequence[str]) -> Layer:

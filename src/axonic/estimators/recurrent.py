@@ -46,6 +46,7 @@ PARAMETERS = (
     "weight_average",
     "clip_norm",
     "truncate",
+    "chrono",
     "regularization",
     "ensemble",
     "standardize",
@@ -68,6 +69,7 @@ class _Recurrent(Estimator):
     head: Any
     clip_norm: Any
     truncate: Any
+    chrono: Any
 
     def _set(self, values: dict[str, Any]) -> None:
         """Keep the arguments of `__init__` as they are."""
@@ -86,6 +88,7 @@ class _Recurrent(Estimator):
             "head": self.head,
             "clip_norm": self.clip_norm,
             "truncate": self.truncate,
+            "chrono": self.chrono,
         }
 
     @property
@@ -204,6 +207,7 @@ class RecurrentClassifier(_Recurrent, Classifier):
         weight_average=0.0,
         clip_norm: Any = "auto",
         truncate: Any = None,
+        chrono: Any = None,
         regularization: Any = "auto",
         ensemble: Any = "auto",
         class_weight=None,
@@ -283,6 +287,7 @@ class RecurrentRegressor(_Recurrent, Regressor):
         weight_average=0.0,
         clip_norm: Any = "auto",
         truncate: Any = None,
+        chrono: Any = None,
         regularization: Any = "auto",
         ensemble: Any = "auto",
         standardize=True,
@@ -452,7 +457,7 @@ DOCUMENTATION = """
     loss : {losses}
     init : initial input weights: "auto" is "glorot_uniform"; "he_normal", "he_uniform", "glorot_normal",
         "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros". Recurrent weights start orthogonal, the bias of a
-        forget gate at 1. Default "auto".
+        forget gate at 1, if `chrono` is not given. Default "auto".
     l2, l1 : penalties l2/2 sum w^2 and l1 sum |w| on weights, never on biases, added to the mean loss. Default 0.
     dropout : share of the units dropped behind each recurrent layer while training, from 0 to below 1. Default 0.
     input_noise : standard deviation of the noise that is added to every encoded value at each step of training. Default
@@ -467,6 +472,8 @@ DOCUMENTATION = """
         none with a rule that compares the loss between steps.
     truncate : steps that an error is sent back at most (see `axonic.layers.recurrence`); None goes back to the first
         one. Default None.
+    chrono : steps over which an LSTM or GRU is to remember from the start, at least 3: where what matters lies far
+        back, and on some data a hindrance; see docs/recurrent.md. None (default) starts without.
     regularization : "auto" scales an L2 penalty by the number of training sequences, l2 = c / n, if `l2`, `l1` and
         `dropout` are 0; see `FeedForwardClassifier`. Default "auto".
     ensemble : number of networks that are averaged; "auto" is five, but one if `epochs` is given by hand, nothing is

@@ -25,7 +25,8 @@ h_{t-1} acts on h_t directly (u) and through the three products with v: the term
 Source: Cho et al. 2014, in the form that cuDNN, PyTorch and ONNX (linear_before_reset=1) compute: r multiplies the
 product h v + c, where the paper multiplies h before the product. The notes leave this section empty. PyTorch calls u z
 and g n; its two biases add up to b for r and u, and are b and c for g. u = 1 keeps the state, as in the paper and in
-PyTorch; some authors exchange u and 1 - u.
+PyTorch; some authors exchange u and 1 - u. Biases start at 0; with `chrono` that of u is drawn for memories of up to so
+many steps (Tallec and Ollivier 2018).
 """
 
 from typing import Any, ClassVar, NamedTuple
@@ -75,6 +76,7 @@ class GRU(Layer):
     n_hidden: int = static()
     initializer: str = static(default="glorot_uniform")
     truncate: int | None = static(default=None)
+    chrono: int | None = static(default=None)
 
     decays: ClassVar[tuple[str, ...]] = ("w", "v")
     of_sequences: ClassVar[bool] = True
@@ -91,7 +93,10 @@ class GRU(Layer):
     def init(self, rng: np.random.Generator, n_in: int) -> GRUParams:
         w = recurrence.initial_w(rng, self.initializer, n_in, self.n_hidden, 3)
         v = recurrence.initial_v(rng, self.n_hidden, 3)
-        return GRUParams(w, v, np.zeros(3 * self.n_hidden, np.float32), np.zeros(self.n_hidden, np.float32))
+        b = np.zeros(3 * self.n_hidden, np.float32)
+        if self.chrono is not None:
+            b[self.n_hidden : 2 * self.n_hidden] = recurrence.chrono_bias(rng, self.n_hidden, self.chrono)
+        return GRUParams(w, v, b, np.zeros(self.n_hidden, np.float32))
 
     def forward(self, params: GRUParams, x: Sequence, key: Key | None = None) -> tuple[Sequence, GRUCache]:
         del key
@@ -146,7 +151,7 @@ class GRU(Layer):
         return grads, by_row(error_in, error.shape[1])
 
 
-def gru(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = None) -> GRU:
+def gru(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = None, chrono: int | None = None) -> GRU:
     """A layer of gated recurrent units: from a `Sequence` to h after each of its steps, a `Sequence`.
 
     Parameters
@@ -154,10 +159,12 @@ def gru(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = None
     n_hidden : number of units, at least 1.
     init : initial weights w, one of `axonic.layers.INITS`; v starts orthogonal, b and c at 0.
     truncate : window of the backward pass in steps (see `axonic.layers.recurrence`); None goes back to the first step.
+    chrono : the steps over which the layer is to remember from the start, at least 3 (see
+        `axonic.layers.recurrence.chrono_bias`); None leaves the biases as above.
 
     Raises
     ------
-    InputError : an unknown initialisation, or a window of no step.
+    InputError : an unknown initialisation, a window of no step, or a memory of fewer than three.
 
     >>> import jax.numpy as jnp, numpy as np
     >>> from axonic import layers
@@ -167,4 +174,5 @@ def gru(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = None
     >>> z.shape
     (4, 7, 2)
     """
-    return GRU(n_hidden, initializers.check(init), recurrence.check(truncate))
+    recurrence.check(truncate, chrono)
+    return GRU(n_hidden, initializers.check(init), truncate, chrono)

@@ -23,8 +23,10 @@ a_t acts through h_t = o tanh(a_t) and through a_{t+1} = f a_t + ...: the two te
 has no weight in it, which is what the cell is for (Hochreiter and Schmidhuber 1997).
 
 b of the forget gate starts at 1, so that the cell remembers before it has learnt to (Gers, Schmidhuber and Cummins
-2000; Jozefowicz, Zaremba and Sutskever 2015). The gates stand in the order of PyTorch and cuDNN, i f g o, whose two
-biases add up to b. The notes write i for the product i * g, and linear(h_{t-1} + x) for four different linear maps.
+2000; Jozefowicz, Zaremba and Sutskever 2015); with `chrono` it is drawn for memories of up to so many steps, and b of
+the input gate is its negative (Tallec and Ollivier 2018). The gates stand in the order of PyTorch and cuDNN, i f g o,
+whose two biases add up to b. The notes write i for the product i * g, and linear(h_{t-1} + x) for four different linear
+maps.
 """
 
 from typing import Any, ClassVar, NamedTuple
@@ -71,6 +73,7 @@ class LSTM(Layer):
     n_hidden: int = static()
     initializer: str = static(default="glorot_uniform")
     truncate: int | None = static(default=None)
+    chrono: int | None = static(default=None)
 
     decays: ClassVar[tuple[str, ...]] = ("w", "v")
     of_sequences: ClassVar[bool] = True
@@ -87,6 +90,9 @@ class LSTM(Layer):
         w = recurrence.initial_w(rng, self.initializer, n_in, self.n_hidden, 4)
         v = recurrence.initial_v(rng, self.n_hidden, 4)
         b = np.repeat(np.array([0.0, 1.0, 0.0, 0.0], np.float32), self.n_hidden)
+        if self.chrono is not None:
+            keeps = recurrence.chrono_bias(rng, self.n_hidden, self.chrono)
+            b[: 2 * self.n_hidden] = np.concatenate([-keeps, keeps])
         return LSTMParams(w, v, b)
 
     def forward(self, params: LSTMParams, x: Sequence, key: Key | None = None) -> tuple[Sequence, LSTMCache]:
@@ -142,7 +148,7 @@ class LSTM(Layer):
         return grads, by_row(error_in, error.shape[1])
 
 
-def lstm(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = None) -> LSTM:
+def lstm(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = None, chrono: int | None = None) -> LSTM:
     """A layer of long short-term memory: from a `Sequence` to h after each of its steps, a `Sequence`.
 
     Parameters
@@ -150,10 +156,12 @@ def lstm(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = Non
     n_hidden : number of units, at least 1.
     init : initial weights w, one of `axonic.layers.INITS`; v starts orthogonal, b at 0, of the forget gate at 1.
     truncate : window of the backward pass in steps (see `axonic.layers.recurrence`); None goes back to the first step.
+    chrono : the steps over which the layer is to remember from the start, at least 3 (see
+        `axonic.layers.recurrence.chrono_bias`); None leaves the biases as above.
 
     Raises
     ------
-    InputError : an unknown initialisation, or a window of no step.
+    InputError : an unknown initialisation, a window of no step, or a memory of fewer than three.
 
     >>> import jax.numpy as jnp, numpy as np
     >>> from axonic import layers
@@ -164,4 +172,5 @@ def lstm(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = Non
     >>> grads[0].w.shape, error_in.shape
     ((3, 24), (4, 7, 3))
     """
-    return LSTM(n_hidden, initializers.check(init), recurrence.check(truncate))
+    recurrence.check(truncate, chrono)
+    return LSTM(n_hidden, initializers.check(init), truncate, chrono)

@@ -172,8 +172,18 @@ def initial_v(rng: np.random.Generator, n_hidden: int, n_gates: int) -> np.ndarr
     return np.concatenate([initializers.orthogonal(rng, n_hidden) for _ in range(n_gates)], axis=1)
 
 
-def check(truncate: int | None) -> int | None:
-    """Return `truncate`, or raise `InputError` if it is neither None nor at least 1."""
+def chrono_bias(rng: np.random.Generator, n_hidden: int, chrono: int) -> np.ndarray:
+    """Biases of a gate that keeps the state, (n_hidden,), for a memory of up to `chrono` steps.
+
+    A gate of sigmoid(b) at every step forgets to 1/e in 1 + e^b steps, so b = ln(T - 1) remembers over T; T - 1 is
+    drawn from U(1, chrono - 1) (Tallec and Ollivier 2018, "Can recurrent neural networks warp time?", equation 16).
+    """
+    return np.log(rng.uniform(1, chrono - 1, n_hidden)).astype(np.float32)
+
+
+def check(truncate: int | None, chrono: int | None = None) -> None:
+    """Raise `InputError` if `truncate` is neither None nor at least 1, or `chrono` neither None nor at least 3."""
     if truncate is not None and truncate < 1:
         raise InputError(f"truncate={truncate}: a window has at least one step", "use None or a number from 1")
-    return truncate
+    if chrono is not None and chrono < 3:
+        raise InputError(f"chrono={chrono}: a memory of at least three steps", "use None or a number from 3")

@@ -140,4 +140,5 @@ def rnn(
     >>> z.shape
     (4, 2)
     """
-    return RNN(n_hidden, activations.get(activation), initializers.check(init), recurrence.check(truncate))
+    recurrence.check(truncate)
+    return RNN(n_hidden, activations.get(activation), initializers.check(init), truncate)
