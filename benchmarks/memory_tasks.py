@@ -1,4 +1,6 @@
-"""Long memory: `python memory_tasks.py [--seeds 5] [--first 0] [--cells lstm,gru,rnn] [--tasks adding,copy] [--no-chrono] [--short]`.
+"""Long memory.
+
+    python memory_tasks.py [--seeds 5] [--first 0] [--cells lstm,gru,rnn] [--tasks adding,copy] [--no-chrono] [--short]
 
 adding    100 steps of a random number and a mark; two steps are marked, and the answer is the sum of their numbers
           (Hochreiter and Schmidhuber 1997). Always answering 1 has a mean squared error of 1/6.
@@ -7,7 +9,8 @@ copy      ten symbols of eight, 50 blank steps, and a signal from which on they 
 
 Both with PyTorch's habits for such tasks (Adam, 128 units, batches of 64, clipping at 1) and given rates: what is
 measured is what the cell remembers. On the copy problem the LSTM begins with chrono=60, a memory of the 60 steps from
-a symbol to its copy; `--no-chrono` leaves that out. Prints the error of each seed on fresh sequences, and what the findings say.
+a symbol to its copy; `--no-chrono` leaves that out. Prints the error of each seed on fresh sequences, and what the
+findings say.
 """
 
 import argparse

@@ -111,11 +111,11 @@ def torch_lstm(X, y, seed, n_out, valid, *, classes):
     return predict
 
 
-def classify(name, seed, peer):
+def classify(name, seed, peer, chrono):
     """Accuracies on the test part."""
     (X, y), (X_test, y_test) = classification(name)
     begun = time.perf_counter()
-    model = RecurrentClassifier(random_state=seed).fit(X, y)
+    model = RecurrentClassifier(random_state=seed, chrono=chrono).fit(X, y)
     ours = model.score(X_test, y_test)
     print(
         f"  {name} seed {seed}: {ours:.4f} (rate {model.learning_rate_:g}, {model.n_iter_} epochs, "
@@ -134,7 +134,7 @@ def classify(name, seed, peer):
     return ours, float(np.mean(classes[predict(X_test).argmax(axis=1)] == y_test))
 
 
-def forecast(name, seed, peer):
+def forecast(name, seed, peer, chrono):
     """Root mean squared errors of one step ahead over the last fifth: ours, PyTorch, seasonal, autoregression."""
     values = series(name)
     window, season = FORECASTS[name]
@@ -144,7 +144,7 @@ def forecast(name, seed, peer):
     y = values[window:]
     tested = np.arange(first - window, len(values) - window)
     rmse = lambda predicted: float(np.sqrt(np.mean((predicted - values[future]) ** 2)))  # noqa: E731
-    model = RecurrentRegressor(random_state=seed).fit_series(past, window)
+    model = RecurrentRegressor(random_state=seed, chrono=chrono).fit_series(past, window)
     ours = rmse(np.array([model.forecast(values[:t])[0] for t in future]))
     seasonal = rmse(values[future - season])
     design = np.column_stack([X, np.ones(len(X))])
@@ -170,11 +170,13 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", default=",".join([*CLASSIFICATIONS, *FORECASTS]))
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--chrono", type=int, help="steps that ours are to remember from the start")
     arguments = parser.parse_args()
     rows = []
     for name in arguments.only.split(","):
         one = classify if name in CLASSIFICATIONS else forecast
-        results = np.array([one(name, seed, not arguments.no_peer) for seed in range(arguments.seeds)])
+        peer, seeds = not arguments.no_peer, range(arguments.seeds)
+        results = np.array([one(name, seed, peer, arguments.chrono) for seed in seeds])
         rows.append(
             [
                 name,

@@ -196,7 +196,7 @@ def _vanishing(layer: ThroughTime, evidence: dict[str, Any]) -> Finding:
     remedy = (
         "Use LSTM or GRU layers, whose state is carried on without being multiplied by weights; "
         if ("RNN" in layer.where)
-        else "Add units, train for longer, or begin with shorter sequences; "
+        else "Begin with a longer memory (chrono), add units, train for longer, or begin with shorter sequences; "
     )
     return Finding(
         "train.vanishing",
