@@ -328,7 +328,7 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     """
     shown = traced(trial.network) if trial.watched else ()
     lanes = len(state.step)
-    alone = whole and lanes == 1
+    alone = lanes == 1 and (whole or trial.network.reads_sequences)
     step = _alone(trial) if alone else partial(jax.vmap(_step, in_axes=(0, None, None, 0)), trial)
     evaluate = jax.vmap(_evaluate, in_axes=(0, None, None, None, 0, 0))
     examine = jax.vmap(_look, in_axes=(0, None, None, 0, 0))

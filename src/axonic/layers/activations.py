@@ -33,34 +33,41 @@ class Activation:
     name : what it is called in specs and model files.
     value : z -> a, same shape.
     derivative : (z, a) -> da/dz, elementwise.
+    of_a : whether the derivative is one of a alone, so that z need not be kept for it.
     init : the initialisation that suits it ("he", "glorot" or "lecun").
     """
 
     name: str
     value: Callable[[Array], Array]
-    derivative: Callable[[Array, Array], Array]
+    derivative: Callable[[Any, Array], Array]
     init: str = "glorot"
+    of_a: bool = False
 
-    def backward(self, z: Float[Array, "*n"], a: Float[Array, "*n"], error: Float[Array, "*n"]) -> Float[Array, "*n"]:
-        """delta = dL/dz from error = dL/da."""
+    def backward(
+        self, z: Float[Array, "*n"] | None, a: Float[Array, "*n"], error: Float[Array, "*n"]
+    ) -> Float[Array, "*n"]:
+        """delta = dL/dz from error = dL/da; z may be None with `of_a`."""
         return error * self.derivative(z, a)
 
     def __reduce__(self) -> tuple:
         """The package's own are pickled by name."""
         if ACTIVATIONS.get(self.name) is self:
             return get, (self.name,)
-        return type(self), (self.name, self.value, self.derivative, self.init)
+        return type(self), (self.name, self.value, self.derivative, self.init, self.of_a)
 
 
 class Softmax(Activation):
     """Softmax over the last axis; its Jacobian is diag(a) - a a^T."""
 
-    def backward(self, z: Float[Array, "*n"], a: Float[Array, "*n"], error: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    def backward(
+        self, z: Float[Array, "*n"] | None, a: Float[Array, "*n"], error: Float[Array, "*n"]
+    ) -> Float[Array, "*n"]:
         return a * (error - jnp.sum(error * a, axis=-1, keepdims=True))
 
 
 def _elu_derivative(z: Array, a: Array) -> Array:
-    return jnp.where(z > 0, 1.0, a + 1.0)
+    del z
+    return jnp.where(a > 0, 1.0, a + 1.0)
 
 
 def _selu_value(z: Array) -> Array:
@@ -68,7 +75,8 @@ def _selu_value(z: Array) -> Array:
 
 
 def _selu_derivative(z: Array, a: Array) -> Array:
-    return jnp.where(z > 0, SELU_SCALE, a + SELU_SCALE * SELU_ALPHA)
+    del z
+    return jnp.where(a > 0, SELU_SCALE, a + SELU_SCALE * SELU_ALPHA)
 
 
 def _normal_cdf(z: Array) -> Array:
@@ -93,22 +101,25 @@ def _softplus(z: Array) -> Array:
     return jnp.maximum(z, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(z)))
 
 
-identity = Activation("identity", lambda z: z, lambda z, a: jnp.ones_like(z))
-sigmoid = Activation("sigmoid", jax.nn.sigmoid, lambda z, a: a * (1.0 - a))
-tanh = Activation("tanh", jnp.tanh, lambda z, a: 1.0 - a * a)
-relu = Activation("relu", lambda z: jnp.maximum(z, 0.0), lambda z, a: (z > 0).astype(z.dtype), init="he")
+identity = Activation("identity", lambda z: z, lambda z, a: jnp.ones_like(a), of_a=True)
+sigmoid = Activation("sigmoid", jax.nn.sigmoid, lambda z, a: a * (1.0 - a), of_a=True)
+tanh = Activation("tanh", jnp.tanh, lambda z, a: 1.0 - a * a, of_a=True)
+relu = Activation("relu", lambda z: jnp.maximum(z, 0.0), lambda z, a: (a > 0).astype(a.dtype), init="he", of_a=True)
 leaky_relu = Activation(
     "leaky_relu",
     lambda z: jnp.where(z > 0, z, LEAKY_SLOPE * z),
-    lambda z, a: jnp.where(z > 0, 1.0, LEAKY_SLOPE),
+    lambda z, a: jnp.where(a > 0, 1.0, LEAKY_SLOPE),
     init="he",
+    of_a=True,
 )
-elu = Activation("elu", lambda z: jnp.where(z > 0, z, jnp.expm1(jnp.minimum(z, 0.0))), _elu_derivative, init="he")
-selu = Activation("selu", _selu_value, _selu_derivative, init="lecun")
+elu = Activation(
+    "elu", lambda z: jnp.where(z > 0, z, jnp.expm1(jnp.minimum(z, 0.0))), _elu_derivative, init="he", of_a=True
+)
+selu = Activation("selu", _selu_value, _selu_derivative, init="lecun", of_a=True)
 gelu = Activation("gelu", lambda z: z * _normal_cdf(z), _gelu_derivative, init="he")
 silu = Activation("silu", lambda z: z * jax.nn.sigmoid(z), _silu_derivative, init="he")
 softplus = Activation("softplus", _softplus, lambda z, a: jax.nn.sigmoid(z), init="he")
-softmax = Softmax("softmax", lambda z: jax.nn.softmax(z, axis=-1), _softmax_diagonal)
+softmax = Softmax("softmax", lambda z: jax.nn.softmax(z, axis=-1), _softmax_diagonal, of_a=True)
 
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation

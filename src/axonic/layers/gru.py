@@ -38,7 +38,21 @@ from jaxtyping import Array, Bool, Float
 
 from axonic.layers import initializers, recurrence
 from axonic.layers.base import Key, Layer, masked
-from axonic.layers.recurrence import Span, against, by_row, by_time, carries, cut, onward, outer, room, span, steps
+from axonic.layers.recurrence import (
+    Span,
+    against,
+    by_row,
+    by_time,
+    carries,
+    cut,
+    onward,
+    outer,
+    room,
+    span,
+    steps,
+    total,
+    wide,
+)
 from axonic.specs import spec, static
 from axonic.types import Sequence
 
@@ -101,7 +115,7 @@ class GRU(Layer):
     def forward(self, params: GRUParams, x: Sequence, key: Key | None = None) -> tuple[Sequence, GRUCache]:
         del key
         values, real = steps(x)
-        walk = span(x.mask)
+        walk, chosen = span(x.mask), wide(real, self.n_hidden)
 
         def step(h: Array, from_x: Array, t: Any) -> tuple[Array, tuple]:
             r, u, g = jnp.split(from_x, 3, axis=-1)
@@ -109,7 +123,7 @@ class GRU(Layer):
             r, u = jax.nn.sigmoid(r + from_r), jax.nn.sigmoid(u + from_u)
             m = from_g + params.c
             g = jnp.tanh(g + r * m)
-            h = jnp.where(real[t], (1.0 - u) * g + u * h, h)
+            h = jnp.where(chosen[t], (1.0 - u) * g + u * h, h)
             return h, (r, u, g, m, h)
 
         nothing = tuple(room(real, self.n_hidden, params.w, before) for before in (0, 0, 0, 0, 1))
@@ -123,6 +137,7 @@ class GRU(Layer):
     ) -> tuple[GRUParams, Float[Array, "batch time n_in"]]:
         x, real, walk, all_r, all_u, all_g, all_m, h = cache
         errors, carried = by_time(error), carries(real, self.truncate)
+        v_transposed = params.v.T  # once, and not at every step
 
         def step(carry: Array, t: Any) -> tuple[Array, tuple[Array, Array]]:
             r, u, g, m, h_before = all_r[t], all_u[t], all_g[t], all_m[t], h[t]
@@ -132,7 +147,7 @@ class GRU(Layer):
             delta_m = delta_g * r
             delta_r = delta_g * m * r * (1.0 - r)
             of_v = jnp.concatenate([delta_r, delta_u, delta_m], axis=-1)
-            to_before = jnp.where(carried[t], error_h * u + jnp.einsum("bo,io->bi", of_v, params.v), 0.0)
+            to_before = jnp.where(carried[t], error_h * u + of_v @ v_transposed, 0.0)
             return jnp.where(real[t], to_before, carry), (of_v, delta_g)
 
         def sums(deltas: tuple[Array, Array], j: Any) -> tuple[GRUParams, Array]:
@@ -140,7 +155,7 @@ class GRU(Layer):
             of_w = jnp.concatenate([of_v[..., : 2 * self.n_hidden], delta_g], axis=-1)
             c = of_v[..., 2 * self.n_hidden :].sum(axis=(0, 1))
             v = outer(cut(h, j), of_v)
-            b = of_w.sum(axis=(0, 1))
+            b = total(of_w)
             w = outer(cut(x, j), of_w)
             return GRUParams(w, v, b, c), jnp.einsum("tbo,io->tbi", of_w, params.w)
 

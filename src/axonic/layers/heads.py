@@ -38,7 +38,9 @@ class LastStep(Layer):
         del params, key
         until_here = jnp.cumsum(x.mask, axis=1)
         last = x.mask & (until_here == until_here[:, -1:])
-        return masked(last, x.values).sum(axis=1), last
+        place = jnp.argmax(last, axis=1)[:, None]
+        taken = jnp.take_along_axis(x.values, place[..., None], axis=1)[:, 0]  # not a sum over all steps
+        return jnp.where(jnp.any(last, axis=1)[:, None], taken, 0.0), last
 
     def backward(
         self, params: tuple, cache: Bool[Array, "batch time"], error: Float[Array, "batch n"]

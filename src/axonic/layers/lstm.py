@@ -38,7 +38,21 @@ from jaxtyping import Array, Bool, Float
 
 from axonic.layers import initializers, recurrence
 from axonic.layers.base import Key, Layer, masked
-from axonic.layers.recurrence import Span, against, by_row, by_time, carries, cut, onward, outer, room, span, steps
+from axonic.layers.recurrence import (
+    Span,
+    against,
+    by_row,
+    by_time,
+    carries,
+    cut,
+    onward,
+    outer,
+    room,
+    span,
+    steps,
+    total,
+    wide,
+)
 from axonic.specs import spec, static
 from axonic.types import Sequence
 
@@ -98,14 +112,14 @@ class LSTM(Layer):
     def forward(self, params: LSTMParams, x: Sequence, key: Key | None = None) -> tuple[Sequence, LSTMCache]:
         del key
         values, real = steps(x)
-        walk = span(x.mask)
+        walk, chosen = span(x.mask), wide(real, self.n_hidden)
 
         def step(state: tuple[Array, Array], from_x: Array, t: Any) -> tuple[tuple[Array, Array], tuple]:
             a, h = state
             i, f, g, o = jnp.split(from_x + h @ params.v, 4, axis=-1)
             i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
-            a = jnp.where(real[t], f * a + i * g, a)
-            h = jnp.where(real[t], o * jnp.tanh(a), h)
+            a = jnp.where(chosen[t], f * a + i * g, a)
+            h = jnp.where(chosen[t], o * jnp.tanh(a), h)
             return (a, h), (i, f, g, o, a, h)
 
         nothing = tuple(room(real, self.n_hidden, params.w, before) for before in (0, 0, 0, 0, 1, 1))
@@ -119,6 +133,7 @@ class LSTM(Layer):
     ) -> tuple[LSTMParams, Float[Array, "batch time n_in"]]:
         x, real, walk, all_i, all_f, all_g, all_o, all_a, h = cache
         errors, carried = by_time(error), carries(real, self.truncate)
+        v_transposed = params.v.T  # once, and not at every step
 
         def step(carry: tuple[Array, Array], t: Any) -> tuple[tuple[Array, Array], Array]:
             carry_a, carry_h = carry
@@ -132,11 +147,11 @@ class LSTM(Layer):
             delta_i = error_a * g * i * (1.0 - i)
             delta = jnp.where(real[t], jnp.concatenate([delta_i, delta_f, delta_g, delta_o], axis=-1), 0.0)
             to_a = jnp.where(carried[t], error_a * f, 0.0)
-            to_h = jnp.where(carried[t], jnp.einsum("bo,io->bi", delta, params.v), 0.0)
+            to_h = jnp.where(carried[t], delta @ v_transposed, 0.0)
             return (jnp.where(real[t], to_a, carry_a), jnp.where(real[t], to_h, carry_h)), delta
 
         def sums(delta: Array, j: Any) -> tuple[LSTMParams, Array]:
-            b = delta.sum(axis=(0, 1))
+            b = total(delta)
             v = outer(cut(h, j), delta)
             w = outer(cut(x, j), delta)
             return LSTMParams(w, v, b), jnp.einsum("tbo,io->tbi", delta, params.w)

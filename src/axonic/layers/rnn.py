@@ -28,7 +28,21 @@ from jaxtyping import Array, Bool, Float
 from axonic.layers import activations, initializers, recurrence
 from axonic.layers.activations import Activation
 from axonic.layers.base import Key, Layer, masked
-from axonic.layers.recurrence import Span, against, by_row, by_time, carries, cut, onward, outer, room, span, steps
+from axonic.layers.recurrence import (
+    Span,
+    against,
+    by_row,
+    by_time,
+    carries,
+    cut,
+    onward,
+    outer,
+    room,
+    span,
+    steps,
+    total,
+    wide,
+)
 from axonic.specs import spec, static
 from axonic.types import Sequence
 
@@ -42,13 +56,13 @@ class RNNParams(NamedTuple):
 
 
 class RNNCache(NamedTuple):
-    """x: input, 0 where padded; real: which steps are; walk: where they lie; z: pre-activation of each step; a: state
-    before each step and after the last."""
+    """x: input, 0 where padded; real: which steps are; walk: where they lie; z: pre-activation of each step,
+    None where the activation does without; a: state before each step and after the last."""
 
     x: Float[Array, "time batch n_in"]
     real: Bool[Array, "time batch 1"]
     walk: Span
-    z: Float[Array, "time batch n_hidden"]
+    z: Float[Array, "time batch n_hidden"] | None
     a: Float[Array, "time+1 batch n_hidden"]
 
 
@@ -80,14 +94,15 @@ class RNN(Layer):
     def forward(self, params: RNNParams, x: Sequence, key: Key | None = None) -> tuple[Sequence, RNNCache]:
         del key
         values, real = steps(x)
-        walk = span(x.mask)
+        walk, chosen = span(x.mask), wide(real, self.n_hidden)
 
         def step(a: Array, from_x: Array, t: Any) -> tuple[Array, tuple]:
             z = from_x + a @ params.v
-            a = jnp.where(real[t], self.activation.value(z), a)
-            return a, (z, a)
+            a = jnp.where(chosen[t], self.activation.value(z), a)
+            return a, (None if self.activation.of_a else z, a)
 
         z, a = (room(real, self.n_hidden, params.w, before) for before in (0, 1))
+        z = None if self.activation.of_a else z
         z, a = onward(walk, lambda j: cut(values, j) @ params.w + params.b, step, a[0], (z, a))
         output = masked(x.mask, by_row(a[1:], x.mask.shape[1]))
         return Sequence(output, x.mask), RNNCache(values, real, walk, z, a)
@@ -97,14 +112,17 @@ class RNN(Layer):
     ) -> tuple[RNNParams, Float[Array, "batch time n_in"]]:
         x, real, walk, z, a = cache
         errors, carried = by_time(error), carries(real, self.truncate)
+        v_transposed = params.v.T  # once, and not at every step
 
         def step(carry: Array, t: Any) -> tuple[Array, Array]:
-            delta = jnp.where(real[t], self.activation.backward(z[t], a[t + 1], errors[t] + carry), 0.0)
-            to_before = jnp.where(carried[t], jnp.einsum("bo,io->bi", delta, params.v), 0.0)
+            delta = jnp.where(
+                real[t], self.activation.backward(None if z is None else z[t], a[t + 1], errors[t] + carry), 0.0
+            )
+            to_before = jnp.where(carried[t], delta @ v_transposed, 0.0)
             return jnp.where(real[t], to_before, carry), delta
 
         def sums(delta: Array, j: Any) -> tuple[RNNParams, Array]:
-            b = delta.sum(axis=(0, 1))
+            b = total(delta)
             v = outer(cut(a, j), delta)
             w = outer(cut(x, j), delta)
             return RNNParams(w, v, b), jnp.einsum("tbo,io->tbi", delta, params.w)
