@@ -139,7 +139,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--cells", default="lstm,gru,rnn")
-    parser.add_argument("--shapes", type=int, default=len(SHAPES), help="the first so many")
+    parser.add_argument("--shapes", default="1,2,3,4,5", help="which, counted from 1")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--arithmetic", action="store_true")
     arguments = parser.parse_args()
@@ -149,7 +149,7 @@ def main():
     rows = []
     for cell in arguments.cells.split(","):
         pairs = []
-        for shape in SHAPES[: arguments.shapes]:
+        for shape in [SHAPES[int(number) - 1] for number in arguments.shapes.split(",")]:
             ratios, row = compare(cell, shape, arguments.rounds, arguments.steps)
             pairs.append([ratio.middle for ratio in ratios])
             rows.append(row)
