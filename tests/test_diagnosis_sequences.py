@@ -5,13 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from axonic import layers, losses
+from axonic import layers, losses, optimizers
 from axonic.data.batches import Rows, Split
 from axonic.data.ragged import Ragged
 from axonic.diagnosis.sequences import Examined, ThroughTime, examine, findings
 from axonic.layers.rnn import RNNParams
 from axonic.objective import Objective, clipped
 from axonic.recipe import Fit, Task
+from axonic.recipe.baseline import by_the_clock, constant
 from axonic.settings import Settings
 from axonic.types import Batch
 
@@ -72,6 +73,36 @@ def test_what_grows_is_a_fault_and_steps_that_do_not_matter_are_named():
     (idle,) = said(np.ones(40), 0.9, felt)
     assert idle.code == "data.idle_steps"
     assert idle.evidence["idle"] == 30
+
+
+def test_an_answer_without_looking_may_tell_the_steps_apart():
+    """Targets that hang on the number of the step alone, and sequences of unlike lengths: the mean of the training
+    targets at each step, and the mean of all at a step that no training sequence has."""
+    lengths, level = np.array([3, 5, 4, 6, 5]), np.array([0.0, 4.0, -4.0, 2.0, 1.0, 9.0])
+    rng = np.random.default_rng(0)
+    each = [level[:n] + rng.normal(0, 0.1, n) for n in lengths]
+    each[1][2] = np.nan  # no target there
+    train, valid = np.array([0, 1, 2]), np.array([3, 4])
+    x = Ragged.of(np.zeros((lengths.sum(), 1), np.float32), lengths)
+    y = Ragged.of(np.concatenate(each).astype(np.float32)[:, None], lengths)
+    loss = losses.each_step(losses.squared_error)
+    network = layers.chain(layers.rnn(1, "tanh"), layers.each_step(layers.dense(1)), layers.every_step())
+    split = Split(train, valid, valid[:0])
+    settings = Settings(net="rnn", hidden_layer_sizes=(1,), head="every")
+    task = Task(Rows(x, y, np.ones(5, np.float32)), split, settings, network, loss)
+
+    known = [(t, v, 1 / np.isfinite(each[i]).sum()) for i in train for t, v in enumerate(each[i]) if np.isfinite(v)]
+    mean = lambda of: sum(v * w for _, v, w in of) / sum(w for _, _, w in of)  # noqa: E731  they share the weight of a row
+    means = np.array([mean([one for one in known if one[0] == t]) for t in range(5)] + [mean(known)])
+    expected = np.mean([np.mean((each[i] - means[: lengths[i]]) ** 2) / 2 for i in valid])
+    member = task.member(optimizers.Momentum(0.1), 0, 0.0, 2)
+    np.testing.assert_allclose(by_the_clock(member), expected, rtol=1e-5)
+    assert by_the_clock(member) < 0.5 * constant(member)[1]
+
+
+def test_of_one_target_a_sequence_no_step_is_told_apart():
+    task, _ = task_and_fit(0.5, [4, T])
+    assert by_the_clock(task.member(optimizers.Momentum(0.1), 0, 0.0, 2)) is None
 
 
 # --- the loss of every step ---

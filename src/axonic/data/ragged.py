@@ -103,6 +103,11 @@ def known(y: Ragged) -> np.ndarray:
     return ~np.isnan(y.values.reshape(len(y.values), -1)).any(axis=1)
 
 
+def places(y: Ragged) -> np.ndarray:
+    """Which step of its sequence each target is of, counted from 0, in the order of `known_steps`."""
+    return (np.arange(len(y.values)) - np.repeat(y.offsets[:-1], y.lengths))[known(y)]
+
+
 def known_steps(y: Ragged, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The targets there are, and their weights: those of a sequence share its weight."""
     there = known(y)

@@ -13,7 +13,8 @@ k-th power of its size (Hochreiter 1991; Bengio, Simard and Frasconi 1994; Pasca
     memory        the steps until reach stays below `MEMORY`
 
 What fades is a fault only where something was to be remembered, which nobody knows beforehand. So a network that has
-learned well is told nothing but its memory, and only one that is little better than a constant answer is warned.
+learned well is told nothing but its memory, and only one is warned that is little better than an answer that does not
+look at the sequence: a constant, or where each step has a target one for each.
 """
 
 from typing import Any, NamedTuple
@@ -28,8 +29,8 @@ from axonic.layers import GRU, LSTM, RNN, Bidirectional
 from axonic.layers.base import Chain
 from axonic.losses import EachStepLoss, Loss
 from axonic.programs import compiled
-from axonic.recipe import Fit, Task
-from axonic.recipe.baseline import constant
+from axonic.recipe import Fit, Member, Task
+from axonic.recipe.baseline import by_the_clock, constant
 from axonic.types import Finding, Params, Sequence
 
 PROBE = 64
@@ -38,7 +39,7 @@ VANISHED, EXPLODED = 1e-3, 70.0
 MEMORY = 0.01
 IDLE = 0.01
 LEARNED = 0.5
-"""A network has learned well if it has come down by this share of the loss of the constant answer."""
+"""A network has learned well if it has come down by this share of the loss of an answer without looking."""
 FEW_STEPS = 10
 """Sequences too short to speak of memory."""
 
@@ -166,7 +167,8 @@ def findings(examined: Examined, learned: float) -> list[Finding]:
     Parameters
     ----------
     examined : of a trained network.
-    learned : the share of the constant answer's loss by which the validation loss has come down; 1 is all of it.
+    learned : the share of the loss of an answer without looking at the sequence by which the validation loss has come
+        down; 1 is all of it.
     """
     longest = int(np.median(examined.lengths))
     if longest < FEW_STEPS:
@@ -205,7 +207,7 @@ def _vanishing(layer: ThroughTime, evidence: dict[str, Any]) -> Finding:
         evidence,
         f"The error at the last step has faded to {evidence['first_to_last']:.1g} of its size at the first of "
         f"{evidence['steps']} steps, so nothing can be learned from the beginning, and the network is little better "
-        "than a constant answer.",
+        "than an answer that does not look at the sequence.",
         remedy + "or shorten the sequences to what matters.",
     )
 
@@ -260,12 +262,22 @@ def _idle(examined: Examined, longest: int) -> list[Finding]:
 
 def diagnose(task: Task, fit: Fit) -> list[Finding]:
     """What is to be said of a fit of sequences."""
-    best, trivial = float(fit.states[0].best_loss), constant_loss(task, fit)
+    best, trivial = float(fit.states[0].best_loss), trivial_loss(task, fit)
     learned = 1 - best / trivial if trivial is not None and trivial > 0 else 1.0
     return findings(examine(task, fit), 0.0 if 0 in fit.constant else learned)
 
 
 def constant_loss(task: Task, fit: Fit) -> float | None:
     """The validation loss of the constant answer; None where it is not known."""
-    trivial = constant(task.member(fit.optimizer, 0, fit.l2, fit.batch_size)) if task.held_out else None
+    trivial = constant(_first(task, fit)) if task.held_out else None
     return None if trivial is None else trivial[1]
+
+
+def trivial_loss(task: Task, fit: Fit) -> float | None:
+    """The lowest validation loss of an answer that does not look at the sequence."""
+    known = [constant_loss(task, fit), by_the_clock(_first(task, fit)) if task.held_out else None]
+    return min((loss for loss in known if loss is not None), default=None)
+
+
+def _first(task: Task, fit: Fit) -> Member:
+    return task.member(fit.optimizer, 0, fit.l2, fit.batch_size)

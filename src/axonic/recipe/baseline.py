@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from axonic.data.batches import Rows
-from axonic.data.ragged import Ragged, known_steps
+from axonic.data.ragged import Ragged, known_steps, places
 from axonic.losses import (
     Absolute,
     CrossEntropy,
@@ -70,6 +70,27 @@ def constant_bias(member: Member) -> np.ndarray | None:
     """The pre-activation (n_out,) of the constant answer to the training rows; None where it is not known."""
     rows, train = member.batches.rows, member.batches.split.train
     return bias(_of_a_step(member.trial.loss), *weighted_targets(rows, train, len(output(member.params)[1].b)))
+
+
+def by_the_clock(member: Member) -> float | None:
+    """Where each step has a target, the validation loss of a constant answer for every step of its own, counted from
+    the first: the best that can be said without looking at a sequence. None where there is none, or it is not known."""
+    rows, split = member.batches.rows, member.batches.split
+    if not isinstance(rows.y, Ragged):
+        return None
+    n_out, loss = len(output(member.params)[1].b), _of_a_step(member.trial.loss)
+    (y, weight, step), (y_valid, weight_valid, step_valid) = (
+        (*weighted_targets(rows, part, n_out), places(rows.y[part])) for part in (split.train, split.valid)
+    )
+    values = np.empty(len(y_valid))
+    for t in np.unique(step_valid):
+        seen, asked = (step == t) & (weight > 0), step_valid == t
+        if not seen.any():
+            seen = weight > 0
+        if (b := bias(loss, y[seen], weight[seen])) is None:
+            return None
+        values[asked] = loss_values(loss, np.broadcast_to(b, y_valid[asked].shape), y_valid[asked])
+    return float(np.average(values, weights=weight_valid))
 
 
 def output(params: Params) -> tuple[int, Any]:
