@@ -38,16 +38,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from axonic.errors import InputError
-from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, n_weights, scalar
+from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, inner, n_weights, scalar
 from axonic.optimizers.line_search import no_value, strong_wolfe, unless
 from axonic.specs import Number, spec, static
 from axonic.types import Params, Value
 
 FORMULAS = {
-    "polak_ribiere": lambda g, new, p, y: jnp.maximum(0, new @ y / (g @ g)),
-    "fletcher_reeves": lambda g, new, p, y: new @ new / (g @ g),
-    "hestenes_stiefel": lambda g, new, p, y: jnp.maximum(0, new @ y / (p @ y)),
-    "dai_yuan": lambda g, new, p, y: new @ new / (p @ y),
+    "polak_ribiere": lambda g, new, p, y: jnp.maximum(0, inner(new, y) / inner(g, g)),
+    "fletcher_reeves": lambda g, new, p, y: inner(new, new) / inner(g, g),
+    "hestenes_stiefel": lambda g, new, p, y: jnp.maximum(0, inner(new, y) / inner(p, y)),
+    "dai_yuan": lambda g, new, p, y: inner(new, new) / inner(p, y),
 }
 DESCENT = 0.01
 
@@ -116,15 +116,15 @@ class ConjugateGradient(Optimizer):
 
         _, value, g, p, before, steepest = unless(state.known, begin, w, state)
 
-        guess = 1.01 * 2 * (value.total - before) / (g @ p)
+        guess = 1.01 * 2 * (value.total - before) / inner(g, p)
         first = jnp.where(guess > 0, jnp.minimum(1, guess), 1)
         eps = float(jnp.finfo(w.dtype).eps)
         search = strong_wolfe(function, w, p, value, g, first, self.c1, self.c2, self.max_evaluations, xtol=eps)
 
         new = search.g
         direction = -new + FORMULAS[self.formula](g, new, p, new - g) * p
-        far_from_orthogonal = jnp.abs(new @ g) >= scalar(self.restart, w) * (new @ new)
-        descends = direction @ new <= -DESCENT * (new @ new)  # not where beta is NaN
+        far_from_orthogonal = jnp.abs(inner(new, g)) >= scalar(self.restart, w) * inner(new, new)
+        descends = inner(direction, new) <= -DESCENT * inner(new, new)  # not where beta is NaN
         afresh = search.failed | far_from_orthogonal | ~descends
         direction = jnp.where(afresh, -new, direction)
 

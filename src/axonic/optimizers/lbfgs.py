@@ -41,7 +41,7 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
-from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, n_weights
+from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, inner, n_weights
 from axonic.optimizers.line_search import no_value, strong_wolfe, unless
 from axonic.specs import Number, spec, static
 from axonic.types import Params, Value
@@ -107,7 +107,7 @@ class LBFGS(Optimizer):
         empty = state.r[-1, -1] == 0
 
         p = _direction(state, g)
-        first = jnp.where(empty, jnp.minimum(1, 1 / jnp.sqrt(g @ g)), 1)
+        first = jnp.where(empty, jnp.minimum(1, 1 / jnp.sqrt(inner(g, g))), 1)
         search = strong_wolfe(function, w, p, value, g, first, self.c1, self.c2, self.max_evaluations)
 
         following = _with_pair(state, search.t * p, g, search.g)
@@ -139,8 +139,8 @@ def _with_pair(
     """The state at the new gradient g, with the pair (s, g - before) in place of the oldest unless s . y is too
     small."""
     y = g - before
-    sy, yy = s @ y, y @ y
-    stored = sy > jnp.finfo(g.dtype).eps * jnp.abs(s @ before)
+    sy, yy = inner(s, y), inner(y, y)
+    stored = sy > jnp.finfo(g.dtype).eps * jnp.abs(inner(s, before))
     place = (2 * state.oldest, jnp.zeros_like(state.oldest))
     old = jax.lax.dynamic_slice(state.pairs, place, (2, len(g)))
     pair = jnp.where(stored, jnp.stack([s, y]), old)

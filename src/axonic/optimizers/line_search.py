@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from axonic.optimizers.base import Flat, scalar
+from axonic.optimizers.base import Flat, inner, scalar
 from axonic.types import Value
 
 T = TypeVar("T")
@@ -126,7 +126,7 @@ def strong_wolfe(
     like = lambda v: scalar(v, w)  # noqa: E731
     c1, c2, first = like(c1), like(c2), like(first)
     xtol = max(xtol, float(jnp.finfo(w.dtype).eps))
-    f0, d0 = like(value.total), g @ p
+    f0, d0 = like(value.total), inner(g, p)
     start = End(like(0.0), f0, d0)
     interval = Interval(
         x=start,
@@ -143,7 +143,7 @@ def strong_wolfe(
     def body(carry: tuple) -> tuple:
         t, interval, best, n, _ = carry
         here = _evaluate(objective, w, p, t)
-        f, d = like(here.value.total), here.g @ p
+        f, d = like(here.value.total), inner(here.g, p)
         finite = jnp.isfinite(f) & jnp.isfinite(d)
         armijo = f <= f0 + t * c1 * d0
         good = finite & armijo & (jnp.abs(d) <= c2 * jnp.abs(d0))
@@ -190,7 +190,7 @@ def backtracking(
     The parameters are those of `strong_wolfe`; `factor` is in (0, 1).
     """
     like = lambda v: scalar(v, w)  # noqa: E731
-    f0, d0, c1, factor = like(value.total), g @ p, like(c1), like(factor)
+    f0, d0, c1, factor = like(value.total), inner(g, p), like(c1), like(factor)
 
     def body(carry: tuple) -> tuple:
         t, best, n, _ = carry

@@ -34,7 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, n_weights, scalar
+from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, inner, n_weights, scalar
 from axonic.optimizers.line_search import no_value, unless
 from axonic.specs import Number, spec
 from axonic.types import Params, Value
@@ -97,9 +97,9 @@ class ScaledConjugateGradient(Optimizer):
 
         value, g, p, lambda_ = unless(state.known, begin, w, (state.value, state.g, state.p, state.lambda_))
         raised, k = state.raised, state.k + 1
-        r, pp = -g, p @ p
+        r, pp = -g, inner(p, p)
 
-        delta = unless(state.curved, lambda w: p @ function.hvp(w, p), w, state.delta)  # 2
+        delta = unless(state.curved, lambda w: inner(p, function.hvp(w, p)), w, state.delta)  # 2
         delta = delta + (lambda_ - raised) * pp  # 3
 
         negative = delta <= 0  # 4
@@ -107,7 +107,7 @@ class ScaledConjugateGradient(Optimizer):
         delta = jnp.where(negative, -delta + lambda_ * pp, delta)
         lambda_ = jnp.where(negative, raised, lambda_)
 
-        mu = p @ r  # 5
+        mu = inner(p, r)  # 5
         alpha = mu / delta
         new_w = w + alpha * p
         new_value, new_g = function.value_and_grad(new_w)
@@ -116,9 +116,9 @@ class ScaledConjugateGradient(Optimizer):
 
         good = ratio >= 0  # 7
         new_r = -new_g
-        beta = (new_r @ new_r - new_r @ r) / mu
+        beta = (inner(new_r, new_r) - inner(new_r, r)) / mu
         direction = jnp.where(k % len(w) == 0, new_r, new_r + beta * p)
-        direction = jnp.where(direction @ new_r > 0, direction, new_r)
+        direction = jnp.where(inner(direction, new_r) > 0, direction, new_r)
         raised = jnp.where(good, 0, lambda_)
         reduced = jnp.where(good & (ratio >= 0.75), lambda_ / 4, lambda_)
         lambda_ = jnp.where(ratio < 0.25, reduced + delta * (1 - ratio) / pp, reduced)  # 8
