@@ -53,23 +53,26 @@ def make_axonic(cell, shape, n_steps):
     return run
 
 
-def make_torch(cell, shape, n_steps, threads):
+def make_torch(cell, shape, n_steps, threads, device="cpu"):
     import torch
 
     torch.set_num_threads(threads)
     _, batch, features, hidden = shape
-    x, y = map(torch.tensor, data(shape, n_steps))
+    x, y = (torch.tensor(a, device=device) for a in data(shape, n_steps))
     kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[cell]
     layer, head = kind(features, hidden, batch_first=True), torch.nn.Linear(hidden, 1)
+    layer, head = layer.to(device), head.to(device)
     rule = torch.optim.Adam([*layer.parameters(), *head.parameters()], RATE)
 
     def run():
-        order = torch.randperm(len(x))
+        order = torch.randperm(len(x), device=device)
         for i in range(n_steps):
             rows = order[i * batch : (i + 1) * batch]
             rule.zero_grad()
             torch.nn.functional.mse_loss(head(layer(x[rows])[0][:, -1]), y[rows]).backward()
             rule.step()
+        if device != "cpu":
+            torch.cuda.synchronize()
 
     run()
     return run

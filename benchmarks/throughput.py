@@ -113,7 +113,7 @@ def scikit_learn(job: Job) -> Callable[[], float]:
     return lambda: model.fit(x, y).loss_
 
 
-def torch(job: Job, threads: int) -> Callable[[], float]:
+def torch(job: Job, threads: int, device: str = "cpu") -> Callable[[], float]:
     """PyTorch eager with a loop of one's own: rows shuffled and losses read once an epoch, batches are views."""
     import torch
     from torch import nn
@@ -128,13 +128,13 @@ def torch(job: Job, threads: int) -> Callable[[], float]:
         return nn.Sequential(*layers[:-1])
 
     def fit() -> float:
-        x, y = torch.from_numpy(inputs), torch.from_numpy(classes)
-        model, loss_of = network(), nn.CrossEntropyLoss()
+        x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(classes).to(device)
+        model, loss_of = network().to(device), nn.CrossEntropyLoss()
         rule = torch.optim.SGD(model.parameters(), RATE, MOMENTUM)
         mean = 0.0
         for _ in range(job.epochs):
-            order = torch.randperm(job.n)
-            total = torch.zeros(())
+            order = torch.randperm(job.n, device=device)
+            total = torch.zeros((), device=device)
             for xb, yb in zip(x[order].split(job.batch), y[order].split(job.batch), strict=True):
                 loss = loss_of(model(xb), yb)
                 rule.zero_grad()

@@ -1,4 +1,5 @@
-"""What the package needs of JAX: a version that computes right, and a private cache of compiled programs."""
+"""What the package needs of JAX: a version that computes right, products in full precision, and a private cache of
+compiled programs."""
 
 import contextlib
 import os
@@ -26,6 +27,22 @@ def cache_folder() -> Path:
     of processor, since a program may use what another processor lacks."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "axonic" / f"jaxlib-{version('jaxlib')}-{_processor():08x}"
+
+
+def set_up() -> None:
+    """Both of what follows; to be called before anything is compiled."""
+    use_compilation_cache()
+    use_full_precision()
+
+
+def use_full_precision() -> None:
+    """Let an accelerator multiply float32 as float32, unless the user has chosen otherwise. JAX lets NVIDIA's round the
+    factors to 10 bits (TF32), after which a line search or a sign of the gradient goes another way than on a processor
+    (`docs/scaling.md` has figures). `JAX_DEFAULT_MATMUL_PRECISION=tensorfloat32` takes the rounding back."""
+    import jax
+
+    if jax.config.values["jax_default_matmul_precision"] is None and jax.default_backend() != "cpu":
+        jax.config.update("jax_default_matmul_precision", "float32")
 
 
 def use_compilation_cache() -> None:

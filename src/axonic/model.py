@@ -25,6 +25,7 @@ from axonic.data.encoding import TableEncoder, TargetEncoder
 from axonic.data.ragged import Ragged, known, known_steps
 from axonic.data.schema import Task
 from axonic.data.sequences import SeriesCoding
+from axonic.engine import set_up
 from axonic.errors import InputError
 from axonic.layers import RBF, Dense, EveryStep
 from axonic.layers.base import Chain
@@ -113,6 +114,7 @@ class Model:
 
     def each(self, x: Float[np.ndarray, "n n_in"] | Ragged) -> Float[np.ndarray, "networks n n_out"]:
         """The outputs of each network."""
+        set_up()
         make_room()
         if isinstance(x, Ragged):
             return self._each_of_sequences(x)

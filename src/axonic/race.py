@@ -15,7 +15,7 @@ import numpy as np
 
 from axonic import optimizers, recipe, training
 from axonic.data.batches import resplit
-from axonic.engine import use_compilation_cache
+from axonic.engine import set_up
 from axonic.errors import InputError
 from axonic.recipe import Task
 from axonic.settings import Settings
@@ -97,7 +97,7 @@ def race(
     ------
     InputError : a rule is unknown, none can run, or nothing is held out.
     """
-    use_compilation_cache()
+    set_up()
     spectator = spectator or _Nobody()
     if not task.held_out:
         raise InputError("a race needs validation rows", "give a table of at least 10 rows")

@@ -8,7 +8,7 @@ import numpy as np
 
 from axonic import optimizers, training
 from axonic.data.batches import Cursor, Rows, Split
-from axonic.engine import use_compilation_cache
+from axonic.engine import set_up
 from axonic.health import COLUMNS
 from axonic.layers import Chain
 from axonic.losses import Loss
@@ -312,7 +312,7 @@ def run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bo
 def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Loss, before: Fit | None) -> Fit:
     """Train for one pass over the rows, going on from where each network of the pass before stood (None: one network
     from the start, with the rate found or given as in `fit`). Nothing is held out, and the last weights are kept."""
-    use_compilation_cache()
+    set_up()
     task = Task(rows, split, settings, network, loss, resplits=False)
     notebook, clock = Notebook(Watcher(), Journal()), Clock()
     if before is None:

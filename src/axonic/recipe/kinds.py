@@ -1,6 +1,6 @@
 """A fit of any kind of network."""
 
-from axonic.engine import use_compilation_cache
+from axonic.engine import set_up
 from axonic.programs import make_room
 from axonic.recipe.fitting import Fit, Fitting
 from axonic.recipe.journal import Journal, Watcher
@@ -21,7 +21,7 @@ def fit(task: Task, *, watcher: Watcher | None = None, journal: Journal | None =
     ------
     InputError : the weights to start from don't fit, or the journal is another run's.
     """
-    use_compilation_cache()
+    set_up()
     make_room()
     watcher, journal = watcher or Watcher(), journal or Journal()
     if task.settings.net == "rbf":
