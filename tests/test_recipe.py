@@ -80,6 +80,7 @@ def assert_same_weights(left, right):
         ({10.0: np.full(20, np.nan), 0.01: FALLING}, 0.01),  # one has diverged
         ({10.0: np.r_[FALLING[:15], np.full(5, np.inf)], 0.01: FALLING}, 0.01),  # at the end
         ({10.0: np.r_[np.full(16, 1e6), 0, 0, 0, 1e5], 0.01: FALLING}, 0.01),  # sure of most rows, wrong at others
+        ({10.0: np.r_[np.full(12, 5.0), np.zeros(8)], 0.01: FALLING}, 0.01),  # thrown about, and lucky at last
         ({rate: np.full(20, np.nan) for rate in RATES}, RATES[-1]),  # all have
     ],
 )

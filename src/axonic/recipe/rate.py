@@ -150,14 +150,16 @@ def ends(curves: np.ndarray) -> np.ndarray:
     windows; infinite if it diverged.
 
     The median passes over an unlucky batch. It would pass over more where a window is a few rows: a rate that throws
-    the weights about has rows it is sure of, at no loss, and others at a thousandfold. So a curve whose mean there is
-    above all that the lowest rate has seen, and thus above where training begins, counts as diverged too.
+    the weights about has rows it is sure of, at no loss, and others at a thousandfold. So a curve whose mean there, or
+    whose median over all windows, is above all that the lowest rate has seen, and thus above where training begins,
+    counts as diverged too: what it ends with was come upon by chance.
     """
     tail = curves[:, -max(1, curves.shape[1] // 4) :]
     tail = np.where(np.isfinite(tail), tail, np.inf)
     calm = curves[np.isfinite(curves).all(axis=1)][-1:]
-    wild = tail.mean(axis=1) > calm.max(initial=-np.inf) if len(calm) else False
-    return np.where(wild, np.inf, np.median(tail, axis=1))
+    most = calm.max() if len(calm) else np.inf
+    whole = np.median(np.where(np.isfinite(curves), curves, np.inf), axis=1)
+    return np.where((tail.mean(axis=1) > most) | (whole > most), np.inf, np.median(tail, axis=1))
 
 
 def has_learned(curves: np.ndarray) -> np.ndarray:
