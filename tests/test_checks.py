@@ -20,6 +20,12 @@ NOISE = RNG.normal(size=N)
 CLASS = (X + NOISE > 0).astype(int)
 
 
+@pytest.fixture(autouse=True)
+def the_same_draws(state=RNG.bit_generator.state):
+    """What a test draws does not hang on the tests before it."""
+    RNG.bit_generator.state = state
+
+
 def findings(target="y", task="auto", **columns) -> list[Finding]:
     frame = pl.DataFrame(columns, strict=False)
     return check_table(frame, infer_schema(frame, target, task))

@@ -86,7 +86,7 @@ def test_the_closed_form_is_ridge_regression_on_the_features():
 @pytest.mark.parametrize("name", KINDS)
 def test_weights_are_rows_given_again(name):
     cls, y = KINDS[name]
-    weight = RNG.integers(1, 4, N)
+    weight = np.random.default_rng(2).integers(1, 4, N)
     weighted = cls(n_centers=6).fit(X, y, sample_weight=weight)
     repeated = cls(n_centers=6).fit(np.repeat(X, weight, axis=0), np.repeat(y, weight, axis=0))
     np.testing.assert_array_equal(outputs(weighted), outputs(repeated))

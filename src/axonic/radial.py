@@ -20,9 +20,10 @@ probabilities by softmax(t f + b) with the t and b of the highest likelihood, sm
 linear in f, so t and b go into the readout. Labels that do not exclude each other are two classes each, 1 - f and f.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -371,15 +372,22 @@ def k_means(x: np.ndarray, weight: np.ndarray, n: int, seed: int) -> tuple[np.nd
     """Centres by k-means, and the cluster of each row (None if not all of them were looked at). In one thread: the sums
     of several come in any order, and the centres would differ by their rounding."""
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
 
     rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:CLUSTER_ROWS])
-    with threadpool_limits(1):
+    with _libraries().limit(limits=1):
         found = KMeans(n, init="k-means++", n_init=1, random_state=seed % 2**32, copy_x=True).fit(  # pyright: ignore[reportArgumentType]
             x[rows], sample_weight=weight[rows]
         )
     labels = found.labels_ if len(rows) == len(x) else None
     return np.asarray(found.cluster_centers_, np.float32), labels
+
+
+@functools.cache
+def _libraries() -> Any:
+    """What computes in threads, once scikit-learn is there. Looking for it takes 5 ms, a fifth of a small fit."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def random_rows(x: np.ndarray, n: int, seed: int) -> np.ndarray:

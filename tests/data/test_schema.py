@@ -20,6 +20,12 @@ N = 40
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def the_same_draws(state=RNG.bit_generator.state):
+    """What a test draws does not hang on the tests before it."""
+    RNG.bit_generator.state = state
+
+
 def kinds(**columns) -> dict[str, str]:
     return {column.name: column.reason or column.kind for column in infer_columns(pl.DataFrame(columns))}
 
