@@ -1,6 +1,6 @@
 """Which recurrent network to take when nothing is known of the sequences: choices compared on eleven sets.
 
-    python benchmarks/sequence_choices.py [--seeds 2] [--sets GunPoint,waves] [--choices last,mean] [--save FILE | --load FILE]
+    python sequence_choices.py [--seeds 2] [--sets GunPoint,waves] [--choices "last;mean"] [--save FILE | --load FILE]
 
 Three sets are aeon's with their own test parts (see `sequences.py` for where they are read from), digits are taken row
 by row, the others are generated: three classics of the field (cylinder, bell and funnel of Saito 1994; control charts

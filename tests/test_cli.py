@@ -1,5 +1,6 @@
 """The command line, end to end on real tables, and a table of bad inputs, each with its one line and exit code 2."""
 
+import dataclasses
 import json
 import os
 
@@ -8,7 +9,15 @@ import polars as pl
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 
-from axonic import losses
+from axonic import (
+    FeedForwardClassifier,
+    FeedForwardRegressor,
+    RBFRegressor,
+    RecurrentClassifier,
+    RecurrentRegressor,
+    losses,
+    runs,
+)
 from axonic.cli import main
 from axonic.storage import load_model
 
@@ -69,6 +78,34 @@ def test_regression_from_parquet(folder, tmp_path, capsys):
     assert code == 0
     assert result["task"] == "regression"
     assert result["test"]["r2"] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("net", "estimator"),
+    [
+        ("feedforward", FeedForwardClassifier()),
+        ("feedforward", FeedForwardRegressor()),
+        ("rbf", RBFRegressor()),
+        *((cell, RecurrentClassifier(cell)) for cell in ("rnn", "lstm", "gru")),
+        ("gru", RecurrentRegressor("gru")),
+    ],
+)
+def test_what_the_options_leave_open_is_as_in_the_estimators(net, estimator, folder, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def fit_table(*args, settings, **options):
+        raise Seen(settings)
+
+    monkeypatch.setattr(runs, "fit_table", fit_table)
+    with pytest.raises(Seen) as seen:
+        main(["fit", str(folder / "iris.csv"), "--target", "species", "--net", net, "--quiet"])
+    expected = dataclasses.replace(estimator._settings(), batch_stage=True, branch_stage=True)
+    (settings,) = seen.value.args
+    if net in ("rnn", "lstm", "gru"):
+        assert settings.head == "auto"  # until the data say which
+        settings = dataclasses.replace(settings, head="last")
+    assert settings == expected
 
 
 @pytest.mark.parametrize("loss", ["quantile:0.9", "huber", "poisson"])
