@@ -94,7 +94,7 @@ def test_what_the_options_leave_open_is_as_in_the_estimators(net, estimator, fol
     class Seen(Exception):
         pass
 
-    def fit_table(*args, settings, **options):
+    def fit_table(*_, settings, **__):
         raise Seen(settings)
 
     monkeypatch.setattr(runs, "fit_table", fit_table)
