@@ -44,6 +44,7 @@ def test_rules_are_ranked_by_the_mean_of_their_lowest_validation_losses():
         assert rule["valid"] == best
         np.testing.assert_allclose(rule["mean_valid"], np.mean(best))
     assert -1 <= result["rank_correlation"] <= 1
+    assert result["told_apart"] == (result["rank_correlation"] >= 0.5)
 
 
 def test_a_rule_that_cannot_take_part_is_told_and_left_out():

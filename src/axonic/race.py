@@ -22,6 +22,8 @@ from axonic.settings import Settings
 from axonic.training import Progress, StopRule
 
 POINTS = 200
+SAME_ORDER = 0.5
+"""Below this rank correlation between seeds the order of the rules is hardly more than luck."""
 
 
 class Lap(NamedTuple):
@@ -91,6 +93,7 @@ def race(
         lowest validation loss), "train" and "epochs", and the "curve" of the first seed (seconds, train, valid).
     "refused" : the rules that can't take part, name to reason.
     "rank_correlation" : Spearman's, the mean over pairs of seeds; NaN for one seed.
+    "told_apart" : whether the order is more than luck by that; None for one seed.
     "seconds", "seeds" : as given.
 
     Raises
@@ -187,7 +190,9 @@ def _ranking(laps: dict[str, list[Lap]]) -> dict[str, Any]:
     ]
     complete = min(len(each) for each in laps.values()) if laps else 0
     table = np.array([[lap.best for lap in each[:complete]] for each in laps.values()])
-    return {"rules": rules, "rank_correlation": _rank_correlation(table)}
+    correlation = _rank_correlation(table)
+    told_apart = None if np.isnan(correlation) else correlation >= SAME_ORDER
+    return {"rules": rules, "rank_correlation": correlation, "told_apart": told_apart}
 
 
 def _rank_correlation(table: np.ndarray) -> float:

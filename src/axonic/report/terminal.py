@@ -246,7 +246,8 @@ def print_race(result: dict[str, Any]) -> None:
     console.print(table)
     correlation = result["rank_correlation"]
     if correlation is not None:
-        console.print(f"rank correlation between seeds {correlation:.2f}")
+        luck = "" if result["told_apart"] else ": the differences between the rules are hardly more than luck"
+        console.print(f"rank correlation between seeds {correlation:.2f}{luck}")
     for name, reason in result["refused"].items():
         console.print(f"{name} did not run: {reason}", markup=False)
 
