@@ -32,7 +32,11 @@ CHOICES = {
     "both ways, last": {"bidirectional": True},
     "both ways, mean": {"bidirectional": True, "head": "mean"},
     "gru, last": {"cell": "gru"},
-    "gru, mean": {"cell": "gru", "head": "mean"},
+    "input noise .1": {"input_noise": 0.1},
+    "slicing .1": {"slicing": 0.1},
+    "weight average .99": {"weight_average": 0.99},
+    "dropout .2": {"dropout": 0.2},
+    "batches of 16": {"batch_size": 16},
 }
 TEST = 500
 FLOOR = 1e-3

@@ -2,7 +2,7 @@
 
     first batch    the loss against a constant answer's, and the looks of `axonic.health`, at the weights that training
                    begins from
-    quick run      a few epochs of large batches at the rate of a short sweep: does the loss come down?
+    quick run      some epochs of large batches at the rate of a short sweep: does the loss come down?
     sixteen rows   where it hardly does: can they be learned by heart? If so the network works, and the columns tell
                    little of the target; if not, the network is at fault
 
@@ -12,6 +12,7 @@ one with "a large batch and a large rate"; the sweep takes the place of guessing
 """
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -29,7 +30,7 @@ from axonic.types import Batch, Finding, Params
 
 QUICK_BATCH = 128
 QUICK_EPOCHS, QUICK_STEPS = 20, 300
-"""How long the quick run is: so many epochs, of sequences at least so many steps, as their rates are lower."""
+"""How long the quick run is: so many epochs, and as many steps as the sweep took: its rate may be too low for fewer."""
 
 
 class Rehearsal(NamedTuple):
@@ -54,9 +55,7 @@ def rehearse(task: Task, watcher: Watcher | None = None) -> Rehearsal:
     task : what is to be trained, and some of the rows; its rate, epochs and batches are not looked at.
     watcher : may end the runs.
     """
-    epochs = QUICK_EPOCHS
-    if task.network.reads_sequences:
-        epochs = max(epochs, -(-QUICK_STEPS // -(-task.n_train // QUICK_BATCH)))
+    epochs = max(QUICK_EPOCHS, math.ceil(QUICK_STEPS / math.ceil(task.n_train / QUICK_BATCH)))
     brief = {"epochs": epochs, "batch_size": QUICK_BATCH, "learning_rate": "auto", "ensemble": 1}
     less = {"batch_stage": False, "branch_stage": False, "regularization": None, "monitor": False}
     task = task._replace(settings=dataclasses.replace(task.settings, **brief, **less))
