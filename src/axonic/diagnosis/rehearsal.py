@@ -26,11 +26,12 @@ from axonic.diagnosis.evidence import Evidence, rounded
 from axonic.health import QUANTITIES
 from axonic.objective import Objective
 from axonic.recipe import Fit, Task, Watcher
+from axonic.recipe.rate import SWEEP_STEPS
 from axonic.types import Batch, Finding, Params
 
 QUICK_BATCH = 128
-QUICK_EPOCHS, QUICK_STEPS = 20, 300
-"""How long the quick run is: so many epochs, and as many steps as the sweep took: its rate may be too low for fewer."""
+QUICK_EPOCHS = 20
+"""The quick run has so many epochs, and at least as many steps as the sweep, whose rate may be too low for fewer."""
 
 
 class Rehearsal(NamedTuple):
@@ -55,7 +56,7 @@ def rehearse(task: Task, watcher: Watcher | None = None) -> Rehearsal:
     task : what is to be trained, and some of the rows; its rate, epochs and batches are not looked at.
     watcher : may end the runs.
     """
-    epochs = max(QUICK_EPOCHS, math.ceil(QUICK_STEPS / math.ceil(task.n_train / QUICK_BATCH)))
+    epochs = max(QUICK_EPOCHS, math.ceil(SWEEP_STEPS / math.ceil(task.n_train / QUICK_BATCH)))
     brief = {"epochs": epochs, "batch_size": QUICK_BATCH, "learning_rate": "auto", "ensemble": 1}
     less = {"batch_stage": False, "branch_stage": False, "regularization": None, "monitor": False}
     task = task._replace(settings=dataclasses.replace(task.settings, **brief, **less))
