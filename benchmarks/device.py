@@ -6,7 +6,8 @@ throughput : the networks of `throughput.py` and larger ones, fit to fit. PyTorc
 recurrent : one training step of an LSTM with its update (`recurrent_speed.py`), against cuDNN's through nn.LSTM.
 agreement : the training loss a rule ends with on the accelerator and on the processors, from the same weights.
 
-`--tf32` lets it round the factors of products to TF32. Ratios are times of the other over the time of axonic on it.
+Products are of float32, as axonic's fits have them; `--tf32` lets JAX round their factors. PyTorch takes part where the
+accelerator is a GPU, as it is by default there. Ratios are times of the other over the time of axonic on it.
 """
 
 import argparse
@@ -23,7 +24,6 @@ LARGE = (
 )
 CPU_FLOPS = 2e12  # more floating-point operations than this are not asked of the processors
 RULES = ("momentum", "adam", "rprop", "lbfgs", "scaled_conjugate_gradient", "levenberg_marquardt")
-KEEP_MEMORY = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # several processes share the accelerator
 
 
 def turns(contenders, rounds):
@@ -38,17 +38,18 @@ def turns(contenders, rounds):
 
 
 def row(name, seconds, steps):
-    micros = [figure(1e6 * median(each) / steps) for each in seconds.values()]
     own = seconds["device"]
     ratios = [str(Ratio.of(seconds[other], own)) if other in seconds else "-" for other in ("processors", "PyTorch")]
-    return [name, micros[0], *ratios]
+    return [name, figure(1e6 * median(own) / steps), *ratios]
 
 
-def throughput(device, rounds):
+def throughput(device, gpu, rounds):
     rows = []
     for job in (*JOBS, *LARGE):
         products = 6 * job.batch * job.steps * sum(a * b for a, b in zip(job.sizes[:-1], job.sizes[1:], strict=True))
-        contenders = {"device": (device, axonic, job), "PyTorch": (device, torch, job, 1, "cuda")}
+        contenders = {"device": (device, axonic, job)}
+        if gpu:
+            contenders["PyTorch"] = ({}, torch, job, 1, "cuda")
         if products < CPU_FLOPS:
             contenders["processors"] = ({"JAX_PLATFORMS": "cpu"}, axonic, job)
         rows.append(row(f"{job.name}, {job.batch}", turns(contenders, rounds), job.steps))
@@ -56,14 +57,15 @@ def throughput(device, rounds):
     return table(["network, batch", "microseconds a step", "processors / device", "PyTorch on it / axonic"], rows)
 
 
-def recurrent(device, rounds, steps=50):
+def recurrent(device, gpu, rounds, steps=50):
     rows = []
     for shape in SHAPES:
         contenders = {
             "device": (device, make_axonic, "lstm", shape, steps),
-            "PyTorch": (device, make_torch, "lstm", shape, steps, 1, "cuda"),
             "processors": ({"JAX_PLATFORMS": "cpu"}, make_axonic, "lstm", shape, steps),
         }
+        if gpu:
+            contenders["PyTorch"] = ({}, make_torch, "lstm", shape, steps, 1, "cuda")
         rows.append(row(f"lstm {shape}", turns(contenders, rounds), steps))
         print(rows[-1], flush=True)
     header = ["(time, batch, features, hidden)", "microseconds a step", "processors / device", "cuDNN / axonic"]
@@ -74,10 +76,10 @@ def make_rule(name):
     """A function that trains with the rule and returns the last training loss."""
     from sklearn.datasets import load_diabetes
 
-    from axonic import FeedForwardRegressor
+    from axonic import FeedForwardRegressor, optimizers
 
     x, y = load_diabetes(return_X_y=True)
-    rate = {} if name not in ("momentum", "adam") else {"learning_rate": 0.01}
+    rate = {"learning_rate": 0.01} if optimizers.get(name).has_rate else {}
     model = FeedForwardRegressor(
         (10,), activation="tanh", optimizer=name, epochs=30, early_stopping=False, ensemble=1, **rate
     )
@@ -102,17 +104,18 @@ def main():
     parser.add_argument("--only", default="throughput,recurrent,agreement")
     parser.add_argument("--tf32", action="store_true")
     arguments = parser.parse_args()
-    os.environ.update(KEEP_MEMORY)
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # several processes share the accelerator
     import jax
 
     found = jax.devices()[0]
     if found.platform == "cpu":
         print("JAX finds no accelerator here; there is nothing to compare")
         return
-    device = {**KEEP_MEMORY, **({"JAX_DEFAULT_MATMUL_PRECISION": "tensorfloat32"} if arguments.tf32 else {})}
+    device = {"JAX_DEFAULT_MATMUL_PRECISION": "tensorfloat32" if arguments.tf32 else "float32"}
+    gpu = found.platform == "gpu"
     parts = arguments.only.split(",")
-    tables = [throughput(device, arguments.rounds)] if "throughput" in parts else []
-    tables += [recurrent(device, arguments.rounds)] if "recurrent" in parts else []
+    tables = [throughput(device, gpu, arguments.rounds)] if "throughput" in parts else []
+    tables += [recurrent(device, gpu, arguments.rounds)] if "recurrent" in parts else []
     tables += [agreement(device)] if "agreement" in parts else []
     print(f"{found.device_kind}, {os.cpu_count()} processors, jax {jax.__version__}, numpy {np.__version__}")
     print("\n\n".join(tables))
