@@ -11,6 +11,7 @@ choice.
 """
 
 import argparse
+import functools
 import json
 import time
 import warnings
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import harness
 import numpy as np
+from memory_tasks import adding
 from sequences import classification
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
@@ -115,14 +117,6 @@ def waves(rng, n):
     return found, frequency
 
 
-def marked(rng, n):
-    """The adding problem: the sum of the two of 50 numbers that are marked."""
-    x = np.stack([rng.uniform(size=(n, 50)), np.zeros((n, 50))], axis=2)
-    for i in range(n):
-        x[i, [rng.integers(0, 25), rng.integers(25, 50)], 1] = 1
-    return x, (x[..., 0] * x[..., 1]).sum(axis=1)
-
-
 def digits(rng, n):
     """scikit-learn's digits, eight rows of eight."""
     x, y = load_digits(return_X_y=True)
@@ -137,7 +131,7 @@ GENERATED = {
     "chains": (chains, 200),
     "motifs": (motifs, 300),
     "waves": (waves, 300),
-    "marked": (marked, 1000),
+    "adding": (functools.partial(adding, time=50), 1000),
     "digits": (digits, 400),
 }
 SETS = ("GunPoint", "BasicMotions", "ArrowHead", *GENERATED)
