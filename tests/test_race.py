@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from axonic import optimizers, recipe
 from axonic.cli import main
 from axonic.data.batches import Split, split_rows
 from axonic.errors import InputError
-from axonic.race import Spectator, race
+from axonic.race import Spectator, parts, race
+from axonic.report.pages import race_page
 from axonic.settings import Settings, pair
+from axonic.storage import plain
 from tests.test_recipe import rows
 
 SETTINGS = Settings(hidden_layer_sizes=(4,))
@@ -31,8 +34,12 @@ def test_rules_are_ranked_by_the_mean_of_their_lowest_validation_losses():
     class Watching(Spectator):
         def lap(self, name, seed, lap):
             seen.append((name, seed, lap.best))
-            assert np.all(np.diff(lap.seconds) >= 0)
-            assert len(lap.seconds) == len(lap.train) == len(lap.valid)
+            assert len(lap.curves) == 4  # a quarter is held out at a time
+            for curve in lap.curves:
+                assert np.all(np.diff(curve.seconds) >= 0)
+                assert len(curve.seconds) == len(curve.train) == len(curve.valid)
+            np.testing.assert_allclose(lap.best, np.mean([np.nanmin(curve.valid) for curve in lap.curves]))
+            assert lap.epochs == sum(len(curve.valid) for curve in lap.curves)
 
     result = race(prepared(), names=["sgd", "adam", "lbfgs"], seconds=0.05, seeds=2, spectator=Watching())
     assert [name for name, _, _ in seen] == ["sgd", "adam", "lbfgs"] * 2
@@ -45,6 +52,15 @@ def test_rules_are_ranked_by_the_mean_of_their_lowest_validation_losses():
         np.testing.assert_allclose(rule["mean_valid"], np.mean(best))
     assert -1 <= result["rank_correlation"] <= 1
     assert result["told_apart"] == (result["rank_correlation"] >= 0.5)
+    assert result["parts"] == 4
+
+
+def test_as_many_parts_are_held_out_as_make_500_rows_or_the_given_one():
+    task = prepared(n=1000)
+    assert [len(part.valid) for part in parts(task, 0)] == [250, 250]
+    assert len(parts(prepared(n=2400), 0)) == 1
+    series = task._replace(resplits=False)
+    assert parts(series, 0) == parts(series, 1) == [task.split]
 
 
 def test_a_rule_that_cannot_take_part_is_told_and_left_out():
@@ -120,6 +136,16 @@ def test_compare_from_the_command_line(tmp_path, capsys):
     assert "adam" in page
     assert main(arguments) == 0
     assert "adam" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("told_apart", "largest"), [(True, "adam"), (False, "No rule stands out"), (None, "adam")])
+def test_the_page_names_a_winner_only_if_the_order_is_more_than_luck(told_apart, largest):
+    result = {**race(prepared(), names=["adam", "sgd"], seconds=0.02, seeds=1), "told_apart": told_apart}
+    result["rules"].sort(key=lambda rule: rule["name"])
+    page = race_page(plain({**result, "target": "kind", "task": "classification", "n_rows": 80}))
+    big = re.search('<p class="big">(.*?)</p>', page)[1]
+    assert re.sub("<.*?>", "", big) == largest
+    assert "4 parts of the table are held out in turn" in page
 
 
 @pytest.mark.parametrize("options", [["--optimizers", "adm"], ["--seconds", "0"], ["--seeds", "0"], ["--hidden", "x"]])

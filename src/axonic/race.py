@@ -4,6 +4,9 @@ For each seed, which decides the validation rows, the weights and the shuffles, 
 of the recipe and then trains for a given number of seconds, one after the other so that none disturbs another.
 Compiling and the sweep are not counted. What counts is the lowest validation loss reached; the rules are ranked by its
 mean over the seeds.
+
+A few dozen validation rows say little about rules that end close together. So on a small table several parts of it are
+held out in turn, as in cross-validation, and share the seconds: until `HELD_OUT` rows have been, or all.
 """
 
 import dataclasses
@@ -14,29 +17,29 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from axonic import optimizers, recipe, training
-from axonic.data.batches import resplit
+from axonic.data.batches import Split, folds
 from axonic.engine import set_up
 from axonic.errors import InputError
-from axonic.recipe import Task
+from axonic.recipe import Member, Task
 from axonic.settings import Settings
 from axonic.training import Progress, StopRule
 
 POINTS = 200
+HELD_OUT = 500
+"""Rows that are held out on each seed, if there are so many: so many parts of the table take turns."""
 SAME_ORDER = 0.5
 """Below this rank correlation between seeds the order of the rules is hardly more than luck."""
 
 
-class Lap(NamedTuple):
-    """One rule on one seed.
+class Curve(NamedTuple):
+    """One run of a rule.
 
     Attributes
     ----------
-    learning_rate : the rate found; NaN for a rule that has none.
     seconds : (epochs,) time at the end of each epoch; several epochs that ran in one go share it out evenly.
     train, valid : (epochs,) losses.
     """
 
-    learning_rate: float
     seconds: np.ndarray
     train: np.ndarray
     valid: np.ndarray
@@ -46,6 +49,34 @@ class Lap(NamedTuple):
         """The lowest validation loss; infinite if there is none."""
         finite = self.valid[np.isfinite(self.valid)]
         return float(finite.min()) if len(finite) else np.inf
+
+
+class Lap(NamedTuple):
+    """One rule on one seed.
+
+    Attributes
+    ----------
+    learning_rate : the rate found; NaN for a rule that has none.
+    curves : of its run with each of the parts held out.
+    """
+
+    learning_rate: float
+    curves: Sequence[Curve]
+
+    @property
+    def best(self) -> float:
+        """The mean over the parts of the lowest validation loss."""
+        return float(np.mean([curve.best for curve in self.curves]))
+
+    @property
+    def epochs(self) -> int:
+        """Epochs run, with all parts."""
+        return sum(len(curve.train) for curve in self.curves)
+
+    @property
+    def train(self) -> float:
+        """The mean over the parts of the training loss at the end."""
+        return float(np.mean([curve.train[-1] if len(curve.train) else np.nan for curve in self.curves]))
 
 
 @runtime_checkable
@@ -82,7 +113,7 @@ def race(
     task : what to train, on what and how; the rule of its settings is not used. The further seeds hold out other rows
         of the training and validation part, if its networks may.
     names : the rules; None is all of them.
-    seconds : time for each rule and seed.
+    seconds : time for each rule and seed, which the parts that are held out share.
     seeds : number of seeds.
     spectator : is told of every lap.
 
@@ -90,7 +121,8 @@ def race(
     -------
     A dict ready for JSON:
     "rules" : the best first; each has "name", "rank", "mean_valid", one value a seed of "learning_rate", "valid" (the
-        lowest validation loss), "train" and "epochs", and the "curve" of the first seed (seconds, train, valid).
+        lowest validation loss), "train" and "epochs", and the "curve" of its first run (seconds, train, valid).
+    "parts" : how many parts were held out in turn on each seed.
     "refused" : the rules that can't take part, name to reason.
     "rank_correlation" : Spearman's, the mean over pairs of seeds; NaN for one seed.
     "told_apart" : whether the order is more than luck by that; None for one seed.
@@ -121,32 +153,49 @@ def race(
 
     laps: dict[str, list[Lap]] = {name: [] for name in runners}
     for seed in range(seeds):
-        here = task.split if seed == 0 or not task.resplits else resplit(task.split, seed, task.rows.classes)
+        splits = parts(task, seed)
         for name in runners:
             if spectator.interrupted():
                 break
-            lap = _run(
-                task._replace(split=here, settings=_with(task.settings, name, task.settings.seed + seed)),
-                name,
-                seconds,
-                spectator,
-            )
+            settings = _with(task.settings, name, task.settings.seed + seed)
+            lap = _run(task._replace(settings=settings), splits, name, seconds, spectator)
             laps[name].append(lap)
             spectator.lap(name, seed, lap)
-    return {**_ranking(laps), "refused": refused, "seconds": seconds, "seeds": seeds}
+    about = {"parts": len(parts(task, 0)), "seconds": seconds, "seeds": seeds}
+    return {**_ranking(laps), "refused": refused, **about}
 
 
-def _run(task: Task, name: str, seconds: float, spectator: Spectator) -> Lap:
-    rule = optimizers.get(name)
-    member = task.member(rule, 0, recipe.candidate_penalties(task, choose=False)[0])
-    stop = StopRule(10**9, 10**9)
-    member.prepare(stop)
-    if rule.has_rate:
-        rate = task.settings.learning_rate
-        if rate == "auto":
-            rate = recipe.rate_stage(member, recipe.Watcher())["decision"]
-        member = recipe.with_rate(member, float(rate))
+def parts(task: Task, seed: int) -> list[Split]:
+    """The splits of a seed: as many parts are held out in turn as it takes to have held out `HELD_OUT` rows, or all
+    there are; a single one, that of the task, if its networks may not hold out other rows."""
+    if not task.resplits:
+        return [task.split]
+    count = -(-HELD_OUT // len(task.split.valid))
+    return folds(task.split, seed, task.rows.classes)[:count]
 
+
+def _run(task: Task, splits: Sequence[Split], name: str, seconds: float, spectator: Spectator) -> Lap:
+    """A rule with each part held out, at the rate that the sweep finds with the first."""
+    rule, stop = optimizers.get(name), StopRule(10**9, 10**9)
+    rate = task.settings.learning_rate
+    curves: list[Curve] = []
+    for split in splits:
+        if curves and spectator.interrupted():
+            break
+        here = task._replace(split=split)
+        member = here.member(rule, 0, recipe.candidate_penalties(here, choose=False)[0])
+        if not curves:
+            member.prepare(stop)
+        if rule.has_rate:
+            if rate == "auto":
+                rate = recipe.rate_stage(member, recipe.Watcher())["decision"]
+            member = recipe.with_rate(member, float(rate))
+        curves.append(_curve(member, stop, seconds / len(splits), spectator))
+    return Lap(float(rate) if rule.has_rate else np.nan, curves)
+
+
+def _curve(member: Member, stop: StopRule, seconds: float, spectator: Spectator) -> Curve:
+    """One run of so many seconds."""
     begun = time.perf_counter()
     marks = [0.0]
     counts = []
@@ -160,7 +209,7 @@ def _run(task: Task, name: str, seconds: float, spectator: Spectator) -> Lap:
     spans = zip(marks[:-1], marks[1:], counts, strict=True)
     times = np.concatenate([np.linspace(first, last, count + 1)[1:] for first, last, count in spans])
     within = times <= max(seconds, times[0]) if len(times) else np.zeros(0, bool)
-    return Lap(float(member.trial.optimizer.rate), times[within], history[within, 0, 0], history[within, 0, 1])
+    return Curve(times[within], history[within, 0, 0], history[within, 0, 1])
 
 
 def _with(settings: Settings, name: str, seed: int) -> Settings:
@@ -181,10 +230,10 @@ def _ranking(laps: dict[str, list[Lap]]) -> dict[str, Any]:
             "rank": place + 1,
             "mean_valid": means[name],
             "valid": [lap.best for lap in laps[name]],
-            "train": [float(lap.train[-1]) if len(lap.train) else np.nan for lap in laps[name]],
-            "epochs": [len(lap.train) for lap in laps[name]],
+            "train": [lap.train for lap in laps[name]],
+            "epochs": [lap.epochs for lap in laps[name]],
             "learning_rate": [lap.learning_rate for lap in laps[name]],
-            "curve": _thinned(laps[name][0]),
+            "curve": _thinned(laps[name][0].curves[0]),
         }
         for place, name in enumerate(order)
     ]
@@ -204,6 +253,7 @@ def _rank_correlation(table: np.ndarray) -> float:
     return float(matrix[np.triu_indices(len(matrix), 1)].mean())
 
 
-def _thinned(lap: Lap) -> dict[str, list[float]]:
-    index = np.unique(np.linspace(0, len(lap.seconds) - 1, POINTS).round().astype(int)) if len(lap.seconds) else []
-    return {name: np.asarray(getattr(lap, name), float)[index].tolist() for name in ("seconds", "train", "valid")}
+def _thinned(curve: Curve) -> dict[str, list[float]]:
+    n = len(curve.seconds)
+    index = np.unique(np.linspace(0, n - 1, POINTS).round().astype(int)) if n else []
+    return {name: np.asarray(getattr(curve, name), float)[index].tolist() for name in Curve._fields}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axonic.data.batches import Batches, Cursor, Rows, Segment, Split, n_slots, split_rows
+from axonic.data.batches import Batches, Cursor, Rows, Segment, Split, folds, n_slots, split_rows
 from axonic.errors import InputError
 
 
@@ -132,3 +132,22 @@ def test_splits_follow_the_seed_and_the_purpose():
 def test_too_few_rows_to_hold_any_out():
     with pytest.raises(InputError, match="too few"):
         split_rows(2, 0, valid=0.4, test=0.4)
+
+
+@pytest.mark.parametrize("n", [40, 41, 47])
+def test_folds_hold_out_every_row_once_with_the_classes_in_proportion(n):
+    classes = np.where(np.arange(n + 5) % 4 == 0, 1, 0)
+    split = Split(np.arange(8, n), np.arange(8), np.arange(n, n + 5))
+    parts = folds(split, 0, classes)
+    assert len(parts) == round(n / 8)
+    np.testing.assert_array_equal(np.sort(np.concatenate([part.valid for part in parts])), np.arange(n))
+    sizes = [len(part.valid) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+    ones = [classes[part.valid].sum() for part in parts]
+    assert max(ones) - min(ones) <= 1
+    for part in parts:
+        np.testing.assert_array_equal(np.sort(np.concatenate([part.train, part.valid])), np.arange(n))
+        np.testing.assert_array_equal(part.test, split.test)
+    again, other = folds(split, 0, classes), folds(split, 1, classes)
+    assert all(np.array_equal(a.valid, b.valid) for a, b in zip(parts, again, strict=True))
+    assert any(not np.array_equal(a.valid, b.valid) for a, b in zip(parts, other, strict=True))

@@ -442,6 +442,25 @@ def resplit(split: Split, seed: int, classes: np.ndarray | None = None) -> Split
     return Split(rows[part.train], rows[part.valid], split.test)
 
 
+def folds(split: Split, seed: int, classes: np.ndarray | None = None) -> list[Split]:
+    """Splits that hold out every training and validation row once between them, about as many at a time as `split`
+    does.
+
+    Parameters
+    ----------
+    split : its test part stays.
+    seed : decides which rows are held out together; different ones of the same `split`, and of other seeds.
+    classes : (n,) class of each row of the data set, which every part has alike.
+    """
+    rows = np.concatenate([split.train, split.valid])
+    count = max(2, round(len(rows) / len(split.valid)))
+    order = generator(seed, "folds").permutation(np.sort(rows))
+    if classes is not None:
+        order = order[np.argsort(classes[order], kind="stable")]
+    held = [np.sort(order[first::count]) for first in range(count)]
+    return [Split(np.setdiff1d(rows, part), part, split.test) for part in held]
+
+
 def _stratified(order: np.ndarray, classes: np.ndarray, n_take: int) -> np.ndarray:
     """`n_take` of `order`, each class in proportion: largest remainders first, and never the last row of a class."""
     labels, inverse, counts = np.unique(classes[order], return_inverse=True, return_counts=True)

@@ -82,7 +82,7 @@ class Progress:
         print_findings(self.console, [finding])
 
     def lap(self, name: str, seed: int, lap: Any) -> None:
-        line = f"{name}, seed {seed + 1}: validation loss {lap.best:.4g} in {len(lap.train)} epochs"
+        line = f"{name}, seed {seed + 1}: validation loss {lap.best:.4g} in {lap.epochs} epochs"
         self._show(line)
 
     def refused(self, name: str, reason: str) -> None:
