@@ -51,10 +51,10 @@ def mixed(n: int = 60, seed: int = 0) -> pl.DataFrame:
 
 
 def test_numbers_have_mean_zero_and_deviation_one_over_the_training_rows():
-    frame = pl.DataFrame({"x": [1.0, 2.0, 3.0, 100.0], "k": [0, 5, 0, 5]})
+    frame = pl.DataFrame({"x": [1.0, 2.0, 3.0, 5.0], "k": [0, 5, 0, 5]})
     matrix = fitted(frame, rows=np.array([0, 1, 2])).transform(frame)
     np.testing.assert_allclose(matrix[:3, 0], [-np.sqrt(1.5), 0, np.sqrt(1.5)], rtol=1e-6)
-    assert matrix[3, 0] == pytest.approx(98 * np.sqrt(1.5))
+    assert matrix[3, 0] == pytest.approx(3 * np.sqrt(1.5))
     assert matrix.dtype == np.float32
     assert matrix.flags.c_contiguous
 
@@ -551,3 +551,23 @@ def test_targets_beyond_the_limits_are_refused(limits, bad, says):
     for call in (encoder.transform, lambda y: TargetEncoder.fit(y, "regression", limits=limits)):
         with pytest.raises(InputError, match=says):
             call(np.append(good, bad))
+
+
+def test_values_far_beyond_those_of_training_are_taken_as_one_width_beyond():
+    x = np.array([[0.0, 5.0, -1e308], [2.0, 5.0, 1e308], [100.0, 7.0, 0.0], [-100.0, 5.1, 1e308]])
+    encoder = TableEncoder.from_array(x, rows=[0, 1])
+    np.testing.assert_array_equal(encoder.transform(x)[:, 0], [-1, 1, 3, -3])
+    np.testing.assert_array_equal(encoder.transform(x)[:, 1], 0)  # nothing was learned of a column that did not vary
+    np.testing.assert_array_equal(encoder.transform(x)[:, 2], [-1, 1, 0, 1])
+    again = TableEncoder.from_json(encoder.to_json())
+    np.testing.assert_array_equal(again.transform(x), encoder.transform(x))
+
+    free = TableEncoder.from_array(x, rows=[0, 1], bounded=False)
+    np.testing.assert_array_equal(free.transform(x)[:, 0], [-1, 1, 99, -101])
+    raw = TableEncoder.from_array(x[:, :2], rows=[0, 1], standardize=False)
+    np.testing.assert_array_equal(raw.transform(x[:, :2]), x[:, :2].astype(np.float32))
+
+
+def test_a_column_without_a_value_in_training_says_nothing_at_prediction():
+    encoder = TableEncoder.from_array(np.array([[np.nan, 1.0], [np.nan, 2.0]]))
+    np.testing.assert_array_equal(encoder.transform(np.array([[7.0, 1.5]])), [[0, 0, 0]])

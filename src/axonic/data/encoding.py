@@ -4,7 +4,9 @@ Everything that is learned here (medians, means, deviations, levels) comes from 
 of the validation and test rows leaks into training, and is kept as plain JSON beside the weights. How a column is
 encoded:
 
-- *number*, *boolean* (0 or 1): (x - mean) / deviation, both over the training rows. A missing value takes the median;
+- *number*, *boolean* (0 or 1): (x - mean) / deviation, both over the training rows. A value further beyond those of
+  the training rows than these lie apart is taken as one that far (`MARGIN`): nothing was learned of what lies there,
+  and a column that hardly varied in training would be let in a hundredfold. A missing value takes the median;
   where the training rows have missing ones, a second column says so with a 1. (Where they have none, the median is only
   kept in case one is missing at prediction, and a few hundred evenly spaced rows are enough for it.)
 - *date*: days since 1970 as a number, and the sine and cosine of its place in the year, the week and the day, so that
@@ -37,6 +39,9 @@ FARTHEST = 1e6
 """Standardised values are cut off here. A training row cannot get there with fewer than 1e12 rows; a value
 that does at prediction is an error of the data, and must not turn into an infinity in the network."""
 
+MARGIN = 1.0
+"""How far beyond the values of the training rows others are told apart, in widths of their range."""
+
 BLOCK_ROWS = 65_536
 BLOCK_VALUES = 1 << 20
 MEDIAN_ROWS = 256
@@ -62,6 +67,7 @@ class Coding:
     ----------
     name, kind : of the column.
     center, scale : a number x becomes (x - center) / scale.
+    low, high : numbers beyond them are taken as one of them, before that.
     fill : the median, in place of a missing number.
     has_missing : whether the training rows have missing values, which then get a slot of their own.
     levels : the levels of a category that have a slot, the most frequent first.
@@ -74,6 +80,8 @@ class Coding:
     kind: Kind
     center: float = 0.0
     scale: float = 1.0
+    low: float = -LARGEST
+    high: float = LARGEST
     fill: float = 0.0
     has_missing: bool = False
     levels: tuple[str, ...] = ()
@@ -108,6 +116,8 @@ class Coding:
         coding = records.from_json(cls, data)
         if coding.scale <= 0:
             raise ValueError(f"Coding.scale = {coding.scale}")
+        if coding.low > coding.high:
+            raise ValueError(f"Coding.low = {coding.low}, high = {coding.high}")
         return coding
 
 
@@ -136,6 +146,7 @@ class TableEncoder:
         rows: Rows | None = None,
         standardize: bool = True,
         target: np.ndarray | None = None,
+        bounded: bool = True,
     ) -> "TableEncoder":
         """Learn the encoding of the columns that a schema uses.
 
@@ -147,6 +158,7 @@ class TableEncoder:
         standardize : False leaves numbers and booleans as they are. Dates are standardised all the same.
         target : encoded targets of the training rows, (n_rows,) class indices or (n_rows, n_out) numbers, which decide
             on the cycles of dates; None keeps every cycle that varies.
+        bounded : whether values far beyond those of the training rows are cut off, of what is standardised.
 
         Raises
         ------
@@ -155,18 +167,20 @@ class TableEncoder:
         """
         _check_columns(frame, [column.name for column in schema.columns])
         codings = [Coding(column.name, column.kind, format=column.format) for column in schema.columns]
-        linear = _fit_linear(frame, [coding for coding in codings if coding.is_linear], rows, standardize)
+        linear = _fit_linear(frame, [coding for coding in codings if coding.is_linear], rows, standardize, bounded)
         fitted = {c.name: _fit_cycles(frame, c, rows, target) if c.kind == "date" else c for c in linear}
         return cls(tuple(fitted.get(c.name) or _fit_category(frame, c, rows) for c in codings), standardize)
 
     @classmethod
-    def from_array(cls, x: np.ndarray, rows: Rows | None = None, standardize: bool = True) -> "TableEncoder":
+    def from_array(
+        cls, x: np.ndarray, rows: Rows | None = None, standardize: bool = True, bounded: bool = True
+    ) -> "TableEncoder":
         """Learn the encoding of an array (n, n_columns) of numbers, whose columns are called x0, x1, ...
 
         Parameters
         ----------
         x : numbers; NaN is a missing value.
-        rows, standardize : as for `fit`.
+        rows, standardize, bounded : as for `fit`.
 
         Raises
         ------
@@ -175,7 +189,7 @@ class TableEncoder:
         """
         _check_array(x)
         codings = [Coding(f"x{j}", "number") for j in range(x.shape[1])]
-        return cls(tuple(_fit_linear(x, codings, rows, standardize)), standardize)
+        return cls(tuple(_fit_linear(x, codings, rows, standardize, bounded)), standardize)
 
     # --- applying it ---
 
@@ -247,6 +261,7 @@ class TableEncoder:
             np.copyto(values, self._fill, where=gaps)
         _refuse_infinite(values, self._linear, index)
         limit = FARTHEST if self.standardize else np.finfo(np.float32).max
+        np.clip(values, *self._bounds, out=values)
         with np.errstate(over="ignore"):
             values -= self._center
             values /= self._scale
@@ -297,6 +312,10 @@ class TableEncoder:
     @cached_property
     def _scale(self) -> np.ndarray:
         return np.array([column.scale for column in self._linear])
+
+    @cached_property
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.array([column.low for column in self._linear]), np.array([column.high for column in self._linear])
 
     @cached_property
     def _fill(self) -> np.ndarray:
@@ -412,9 +431,9 @@ def _fill_category(out: np.ndarray, slot: int, coding: Coding, text: pl.Series) 
 
 
 def _fit_linear(
-    table: pl.DataFrame | np.ndarray, codings: Sequence[Coding], rows: Rows | None, standardize: bool
+    table: pl.DataFrame | np.ndarray, codings: Sequence[Coding], rows: Rows | None, standardize: bool, bounded: bool
 ) -> list[Coding]:
-    """Centre, scale and median of each column, for a few columns at a time."""
+    """Centre, scale, bounds and median of each column, for a few columns at a time."""
     index = range(len(table)) if rows is None else rows
     group = max(1, BLOCK_VALUES // max(1, len(index)))
     fitted: list[Coding] = []
@@ -422,7 +441,7 @@ def _fit_linear(
         part = codings[start : start + group]
         values = _linear_values(_select(table, part, start, rows), part, index)
         _refuse_infinite(values, part, index)
-        fitted += _describe(values, part, standardize)
+        fitted += _describe(values, part, standardize, bounded)
     return fitted
 
 
@@ -436,17 +455,20 @@ def _select(
     return chosen if rows is None else chosen[rows]
 
 
-def _describe(values: np.ndarray, codings: Sequence[Coding], standardize: bool) -> list[Coding]:
+def _describe(values: np.ndarray, codings: Sequence[Coding], standardize: bool, bounded: bool) -> list[Coding]:
     values = np.asfortranarray(values)
     has_missing = np.atleast_1d(np.isnan(values).any(axis=0))
     scaled = [standardize or coding.kind == "date" for coding in codings]
     center, scale = moments(values) if any(scaled) else (np.zeros(len(codings)), np.ones(len(codings)))
+    low, high = _range(values)
     median = _medians(values, has_missing)
     described: list[Coding] = []
     for j, coding in enumerate(codings):
         coding = replace(coding, fill=float(median[j]), has_missing=bool(has_missing[j]))
         if scaled[j]:
             coding = replace(coding, center=float(center[j]), scale=float(scale[j]))
+            if bounded:
+                coding = replace(coding, low=float(low[j]), high=float(high[j]))
         described.append(coding)
     return described
 
@@ -477,6 +499,16 @@ def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     deviation = np.sqrt(np.square(spread, out=spread).mean(axis=0))
     scale = np.where(deviation <= 4 * np.finfo(float).eps * size / unit, 1.0, deviation * unit)
     return np.where(low == high, low, mean * unit), np.where(scale > 0, scale, 1.0)
+
+
+def _range(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest value of each column of a float64 array (n, k), NaN left out, with `MARGIN` on each
+    side; 0 and 0 for a column without values."""
+    low, high = np.fmin.reduce(values, axis=0, initial=np.inf), np.fmax.reduce(values, axis=0, initial=-np.inf)
+    low, high = np.where(low > high, 0.0, low), np.where(low > high, 0.0, high)
+    with np.errstate(over="ignore"):
+        margin = MARGIN * (high - low)
+        return np.maximum(low - margin, -LARGEST), np.minimum(high + margin, LARGEST)
 
 
 def _medians(values: np.ndarray, has_missing: np.ndarray) -> np.ndarray:

@@ -341,7 +341,7 @@ class RecurrentRegressor(_Recurrent, Regressor):
         held = self.validation_fraction if self.early_stopping else 0.0
         windows = cut_windows(len(steps), window, horizon, held, 0.0)
         self.n_features_in_, self._framed, self._columns = steps.shape[1], False, ()
-        self._encoder = TableEncoder.from_array(steps, np.arange(windows.seen), self.standardize)
+        self._encoder = TableEncoder.from_array(steps, np.arange(windows.seen), self.standardize, bounded=False)
         encoded = self._encoder.transform(steps)
         linear = forecasts_linearly(settings)
         self._coding = SeriesCoding.fit(encoded, target, windows, window, horizon, linear)

@@ -121,11 +121,12 @@ def _concat(graph: Graph, parts: Sequence[str]) -> str:
 def _numbers(graph: Graph, codings: Sequence[Coding], raw: str, limit: float) -> list[str]:
     """Standardised numbers, and a 1 for each missing value of the columns that have an indicator."""
     gaps = graph.add("IsNaN", raw)
-    fill, center, scale = (
+    fill, low, high, center, scale = (
         graph.constant(np.array([[getattr(coding, name) for coding in codings]]))
-        for name in ("fill", "center", "scale")
+        for name in ("fill", "low", "high", "center", "scale")
     )
     full = graph.add("Where", gaps, fill, raw)
+    full = graph.add("Max", graph.add("Min", full, high), low)
     z = graph.add("Div", graph.add("Sub", full, center), scale)
     z = graph.add("Clip", z, graph.constant(-limit), graph.constant(limit))
     blocks = [graph.cast(z, "FLOAT")]

@@ -22,7 +22,6 @@ LIMITS = (1e4, 1e-12)
 """How far the sweep is widened where the rate taken stands at its edge."""
 SWEEP_STEPS, SWEEP_WINDOWS = 300, 20
 LEARNED = 0.9
-HALF_DECADE = 10**0.5
 CALM = 0.25
 """Above this index a curve is said to oscillate: a quarter of its way was upwards, half as much as for a curve that
 goes nowhere."""
@@ -32,8 +31,7 @@ def rate_stage(member: Member, watcher: Watcher, rates: Sequence[float] = RATES)
     """Sweep the rates and choose one. Pure: the run that follows is the one it would have been without it.
 
     Every candidate starts from the same weights and takes the same batches of training rows, and ends as soon as its
-    loss is no longer finite. A choice at the edge of the grid widens it, and at last the rate half a decade below the
-    choice is tried.
+    loss is no longer finite. A choice at the edge of the grid widens it.
 
     Returns
     -------
@@ -43,19 +41,11 @@ def rate_stage(member: Member, watcher: Watcher, rates: Sequence[float] = RATES)
     swept = np.array(sorted(rates, reverse=True))
     table = np.array(sweep_curves(member, swept.tolist(), watcher))
 
-    def add(rate: float) -> None:
-        nonlocal swept, table
-        rate = float(f"{rate:.2g}")
-        place = int(np.sum(swept > rate))
-        swept = np.insert(swept, place, rate)
-        table = np.insert(table, place, sweep_curves(member, [rate], watcher), axis=0)
-
     while not watcher.ended() and (wider := _beyond(swept, table)) is not None:
-        add(wider)
-    choice, _ = choose_rate(swept.tolist(), table)
-    last = choice == len(swept) - 1
-    if not watcher.ended() and not last and swept[choice] > 1.1 * HALF_DECADE * swept[choice + 1]:
-        add(swept[choice] / HALF_DECADE)
+        wider = float(f"{wider:.2g}")
+        place = int(np.sum(swept > wider))
+        swept = np.insert(swept, place, wider)
+        table = np.insert(table, place, sweep_curves(member, [wider], watcher), axis=0)
     choice, reason = choose_rate(swept.tolist(), table)
     return {
         "rates": swept.tolist(),

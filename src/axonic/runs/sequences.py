@@ -208,7 +208,7 @@ def _prepare_series(request: Request) -> Prepared:
     ignored = tuple(column for column in others if column.kind == "ignored")
     schema = Schema((Column(target, "number"), *used), target, "regression", ignored)
     findings = check_series(series, windows)
-    encoder = TableEncoder.fit(series.steps, schema, rows=np.arange(windows.seen))
+    encoder = TableEncoder.fit(series.steps, schema, rows=np.arange(windows.seen), bounded=False)
     encoded = encoder.transform(series.steps)
     linear = forecasts_linearly(settings)
     coding = SeriesCoding.fit(encoded, series.target, windows, window, horizon, linear)
