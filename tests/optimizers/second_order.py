@@ -138,16 +138,18 @@ def trust_region(w, f, s, mu, radius):
                 break
             low, high = (mu, high) if length > delta else (low, mu)
             following = mu + (length / delta - 1) * length**2 / np.sum(e**2 / (values + mu))
+        rate = length**2 / np.sum(e**2 / (values + mu)) if length > 0 else 0.0
         delta = min(delta, length) if first else delta
         first, new = False, w + q @ e / scale
         fall = f.value(w) - f.value(new)
         foreseen = 0.5 * np.sum(values * e**2) + mu * length**2
         rho = fall / foreseen if foreseen > 0 else 0.0
         if rho >= 0.75 or (whole and rho > 0.25):
-            delta, mu = 2 * length, mu / 2
+            delta = 2 * length
         elif not rho > 0.25:
             share = 0.5 if fall >= 0 else min(max(0.5 * (b @ e) / (b @ e + fall), 0.1), 0.5)
-            delta, mu = share * min(delta, 10 * length), mu / share
+            delta = share * min(delta, 10 * length)
+        mu = max(mu + (length / delta - 1) * rate, 0.0) if length > 0 else mu
         if rho >= 1e-4:
             w = new
             break

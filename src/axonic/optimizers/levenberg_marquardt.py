@@ -5,8 +5,8 @@
     damping="trust_region"     D the largest norms so far of the columns of J, at least 1; mu such that |D d| <= Delta
         rho = (L(w) - L(w + d)) / (1/2 |J d|^2 + mu |D d|^2)       the fall of the loss over the one promised
         if rho >= 1e-4:   w <- w + d,  else again with the new Delta
-        rho <= 1/4:       Delta <- Delta times 1/10 to 1/2,  mu <- mu over the same
-        rho >= 3/4, or the whole Gauss-Newton step and rho > 1/4:      Delta <- 2 |D d|,  mu <- mu / 2
+        rho <= 1/4:       Delta <- Delta times 1/10 to 1/2
+        rho >= 3/4, or the whole Gauss-Newton step and rho > 1/4:      Delta <- 2 |D d|
 
     damping="factors"          D = 1
         if L(w + d) < L(w):   w <- w + d,  mu <- decrease mu
@@ -26,8 +26,8 @@ The length of D d falls as mu grows, and with e = D d, A = D^-1 J^T J D^-1 and A
 
     mu <- mu + (|e| / Delta - 1) |e|^2 / |C^-1 e|^2
 
-It goes on until |e| is within a tenth of Delta, or mu is so small that it is rounding in A. When a step falls short,
-Delta shrinks to the minimum of the parabola through both losses and the slope.
+It goes on until |e| is within a tenth of Delta, or mu is so small that it is rounding in A; with a new Delta, and the
+next A, it begins where the same equation leads from the last factor. When a step falls short, Delta shrinks to the minimum of the parabola through both losses and the slope.
 
 One step goes on until it has found a lower loss. `stuck` says that there is none: Delta, and so any step, has become
 rounding in the weights ("trust_region"), or mu has passed max_mu ("factors"); it then stays so. The system is solved by
@@ -168,7 +168,7 @@ class LevenbergMarquardt(Optimizer):
 
         def attempt(carry: tuple) -> tuple:
             mu, radius, known, _, _ = carry
-            mu, e, whole = _step_of_length(a, b, mu, radius)
+            mu, e, rate, whole = _step_of_length(a, b, mu, radius)
             length, slope = jnp.linalg.norm(e), b @ e
             radius = jnp.where(known, radius, jnp.minimum(radius, length))
             new_w = w + e / scale
@@ -178,7 +178,8 @@ class LevenbergMarquardt(Optimizer):
             shrink = jnp.where(fall >= 0, 0.5, jnp.where(jnp.isfinite(parabola), parabola, 0.1))
             good, poor = (rho >= 0.75) | (whole & (rho > 0.25)), ~(rho > 0.25)
             radius = jnp.where(good, 2 * length, jnp.where(poor, shrink * jnp.minimum(radius, 10 * length), radius))
-            mu = jnp.where(good, mu / 2, jnp.where(poor, mu / shrink, mu))
+            following = mu + (length / radius - 1) * rate  # 0 / 0 where there is no way to go
+            mu = jnp.where(jnp.isfinite(following), jnp.maximum(following, 0), mu)
             return mu, radius, jnp.asarray(True), rho >= GOOD_ENOUGH, new_w
 
         def unfinished(carry: tuple) -> Any:
@@ -193,8 +194,9 @@ class LevenbergMarquardt(Optimizer):
 
 def _step_of_length(
     a: Float[Array, "n n"], b: Float[Array, " n"], mu: Float[Array, ""], radius: Float[Array, ""]
-) -> tuple[Float[Array, ""], Float[Array, " n"], Bool[Array, ""]]:
-    """(mu, e, whole) with (A + mu I) e = -b and |e| = radius to a tenth; `whole` if e is shorter with the least mu."""
+) -> tuple[Float[Array, ""], Float[Array, " n"], Float[Array, ""], Bool[Array, ""]]:
+    """(mu, e, rate, whole) with (A + mu I) e = -b and |e| = radius to a tenth; the rate is |e|^2 / |C^-1 e|^2, and
+    `whole` says that e is shorter with the least mu."""
     one = jnp.eye(len(b), dtype=b.dtype)
 
     def solve(carry: tuple) -> tuple:
@@ -205,13 +207,14 @@ def _step_of_length(
         length = jnp.linalg.norm(e)
         excess = length / radius - 1
         definite = jnp.isfinite(length)
-        newton = mu + excess * length**2 / jnp.sum(solve_triangular(c, e, lower=True) ** 2)
+        rate = length**2 / jnp.sum(solve_triangular(c, e, lower=True) ** 2)
+        newton = mu + excess * rate
         least = jnp.where(definite, least, 10 * mu)
         low, high = jnp.where(excess > 0, mu, low), jnp.where(excess < 0, mu, high)
         whole = (mu <= least) & (excess < 0.1)
         done = whole | (jnp.abs(excess) <= 0.1)
         following = jnp.where(definite, newton, least)
-        return following, least, low, high, mu, e, whole, done, jnp.where(definite, k + 1, k)
+        return following, least, low, high, mu, e, rate, whole, done, jnp.where(definite, k + 1, k)
 
     def unfinished(carry: tuple) -> Any:
         _, least, *_, done, k = carry
@@ -220,6 +223,6 @@ def _step_of_length(
     no = jnp.asarray(False)
     least = jnp.asarray(len(b) * jnp.finfo(b.dtype).eps, b.dtype)
     high = jnp.linalg.norm(b) / radius
-    carry = (mu, least, jnp.zeros_like(mu), high, mu, b, no, no, 0)
-    *_, mu, e, whole, _, _ = jax.lax.while_loop(unfinished, solve, carry)
-    return mu, e, whole
+    carry = (mu, least, jnp.zeros_like(mu), high, mu, b, mu, no, no, 0)
+    *_, mu, e, rate, whole, _, _ = jax.lax.while_loop(unfinished, solve, carry)
+    return mu, e, rate, whole
