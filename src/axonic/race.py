@@ -6,7 +6,8 @@ Compiling and the sweep are not counted. What counts is the lowest validation lo
 mean over the seeds.
 
 A few dozen validation rows say little about rules that end close together. So on a small table several parts of it are
-held out in turn, as in cross-validation, and share the seconds: until `HELD_OUT` rows have been, or all.
+held out in turn, as in cross-validation, each with starting weights of its own, and share the seconds: until `HELD_OUT`
+rows have been, or all.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ from axonic.data.batches import Split, folds
 from axonic.engine import set_up
 from axonic.errors import InputError
 from axonic.recipe import Member, Task
+from axonic.seeds import generator
 from axonic.settings import Settings
 from axonic.training import Progress, StopRule
 
@@ -179,12 +181,13 @@ def _run(task: Task, splits: Sequence[Split], name: str, seconds: float, spectat
     rule, stop = optimizers.get(name), StopRule(10**9, 10**9)
     rate = task.settings.learning_rate
     curves: list[Curve] = []
-    for split in splits:
-        if curves and spectator.interrupted():
+    for part, split in enumerate(splits):
+        if part and spectator.interrupted():
             break
-        here = task._replace(split=split)
+        seed = int(generator(task.settings.seed, "part", part).integers(2**31))
+        here = task._replace(split=split, settings=dataclasses.replace(task.settings, seed=seed))
         member = here.member(rule, 0, recipe.candidate_penalties(here, choose=False)[0])
-        if not curves:
+        if part == 0:
             member.prepare(stop)
         if rule.has_rate:
             if rate == "auto":

@@ -27,7 +27,8 @@ The length of D d falls as mu grows, and with e = D d, A = D^-1 J^T J D^-1 and A
     mu <- mu + (|e| / Delta - 1) |e|^2 / |C^-1 e|^2
 
 It goes on until |e| is within a tenth of Delta, or mu is so small that it is rounding in A; with a new Delta, and the
-next A, it begins where the same equation leads from the last factor. When a step falls short, Delta shrinks to the minimum of the parabola through both losses and the slope.
+next A, it begins where the same equation leads from the last factor. When a step falls short, Delta shrinks to the
+minimum of the parabola through both losses and the slope.
 
 One step goes on until it has found a lower loss. `stuck` says that there is none: Delta, and so any step, has become
 rounding in the weights ("trust_region"), or mu has passed max_mu ("factors"); it then stays so. The system is solved by
