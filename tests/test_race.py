@@ -29,11 +29,12 @@ def prepared(settings=SETTINGS, n=80):
 
 
 def test_rules_are_ranked_by_the_mean_of_their_lowest_validation_losses():
-    seen = []
+    seen, runs = [], {}
 
     class Watching(Spectator):
         def lap(self, name, seed, lap):
             seen.append((name, seed, lap.best))
+            runs.setdefault(name, []).extend(curve.best for curve in lap.curves)
             assert len(lap.curves) == 4  # a quarter is held out at a time
             for curve in lap.curves:
                 assert np.all(np.diff(curve.seconds) >= 0)
@@ -50,6 +51,12 @@ def test_rules_are_ranked_by_the_mean_of_their_lowest_validation_losses():
         best = [loss for name, _, loss in seen if name == rule["name"]]
         assert rule["valid"] == best
         np.testing.assert_allclose(rule["mean_valid"], np.mean(best))
+    first = np.array(runs[result["rules"][0]["name"]])
+    assert result["rules"][0]["behind"] == 0
+    for rule in result["rules"][1:]:
+        gaps = (np.array(runs[rule["name"]]) - first) / first.mean()
+        np.testing.assert_allclose([rule["behind"], rule["behind_error"]], [gaps.mean(), gaps.std(ddof=1) / 8**0.5])
+        assert rule["even"] == (rule["behind"] <= 2 * rule["behind_error"])
     assert -1 <= result["rank_correlation"] <= 1
     assert result["told_apart"] == (result["rank_correlation"] >= 0.5)
     assert result["parts"] == 4

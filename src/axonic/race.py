@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+import scipy.stats
 
 from axonic import optimizers, recipe, training
 from axonic.data.batches import Split, folds
@@ -123,7 +124,9 @@ def race(
     -------
     A dict ready for JSON:
     "rules" : the best first; each has "name", "rank", "mean_valid", one value a seed of "learning_rate", "valid" (the
-        lowest validation loss), "train" and "epochs", and the "curve" of its first run (seconds, train, valid).
+        lowest validation loss), "train" and "epochs", the "curve" of its first run (seconds, train, valid), and by how
+        much of the best rule's loss it is "behind" that on the same rows, with the standard error "behind_error" (NaN
+        of a single run) and whether it is "even": within two of them.
     "parts" : how many parts were held out in turn on each seed.
     "refused" : the rules that can't take part, name to reason.
     "rank_correlation" : Spearman's, the mean over pairs of seeds; NaN for one seed.
@@ -232,6 +235,7 @@ def _ranking(laps: dict[str, list[Lap]]) -> dict[str, Any]:
             "name": name,
             "rank": place + 1,
             "mean_valid": means[name],
+            **_behind(laps[order[0]], laps[name]),
             "valid": [lap.best for lap in laps[name]],
             "train": [lap.train for lap in laps[name]],
             "epochs": [lap.epochs for lap in laps[name]],
@@ -247,11 +251,24 @@ def _ranking(laps: dict[str, list[Lap]]) -> dict[str, Any]:
     return {"rules": rules, "rank_correlation": correlation, "told_apart": told_apart}
 
 
+def _behind(first: Sequence[Lap], other: Sequence[Lap]) -> dict[str, Any]:
+    """How far a rule is behind the first, run by run on the same rows from the same weights."""
+    pairs = [
+        pair for laps in zip(first, other, strict=False) for pair in zip(*(lap.curves for lap in laps), strict=False)
+    ]
+    losses = np.array([[curve.best for curve in pair] for pair in pairs])
+    if not np.isfinite(losses).all() or losses[:, 0].mean() == 0:
+        return {"behind": np.nan, "behind_error": np.nan, "even": False}
+    gaps = (losses[:, 1] - losses[:, 0]) / losses[:, 0].mean()
+    error = float(gaps.std(ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else np.nan
+    return {"behind": float(gaps.mean()), "behind_error": error, "even": bool(gaps.mean() <= 2 * error)}
+
+
 def _rank_correlation(table: np.ndarray) -> float:
     """Spearman's rank correlation of the rules (rows) between seeds (columns), the mean over pairs of seeds."""
     if table.ndim != 2 or min(table.shape) < 2:
         return float("nan")
-    ranks = table.argsort(axis=0).argsort(axis=0)
+    ranks = scipy.stats.rankdata(table, axis=0)
     matrix = np.atleast_2d(np.corrcoef(ranks.T))
     return float(matrix[np.triu_indices(len(matrix), 1)].mean())
 

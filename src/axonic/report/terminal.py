@@ -231,7 +231,7 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
 def print_race(result: dict[str, Any]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     table = Table(box=None, pad_edge=False)
-    for title in ("rank", "rule", "rate", "validation loss", "of each seed", "epochs"):
+    for title in ("rank", "rule", "rate", "validation loss", "behind the first", "of each seed", "epochs"):
         table.add_column(title, no_wrap=True)
     for rule in result["rules"]:
         rates = sorted({rate for rate in rule["learning_rate"] if rate is not None})
@@ -240,16 +240,24 @@ def print_race(result: dict[str, Any]) -> None:
             rule["name"],
             ", ".join(f"{rate:g}" for rate in rates) or "-",
             figure(rule["mean_valid"]),
+            _behind(rule),
             " ".join(figure(loss) for loss in rule["valid"]),
             " ".join(map(str, rule["epochs"])),
         )
     console.print(table)
     correlation = result["rank_correlation"]
     if correlation is not None:
-        luck = "" if result["told_apart"] else ": the differences between the rules are hardly more than luck"
+        luck = "" if result["told_apart"] else ": the order of the rules is hardly more than luck"
         console.print(f"rank correlation between seeds {correlation:.2f}{luck}")
     for name, reason in result["refused"].items():
         console.print(f"{name} did not run: {reason}", markup=False)
+
+
+def _behind(rule: dict[str, Any]) -> str:
+    if rule["rank"] == 1 or rule["behind"] is None:
+        return "-"
+    error = "" if rule["behind_error"] is None else f" ± {rule['behind_error']:.1%}"
+    return f"{rule['behind']:.1%}{error}" + (", even" if rule["even"] else "")
 
 
 def _rate(result: dict[str, Any]) -> str:
