@@ -275,7 +275,8 @@ def predict(
         runs.check_prediction_path(out)
     table, unseen = runs.predict_table(run, data, proba=proba, std=std, steps=steps)
     for column, count in unseen.items():
-        print(f"note: {count} values of {column!r} were not seen in training and count as 'other'", file=sys.stderr)
+        what = "are beyond what training saw: categories count as 'other', numbers are cut off"
+        print(f"note: {count} values of {column!r} {what}", file=sys.stderr)
     if out is None:
         sys.stdout.write(table.write_csv())
     else:
@@ -312,7 +313,7 @@ def evaluate(run: Path, data: Path, /, *, json: Json = False) -> int:
         said = f"{each['low']:.1f} to {each['high']:.1f}: {each['n']} rows"
         console.print(f"  said {said}, {each['confidence']:.3f} on average; right {each['accuracy']:.3f}")
     for column, count in scores["unseen"].items():
-        console.print(f"  {count} values of {column!r} were not seen in training", markup=False)
+        console.print(f"  {count} values of {column!r} are beyond what training saw", markup=False)
     return 0
 
 

@@ -253,10 +253,9 @@ def _ranking(laps: dict[str, list[Lap]]) -> dict[str, Any]:
 
 def _behind(first: Sequence[Lap], other: Sequence[Lap]) -> dict[str, Any]:
     """How far a rule is behind the first, run by run on the same rows from the same weights."""
-    pairs = [
-        pair for laps in zip(first, other, strict=False) for pair in zip(*(lap.curves for lap in laps), strict=False)
-    ]
-    losses = np.array([[curve.best for curve in pair] for pair in pairs])
+    both = zip(first, other, strict=False)  # one of them may have been interrupted
+    runs = [run for ours, theirs in both for run in zip(ours.curves, theirs.curves, strict=False)]
+    losses = np.array([[curve.best for curve in run] for run in runs])
     if not np.isfinite(losses).all() or losses[:, 0].mean() == 0:
         return {"behind": np.nan, "behind_error": np.nan, "even": False}
     gaps = (losses[:, 1] - losses[:, 0]) / losses[:, 0].mean()

@@ -559,6 +559,8 @@ def test_values_far_beyond_those_of_training_are_taken_as_one_width_beyond():
     np.testing.assert_array_equal(encoder.transform(x)[:, 0], [-1, 1, 3, -3])
     np.testing.assert_array_equal(encoder.transform(x)[:, 1], 0)  # nothing was learned of a column that did not vary
     np.testing.assert_array_equal(encoder.transform(x)[:, 2], [-1, 1, 0, 1])
+    assert encoder.encode(x)[1] == {"x0": 2, "x1": 2}
+    assert encoder.encode(x, rows=[0, 1])[1] == {}
     again = TableEncoder.from_json(encoder.to_json())
     np.testing.assert_array_equal(again.transform(x), encoder.transform(x))
 

@@ -220,13 +220,13 @@ class TableEncoder:
         return self.encode(table, rows)[0]
 
     def encode(self, table: pl.DataFrame | np.ndarray, rows: Rows | None = None) -> tuple[np.ndarray, dict[str, int]]:
-        """As `transform`, with the number of values in each category column that training never saw.
+        """As `transform`, with the number of values in each column that are beyond what training saw.
 
         Returns
         -------
         matrix : (n, n_features), float32.
-        unseen : column name to count, for the columns where it is not zero. A missing value is not counted; beyond
-            1000 rare levels a column's rarest count as unseen.
+        unseen : column name to count, for the columns where it is not zero: of levels that were not seen, and of numbers
+            that are cut off. A missing value is not counted; beyond 1000 rare levels a column's rarest count as unseen.
         """
         self._check(table)
         n_rows = len(table) if rows is None else len(rows)
@@ -234,7 +234,7 @@ class TableEncoder:
         unseen: dict[str, int] = {}
         for start, block, index in _blocks(table, rows, len(self.columns)):
             out = matrix[start : start + len(block)]
-            self._fill_numbers(out, _linear_values(block, self._linear, index), index)
+            self._fill_numbers(out, _linear_values(block, self._linear, index), index, unseen)
             if isinstance(block, pl.DataFrame):
                 self._fill_others(out, block, index, unseen)
         return matrix, unseen
@@ -253,15 +253,21 @@ class TableEncoder:
             )
         return None
 
-    def _fill_numbers(self, out: np.ndarray, values: np.ndarray, index: Rows) -> None:
-        """Standardise the numbers (n, n_linear) into their slots; `values` is used up."""
+    def _fill_numbers(self, out: np.ndarray, values: np.ndarray, index: Rows, unseen: dict[str, int]) -> None:
+        """Standardise the numbers (n, n_linear) into their slots, and count those that are cut off; `values` is used
+        up."""
         gaps = np.isnan(values)
         if gaps.any():
             out[:, self._flag_slots] = gaps[:, self._flagged]
             np.copyto(values, self._fill, where=gaps)
         _refuse_infinite(values, self._linear, index)
         limit = FARTHEST if self.standardize else np.finfo(np.float32).max
-        np.clip(values, *self._bounds, out=values)
+        low, high = self._bounds
+        beyond = (values.min(axis=0, initial=np.inf) < low) | (values.max(axis=0, initial=-np.inf) > high)
+        for j in np.flatnonzero(beyond):
+            column, name = values[:, j], self._linear[j].name
+            unseen[name] = unseen.get(name, 0) + int(np.sum((column < low[j]) | (column > high[j])))
+            np.clip(column, low[j], high[j], out=column)
         with np.errstate(over="ignore"):
             values -= self._center
             values /= self._scale

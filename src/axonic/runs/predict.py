@@ -40,7 +40,7 @@ def predict_table(
     -------
     table : a column "prediction" and, with `proba`, one for each class, with `std` a column "std"; rows in their order.
         Of sequences in a long table also the column that names them; of a series the steps ahead.
-    unseen : for each column, the number of values that were not among its categories in training.
+    unseen : for each column, the number of values beyond what training saw; see `TableEncoder.encode`.
 
     Raises
     ------

@@ -142,7 +142,7 @@ def encode(
 def encoded(
     frame: pl.DataFrame, schema: Schema, encoder: TableEncoder, target: TargetEncoder, path: Any
 ) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-    """Inputs, targets and unseen categories of the rows of another table that have a target."""
+    """Inputs, targets and unseen values of the rows of another table that have a target."""
     values = target_values(frame, schema)
     usable = usable_rows(frame, schema)
     if len(usable) == 0:
