@@ -225,7 +225,7 @@ class TableEncoder:
         Returns
         -------
         matrix : (n, n_features), float32.
-        unseen : column name to count, for the columns where it is not zero: of levels that were not seen, and of numbers
+        unseen : column name to count, for the columns where it is not zero: of levels that were not seen, and numbers
             that are cut off. A missing value is not counted; beyond 1000 rare levels a column's rarest count as unseen.
         """
         self._check(table)
