@@ -18,7 +18,7 @@ from axonic.recipe.batch_size import batch_stage
 from axonic.recipe.branches import LEVELS, TENTH, branch, branch_stage, helped
 from axonic.recipe.clock import Clock
 from axonic.recipe.journal import Journal, Notebook, Stage, Watcher
-from axonic.recipe.networks import Member, Runs, Task, Trained, complete, train_side_by_side
+from axonic.recipe.networks import Beginning, Member, Runs, Task, Trained, complete, train_side_by_side
 from axonic.recipe.penalty import candidate_penalties, penalty_stage
 from axonic.recipe.rate import rate_stage, with_rate
 from axonic.recipe.rule import candidate_rules, rule_stage
@@ -112,6 +112,7 @@ class Fitting:
         self.penalties = candidate_penalties(task, choose=self.count > 1 and task.held_out)
         self.keeps_best = task.settings.early_stopping and task.held_out
         self.trained: dict[tuple[str, float], Runs] = {}
+        self.beginnings: dict[int, Beginning] = {}
 
     def run(self) -> Fit:
         plan = self.choose_rule()
@@ -175,7 +176,7 @@ class Fitting:
         """Find the rate and the batch size of a rule."""
         self.task.check_rule(rule)
         settings = self.task.settings
-        member = self.task.member(rule, 0, self.penalties[0])
+        member = self.member(rule, 0, self.penalties[0])
         self.clock.time("compile", member.prepare, self.task.stop_rule(rule, member.batches))
         if rule.has_rate:
             rate = settings.learning_rate
@@ -191,7 +192,7 @@ class Fitting:
                     lambda stage: _is_size(stage["decision"], most) and _is_rate(stage["learning_rate"]),
                 )
                 rule = with_rate(member, stage["learning_rate"]).trial.optimizer
-                member = self.task.member(rule, 0, self.penalties[0], stage["decision"])
+                member = self.member(rule, 0, self.penalties[0], stage["decision"])
         stop = self.task.stop_rule(rule, self.task.on_all_rows(member).batches)
         return Plan(member.trial.optimizer, member.batches.batch_size, stop)
 
@@ -220,9 +221,15 @@ class Fitting:
         stage = self.notebook.stage("regularization", decide, lambda stage: stage["decision"] in self.penalties)
         return stage["decision"]
 
+    def member(self, rule: Optimizer, index: int, l2: float, batch_size: int | None = None) -> Member:
+        """The network of that index; where it begins is found once."""
+        if index not in self.beginnings:
+            self.beginnings[index] = self.task.beginning(index)
+        return self.task.member(rule, index, l2, batch_size, self.beginnings[index])
+
     def members(self, plan: Plan, l2: float) -> list[Member]:
         """The networks to train by a plan."""
-        return [self.task.member(plan.rule, index, l2, plan.batch_size) for index in range(self.count)]
+        return [self.member(plan.rule, index, l2, plan.batch_size) for index in range(self.count)]
 
     def train(self, plan: Plan, l2s: Sequence[float]) -> None:
         """Train the networks of a plan at these penalties, as far as they have not been trained."""

@@ -86,8 +86,8 @@ class Task(NamedTuple):
         """Weights times training rows."""
         return self.n_weights * self.n_train
 
-    def member(self, rule: Optimizer, index: int, l2: float, batch_size: int | None = None) -> "Member":
-        """The network of that index with its own seed, split and weights; the first one has those of the settings."""
+    def beginning(self, index: int) -> "Beginning":
+        """Seed, split and weights of the network of that index; the first one has those of the settings."""
         settings, split = self.settings, self.split
         seed = settings.seed if index == 0 else int(generator(settings.seed, "network", index).integers(2**31))
         if index and self.resplits and self.held_out:
@@ -102,6 +102,19 @@ class Task(NamedTuple):
         else:
             params = self.start[index]
             self.check_start(params)
+        return Beginning(seed, split, params, loss)
+
+    def member(
+        self,
+        rule: Optimizer,
+        index: int,
+        l2: float,
+        batch_size: int | None = None,
+        beginning: "Beginning | None" = None,
+    ) -> "Member":
+        """The network of that index, to be trained by a rule; `beginning` is its own, where that is known already."""
+        settings = self.settings
+        seed, split, params, loss = beginning or self.beginning(index)
         size = WHOLE_BLOCK if rule.full_batch else batch_size or settings.batch_size
         places = {"devices": self.devices(size), "processes": distributed.count(), "process": distributed.index()}
         own = {"n_weights": self.n_weights, **places}
@@ -200,6 +213,16 @@ def _to_scale(params: Params, x: np.ndarray | Ragged, rows: np.ndarray) -> Param
         return first._replace(w=(first.w / size[:, None]).astype(first.w.dtype))
 
     return (scaled(params[0]), *params[1:])
+
+
+class Beginning(NamedTuple):
+    """Where a network begins, whatever trains it: its seed, its split, its weights, and their validation loss (infinite
+    if it need not be undercut)."""
+
+    seed: int
+    split: Split
+    params: Params
+    loss: float
 
 
 class Member(NamedTuple):
