@@ -146,13 +146,16 @@ def test_check(folder, capsys):
     assert json.loads(capsys.readouterr().out)["schema"]["task"] == "classification"
 
 
-def test_unseen_categories_are_counted_and_extra_columns_ignored(folder, tmp_path, capsys):
+def test_what_training_never_saw_is_counted_and_extra_columns_ignored(folder, tmp_path, capsys):
     frame = pl.read_csv(folder / "iris.csv").with_columns(soil=pl.lit("peat"), extra=pl.lit(1)).head(7)
+    number = next(name for name in frame.columns if frame[name].dtype == pl.Float64)
+    frame = frame.with_columns(pl.when(pl.int_range(7) < 2).then(1e9).otherwise(number).alias(number))
     frame.write_csv(tmp_path / "new.csv")
     assert main(["predict", str(folder / "run"), str(tmp_path / "new.csv")]) == 0
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 8
-    assert "7 values of 'soil'" in captured.err
+    assert "values of 'soil' beyond what training saw: 7" in captured.err
+    assert f"values of {number!r} beyond what training saw: 2" in captured.err
 
 
 HEAD = "a,b,t\n"

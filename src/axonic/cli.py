@@ -275,8 +275,8 @@ def predict(
         runs.check_prediction_path(out)
     table, unseen = runs.predict_table(run, data, proba=proba, std=std, steps=steps)
     for column, count in unseen.items():
-        what = "are beyond what training saw: categories count as 'other', numbers are cut off"
-        print(f"note: {count} values of {column!r} {what}", file=sys.stderr)
+        what = "categories count as 'other', numbers are cut off"
+        print(f"note: values of {column!r} beyond what training saw: {count} ({what})", file=sys.stderr)
     if out is None:
         sys.stdout.write(table.write_csv())
     else:
@@ -313,7 +313,7 @@ def evaluate(run: Path, data: Path, /, *, json: Json = False) -> int:
         said = f"{each['low']:.1f} to {each['high']:.1f}: {each['n']} rows"
         console.print(f"  said {said}, {each['confidence']:.3f} on average; right {each['accuracy']:.3f}")
     for column, count in scores["unseen"].items():
-        console.print(f"  {count} values of {column!r} are beyond what training saw", markup=False)
+        console.print(f"  values of {column!r} beyond what training saw: {count}", markup=False)
     return 0
 
 
