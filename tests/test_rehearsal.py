@@ -52,7 +52,7 @@ def test_the_first_batch_and_a_quick_run_of_a_network_that_works(table, capsys):
 def test_a_network_that_does_not_learn_is_told_why(options, code, table, capsys):
     result = check(table(Y), capsys, *options)
     assert result["findings"][0]["code"] == code
-    assert result["quick_run"]["share_of_constant_answer"] > 0.9
+    assert result["quick_run"]["share_of_constant_answer"] > 0.8
 
 
 def test_a_loss_that_does_not_go_with_the_output_is_named(table, capsys):

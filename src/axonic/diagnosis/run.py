@@ -24,8 +24,8 @@ from axonic.types import Finding
 
 LEARNED_LITTLE = 0.9
 """A loss above this share of a constant answer's is suspicious of everything."""
-RATE_FACTOR = 3.0
-"""How far a rate must lie from that of the sweep, whose candidates lie half a decade apart."""
+RATE_FACTOR = 5.0
+"""How far a rate must lie from that of the sweep, whose candidates lie a decade apart."""
 STILL_FALLING = 0.02
 UPDATE_HIGH, UPDATE_LOW = 0.1, 1e-4
 """Updates over weights in one step; TheDeepChecker has 1e-1 and 1e-4."""
