@@ -157,8 +157,8 @@ def race(
         raise InputError("none of these rules can run here", next(iter(refused.values())))
 
     laps: dict[str, list[Lap]] = {name: [] for name in runners}
-    for seed in range(seeds):
-        splits = parts(task, seed)
+    held_out = [parts(task, seed) for seed in range(seeds)]
+    for seed, splits in enumerate(held_out):
         for name in runners:
             if spectator.interrupted():
                 break
@@ -166,7 +166,7 @@ def race(
             lap = _run(task._replace(settings=settings), splits, name, seconds, spectator)
             laps[name].append(lap)
             spectator.lap(name, seed, lap)
-    about = {"parts": len(parts(task, 0)), "seconds": seconds, "seeds": seeds}
+    about = {"parts": len(held_out[0]), "seconds": seconds, "seeds": seeds}
     return {**_ranking(laps), "refused": refused, **about}
 
 
