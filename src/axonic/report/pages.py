@@ -108,12 +108,11 @@ def race_page(result: Mapping[str, Any]) -> str:
             for i, rule in enumerate(rules)
         ]
         times = [t for rule in rules for t in rule["curve"]["seconds"]]
-        best = f" {rules[0]['name']} is lowest." if rules and column == "valid" else ""
         figures.append(
             plot(
                 f"race-{column}",
                 f"{part} loss against time",
-                f"One line a rule, on the first seed; the best rules first in the legend.{best}",
+                "One line a rule, its first run of several; the rules that are best on average first in the legend.",
                 axis("seconds", times, log=True, pad=0.0),
                 axis(f"{part.lower()} loss", values, log=True),
                 series,
