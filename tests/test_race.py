@@ -11,7 +11,7 @@ from axonic import optimizers, recipe
 from axonic.cli import main
 from axonic.data.batches import Split, split_rows
 from axonic.errors import InputError
-from axonic.race import Spectator, parts, race
+from axonic.race import Curve, Spectator, finish, mean_curve, parts, race
 from axonic.report.pages import race_page
 from axonic.settings import Settings, pair
 from axonic.storage import plain
@@ -28,12 +28,13 @@ def prepared(settings=SETTINGS, n=80):
     return recipe.Task(data, split, settings, settings.network(n_out), loss)
 
 
-def test_rules_are_ranked_by_the_mean_of_their_lowest_validation_losses():
-    seen, runs = [], {}
+def test_losses_are_those_of_the_runs_and_the_first_to_arrive_is_first():
+    seen, runs, laps = [], {}, {}
 
     class Watching(Spectator):
         def lap(self, name, seed, lap):
             seen.append((name, seed, lap.best))
+            laps.setdefault(name, []).append(lap)
             runs.setdefault(name, []).extend(curve.best for curve in lap.curves)
             assert len(lap.curves) == 4  # a quarter is held out at a time
             for curve in lap.curves:
@@ -44,22 +45,52 @@ def test_rules_are_ranked_by_the_mean_of_their_lowest_validation_losses():
 
     result = race(prepared(), names=["sgd", "adam", "lbfgs"], seconds=0.05, seeds=2, spectator=Watching())
     assert [name for name, _, _ in seen] == ["sgd", "adam", "lbfgs"] * 2
-    means = [rule["mean_valid"] for rule in result["rules"]]
-    assert means == sorted(means)
     assert [rule["rank"] for rule in result["rules"]] == [1, 2, 3]
     for rule in result["rules"]:
         best = [loss for name, _, loss in seen if name == rule["name"]]
         assert rule["valid"] == best
         np.testing.assert_allclose(rule["mean_valid"], np.mean(best))
-    first = np.array(runs[result["rules"][0]["name"]])
-    assert result["rules"][0]["behind"] == 0
-    for rule in result["rules"][1:]:
+    lowest = min(result["rules"], key=lambda rule: rule["mean_valid"])
+    np.testing.assert_allclose(result["finish"], 1.05 * lowest["mean_valid"])
+    keys = [(np.nan_to_num(rule["arrived"], nan=np.inf), rule["mean_valid"]) for rule in result["rules"]]
+    assert keys == sorted(keys)
+    for rule in result["rules"]:  # at its arrival the mean of the runs is at the finish, and just before it is not
+        curves = [curve for lap in laps[rule["name"]] for curve in lap.curves]
+        at = lambda t: np.mean([np.nanmin(c.valid[c.seconds <= t]) for c in curves])  # noqa: B023, E731
+        if not np.isnan(rule["arrived"]):
+            assert at(rule["arrived"]) <= result["finish"]
+            before = [t for c in curves for t in c.seconds if t < rule["arrived"]]
+            if min(rule["curve"]["seconds"]) < rule["arrived"]:
+                assert at(max(before)) > result["finish"]
+    first = np.array(runs[lowest["name"]])
+    assert lowest["behind"] == 0
+    for rule in result["rules"]:
         gaps = (np.array(runs[rule["name"]]) - first) / first.mean()
         np.testing.assert_allclose([rule["behind"], rule["behind_error"]], [gaps.mean(), gaps.std(ddof=1) / 8**0.5])
         assert rule["even"] == (rule["behind"] <= 2 * rule["behind_error"])
     assert -1 <= result["rank_correlation"] <= 1
     assert result["told_apart"] == (result["rank_correlation"] >= 0.5)
     assert result["parts"] == 4
+
+
+def test_the_mean_of_runs_holds_the_lowest_losses_until_each_time():
+    one = Curve(np.array([1.0, 2.0, 4.0]), np.array([8.0, 6.0, 2.0]), np.array([3.0, 5.0, 1.0]))
+    other = Curve(np.array([1.5, 3.0]), np.array([4.0, 0.0]), np.array([np.nan, 2.0]))
+    mean = mean_curve([one, other])
+    np.testing.assert_array_equal(mean.seconds, [1.5, 2.0, 3.0, 4.0])
+    np.testing.assert_array_equal(mean.train, [6.0, 5.0, 3.0, 1.0])
+    np.testing.assert_array_equal(mean.valid, [np.inf, np.inf, 2.5, 1.5])
+    assert mean.reaches(2.5) == 3.0
+    assert np.isnan(mean.reaches(1.0))
+
+
+def test_who_does_not_arrive_follows_by_the_loss():
+    curve = lambda *valid: Curve(np.arange(1.0, 4.0), np.zeros(3), np.array(valid))  # noqa: E731
+    curves = {"late": curve(9, 9, 1.0), "soon": curve(9, 1.04, 1.04), "far": curve(5, 5, 5.0), "near": curve(3, 3, 3.0)}
+    line, order = finish(curves)
+    np.testing.assert_allclose(line, 1.05)
+    assert order == ["soon", "late", "near", "far"]
+    assert finish({"lost": curve(np.nan, np.nan, np.nan)}) == (np.inf, ["lost"])
 
 
 def test_as_many_parts_are_held_out_as_make_500_rows_or_the_given_one():
@@ -79,18 +110,33 @@ def test_a_rule_that_cannot_take_part_is_told_and_left_out():
         race(prepared(settings), names=["newton"], seconds=0.02, seeds=1)
 
 
-def test_ending_a_race_ranks_what_has_run():
+@pytest.mark.parametrize(("laps", "names"), [(0, set()), (2, {"sgd", "momentum"}), (4, {"sgd", "momentum", "adam"})])
+def test_ending_a_race_ranks_what_all_have_run(laps, names):
     class Impatient(Spectator):
-        laps = 0
+        done = 0
 
         def lap(self, name, seed, lap):
-            self.laps += 1
+            self.done += 1
 
         def interrupted(self):
-            return self.laps >= 2
+            return self.done >= laps
 
     result = race(prepared(), names=["sgd", "momentum", "adam"], seconds=0.02, seeds=2, spectator=Impatient())
-    assert {rule["name"] for rule in result["rules"]} == {"sgd", "momentum"}
+    assert {rule["name"] for rule in result["rules"]} == names
+    assert all(len(rule["valid"]) == 1 for rule in result["rules"])
+
+
+def test_a_run_that_is_ended_counts_only_if_it_is_the_only_one():
+    class Impatient(Spectator):
+        def __init__(self, patience):
+            self.patience = patience
+
+        def interrupted(self):
+            self.patience -= 1
+            return self.patience < 0
+
+    result = race(prepared(), names=["sgd", "adam"], seconds=30.0, seeds=1, spectator=Impatient(3))
+    assert [rule["name"] for rule in result["rules"]] == ["sgd"]
 
 
 def test_auto_takes_the_rule_with_the_lowest_mean_validation_loss_or_the_default_if_it_is_as_good():

@@ -437,7 +437,8 @@ def compare(
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Let the learning rules race on a table or sequences: same networks, same weights, same time.
+    """Let the learning rules race on a table or sequences: same networks, same weights, same time. The first to arrive
+    within 5 % of the lowest validation loss is first.
 
     Example: axonic compare iris.csv --target species --optimizers momentum,adam,lbfgs
 

@@ -2,8 +2,12 @@
 
 For each seed, which decides the validation rows, the weights and the shuffles, every rule finds its rate by the sweep
 of the recipe and then trains for a given number of seconds, one after the other so that none disturbs another.
-Compiling and the sweep are not counted. What counts is the lowest validation loss reached; the rules are ranked by its
-mean over the seeds.
+Compiling and the sweep are not counted.
+
+The finish is `CLOSE` above the lowest validation loss that any rule has reached by the end, and the rule that is there
+first is ranked first; those that do not reach it follow by their loss. Losses are the mean over the runs of the lowest
+that each has reached so far. Nearly every rule ends within a few percent of the best on a small table, where the order
+of the losses at the end is luck, while the times they take differ a hundredfold.
 
 A few dozen validation rows say little about rules that end close together. So on a small table several parts of it are
 held out in turn, as in cross-validation, each with starting weights of its own, and share the seconds: until `HELD_OUT`
@@ -12,11 +16,10 @@ rows have been, or all.
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-import scipy.stats
 
 from axonic import optimizers, recipe, training
 from axonic.data.batches import Split, folds
@@ -30,6 +33,9 @@ from axonic.training import Progress, StopRule
 POINTS = 200
 HELD_OUT = 500
 """Rows that are held out on each seed, if there are so many: so many parts of the table take turns."""
+CLOSE = 0.05
+"""How far above the lowest loss a race is over for a rule. From .05 to .2 the orders of different seeds agree alike; a
+smaller distance asks for differences that are luck (`docs/rules/race.md`)."""
 SAME_ORDER = 0.5
 """Below this rank correlation between seeds the order of the rules is hardly more than luck."""
 
@@ -52,6 +58,11 @@ class Curve(NamedTuple):
         """The lowest validation loss; infinite if there is none."""
         finite = self.valid[np.isfinite(self.valid)]
         return float(finite.min()) if len(finite) else np.inf
+
+    def reaches(self, loss: float) -> float:
+        """The seconds after which the validation loss is no higher than this; NaN if it never is."""
+        there = np.flatnonzero(self.valid <= loss)
+        return float(self.seconds[there[0]]) if len(there) else np.nan
 
 
 class Lap(NamedTuple):
@@ -123,10 +134,12 @@ def race(
     Returns
     -------
     A dict ready for JSON:
-    "rules" : the best first; each has "name", "rank", "mean_valid", one value a seed of "learning_rate", "valid" (the
-        lowest validation loss), "train" and "epochs", the "curve" of its first run (seconds, train, valid), and by how
-        much of the best rule's loss it is "behind" that on the same rows, with the standard error "behind_error" (NaN
-        of a single run) and whether it is "even": within two of them.
+    "rules" : the first one first; each has "name", "rank", the seconds into a run after which it had "arrived" at the
+        finish (NaN if it never did), "mean_valid", one value a seed of "learning_rate", "valid" (the lowest validation
+        loss), "train" and "epochs", the mean "curve" of its runs (seconds, train, valid), and by how much of the lowest
+        rule's loss it is "behind" that on the same rows, with the standard error "behind_error" (NaN of a single run)
+        and whether it is "even": within two of them.
+    "finish", "close" : the validation loss to be reached, and the share by which it lies above the lowest.
     "parts" : how many parts were held out in turn on each seed.
     "refused" : the rules that can't take part, name to reason.
     "rank_correlation" : Spearman's, the mean over pairs of seeds; NaN for one seed.
@@ -164,9 +177,11 @@ def race(
                 break
             settings = _with(task.settings, name, task.settings.seed + seed)
             lap = _run(task._replace(settings=settings), splits, name, seconds, spectator)
+            if spectator.interrupted() and any(laps.values()):
+                break  # it has not run to its end
             laps[name].append(lap)
             spectator.lap(name, seed, lap)
-    about = {"parts": len(held_out[0]), "seconds": seconds, "seeds": seeds}
+    about = {"close": CLOSE, "parts": len(held_out[0]), "seconds": seconds, "seeds": seeds}
     return {**_ranking(laps), "refused": refused, **about}
 
 
@@ -226,36 +241,66 @@ def _with(settings: Settings, name: str, seed: int) -> Settings:
 
 
 def _ranking(laps: dict[str, list[Lap]]) -> dict[str, Any]:
-    """The rules with their figures, the lowest mean of the best validation losses first."""
-    laps = {name: each for name, each in laps.items() if each}
-    means = {name: float(np.mean([lap.best for lap in each])) for name, each in laps.items()}
-    order = sorted(means, key=lambda name: means[name])
+    """The rules with their figures, in their order, of the seeds on which every one of them has run."""
+    if not any(laps.values()):
+        return {"rules": [], "finish": np.nan, "rank_correlation": np.nan, "told_apart": None}
+    complete = min(len(each) for each in laps.values() if each)
+    laps = {name: each[:complete] for name, each in laps.items() if each}
+    courses = {name: mean_curve([curve for lap in each for curve in lap.curves]) for name, each in laps.items()}
+    line, order = finish(courses)
+    lowest = min(courses, key=lambda name: courses[name].best)
     rules = [
         {
             "name": name,
             "rank": place + 1,
-            "mean_valid": means[name],
-            **_behind(laps[order[0]], laps[name]),
+            "arrived": courses[name].reaches(line),
+            "mean_valid": courses[name].best,
+            **_behind(laps[lowest], laps[name]),
             "valid": [lap.best for lap in laps[name]],
             "train": [lap.train for lap in laps[name]],
             "epochs": [lap.epochs for lap in laps[name]],
             "learning_rate": [lap.learning_rate for lap in laps[name]],
-            "curve": _thinned(laps[name][0].curves[0]),
+            "curve": _thinned(courses[name]),
         }
         for place, name in enumerate(order)
     ]
-    complete = min(len(each) for each in laps.values()) if laps else 0
-    table = np.array([[lap.best for lap in each[:complete]] for each in laps.values()])
-    correlation = _rank_correlation(table)
+    of_seeds = [{name: mean_curve(each[seed].curves) for name, each in laps.items()} for seed in range(complete)]
+    correlation = rank_correlation([finish(curves)[1] for curves in of_seeds])
     told_apart = None if np.isnan(correlation) else correlation >= SAME_ORDER
-    return {"rules": rules, "rank_correlation": correlation, "told_apart": told_apart}
+    return {"rules": rules, "finish": line, "rank_correlation": correlation, "told_apart": told_apart}
+
+
+def mean_curve(curves: Sequence[Curve]) -> Curve:
+    """Runs as one, from when each has closed an epoch: at every time the mean of their training losses, and of the
+    lowest validation losses that they have reached."""
+    if not all(len(curve.seconds) for curve in curves):
+        return Curve(*(np.empty(0) for _ in Curve._fields))
+    times = np.unique(np.concatenate([curve.seconds for curve in curves]))
+    times = times[times >= max(curve.seconds[0] for curve in curves)]
+    train, valid = np.zeros(len(times)), np.zeros(len(times))
+    for curve in curves:
+        at = np.searchsorted(curve.seconds, times, side="right") - 1
+        train += curve.train[at] / len(curves)
+        valid += np.minimum.accumulate(np.where(np.isfinite(curve.valid), curve.valid, np.inf))[at] / len(curves)
+    return Curve(times, train, valid)
+
+
+def finish(curves: Mapping[str, Curve], close: float = CLOSE) -> tuple[float, list[str]]:
+    """(the loss at the finish, the rules in the order in which they arrive there, and by their loss if they don't)."""
+    lowest = min(curve.best for curve in curves.values())
+    line = lowest + close * abs(lowest) if np.isfinite(lowest) else lowest
+
+    def place(name: str) -> tuple[float, float]:
+        arrived = curves[name].reaches(line)
+        return np.inf if np.isnan(arrived) else arrived, curves[name].best
+
+    return line, sorted(curves, key=place)
 
 
 def _behind(first: Sequence[Lap], other: Sequence[Lap]) -> dict[str, Any]:
-    """How far a rule is behind the first, run by run on the same rows from the same weights."""
-    both = zip(first, other, strict=False)  # one of them may have been interrupted
-    runs = [run for ours, theirs in both for run in zip(ours.curves, theirs.curves, strict=False)]
-    losses = np.array([[curve.best for curve in run] for run in runs])
+    """How far a rule is behind another one, run by run on the same rows from the same weights."""
+    pairs = [run for ours, theirs in zip(first, other, strict=True) for run in zip(ours.curves, theirs.curves)]  # noqa: B905
+    losses = np.array([[curve.best for curve in run] for run in pairs])
     if not np.isfinite(losses).all() or losses[:, 0].mean() == 0:
         return {"behind": np.nan, "behind_error": np.nan, "even": False}
     gaps = (losses[:, 1] - losses[:, 0]) / losses[:, 0].mean()
@@ -263,16 +308,19 @@ def _behind(first: Sequence[Lap], other: Sequence[Lap]) -> dict[str, Any]:
     return {"behind": float(gaps.mean()), "behind_error": error, "even": bool(gaps.mean() <= 2 * error)}
 
 
-def _rank_correlation(table: np.ndarray) -> float:
-    """Spearman's rank correlation of the rules (rows) between seeds (columns), the mean over pairs of seeds."""
-    if table.ndim != 2 or min(table.shape) < 2:
+def rank_correlation(orders: Sequence[Sequence[str]]) -> float:
+    """Spearman's rank correlation between orders of the same rules, the mean over their pairs."""
+    if len(orders) < 2 or len(orders[0]) < 2:
         return float("nan")
-    ranks = scipy.stats.rankdata(table, axis=0)
-    matrix = np.atleast_2d(np.corrcoef(ranks.T))
+    ranks = [[order.index(name) for name in orders[0]] for order in orders]
+    matrix = np.atleast_2d(np.corrcoef(ranks))
     return float(matrix[np.triu_indices(len(matrix), 1)].mean())
 
 
 def _thinned(curve: Curve) -> dict[str, list[float]]:
-    n = len(curve.seconds)
-    index = np.unique(np.linspace(0, n - 1, POINTS).round().astype(int)) if n else []
+    """At most `POINTS` of its times, evenly spread over their logarithms."""
+    if not len(curve.seconds):
+        return {name: [] for name in Curve._fields}
+    wanted = np.geomspace(curve.seconds[0], curve.seconds[-1], POINTS)
+    index = np.unique(np.searchsorted(curve.seconds, wanted * (1 - 1e-12)).clip(max=len(curve.seconds) - 1))
     return {name: np.asarray(getattr(curve, name), float)[index].tolist() for name in Curve._fields}

@@ -108,11 +108,16 @@ def race_page(result: Mapping[str, Any]) -> str:
             for i, rule in enumerate(rules)
         ]
         times = [t for rule in rules for t in rule["curve"]["seconds"]]
+        text = "One line a rule, the mean of its runs; the first to arrive first in the legend."
+        if column == "valid":
+            text += " The lowest loss so far; the thin line is the finish."
+            if times and result["finish"] is not None:
+                series.append(Series("finish", [min(times), max(times)], [result["finish"]] * 2, "rule", 3))
         figures.append(
             plot(
                 f"race-{column}",
                 f"{part} loss against time",
-                "One line a rule, its first run of several; the rules that are best on average first in the legend.",
+                text,
                 axis("seconds", times, log=True, pad=0.0),
                 axis(f"{part.lower()} loss", values, log=True),
                 series,

@@ -231,13 +231,15 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
 def print_race(result: dict[str, Any]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     table = Table(box=None, pad_edge=False)
-    for title in ("rank", "rule", "rate", "validation loss", "behind the first", "of each seed", "epochs"):
+    titles = ("rank", "rule", "arrived after", "rate", "validation loss", "behind the lowest", "of each seed", "epochs")
+    for title in titles:
         table.add_column(title, no_wrap=True)
     for rule in result["rules"]:
         rates = sorted({rate for rate in rule["learning_rate"] if rate is not None})
         table.add_row(
             str(rule["rank"]),
             rule["name"],
+            "-" if rule["arrived"] is None else f"{rule['arrived']:.2g} s",
             ", ".join(f"{rate:g}" for rate in rates) or "-",
             figure(rule["mean_valid"]),
             _behind(rule),
@@ -245,6 +247,10 @@ def print_race(result: dict[str, Any]) -> None:
             " ".join(map(str, rule["epochs"])),
         )
     console.print(table)
+    if result["finish"] is not None:
+        console.print(
+            f"the finish is a validation loss of {figure(result['finish'])}, {result['close']:.0%} above the lowest"
+        )
     correlation = result["rank_correlation"]
     if correlation is not None:
         luck = "" if result["told_apart"] else ": the order of the rules is hardly more than luck"
@@ -254,7 +260,7 @@ def print_race(result: dict[str, Any]) -> None:
 
 
 def _behind(rule: dict[str, Any]) -> str:
-    if rule["rank"] == 1 or rule["behind"] is None:
+    if not rule["behind"]:
         return "-"
     error = "" if rule["behind_error"] is None else f" ± {rule['behind_error']:.1%}"
     return f"{rule['behind']:.1%}{error}" + (", even" if rule["even"] else "")
