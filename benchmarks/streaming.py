@@ -61,10 +61,11 @@ def fit(path, out):
 def parts(path, n=None):
     """A sample, what is stored, and all of it in memory if n is given."""
     from axonic.data.batches import Rows, Split
-    from axonic.data.encoding import TableEncoder, TargetEncoder
+    from axonic.data.encoding import TableEncoder
     from axonic.data.reading import Blocks
     from axonic.data.schema import infer_schema
     from axonic.data.store import Store, draw
+    from axonic.data.targets import TargetEncoder
 
     none = np.empty(0, np.int64)
     if n is not None:

@@ -20,6 +20,7 @@ ORDER = [
     "data.reading",
     "data.schema",
     "data.encoding",
+    "data.targets",
     "data.ragged",
     "data.autoregression",
     "data.sequences",

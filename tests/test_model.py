@@ -8,8 +8,9 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, r2_score, root_mean_squared_error
 
 from axonic import layers, losses
-from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.encoding import TableEncoder
 from axonic.data.schema import infer_schema
+from axonic.data.targets import TargetEncoder
 from axonic.model import Model
 from tests.oracles import compilations
 

@@ -16,8 +16,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from axonic import layers, losses, storage, training
-from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.encoding import TableEncoder
 from axonic.data.schema import infer_schema
+from axonic.data.targets import TargetEncoder
 from axonic.errors import InputError
 from axonic.layers.activations import Activation
 from axonic.model import Model

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 
 from axonic import layers, losses, optimizers
-from axonic.data.encoding import Rows, TargetEncoder
+from axonic.data.encoding import Rows
 from axonic.data.schema import Task
+from axonic.data.targets import TargetEncoder
 from axonic.errors import InputError
 from axonic.layers import Chain, activations, initializers
 from axonic.losses import Loss

@@ -22,8 +22,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from axonic import layers, losses, optimizers
-from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.encoding import TableEncoder
 from axonic.data.sequences import Layout, SeriesCoding
+from axonic.data.targets import TargetEncoder
 from axonic.errors import InputError
 from axonic.layers import Chain, Dense, Dropout, Layer, activations, chain, dense, dropout
 from axonic.losses import Loss

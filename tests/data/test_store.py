@@ -13,10 +13,11 @@ from axonic import runs
 from axonic.cli import main
 from axonic.data import reading, store
 from axonic.data.batches import Batches, Cursor, Rows
-from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.encoding import TableEncoder
 from axonic.data.reading import Blocks, read_table
 from axonic.data.schema import target_values
 from axonic.data.store import Store, StoredBatches, draw
+from axonic.data.targets import TargetEncoder
 from axonic.errors import InputError
 from axonic.settings import Settings
 from axonic.storage import load_model

@@ -34,9 +34,10 @@ import numpy as np
 import polars as pl
 
 from axonic.data.batches import Batches, Room, Rows, Split
-from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.encoding import TableEncoder
 from axonic.data.reading import Blocks
 from axonic.data.schema import Schema, infer_schema, target_values
+from axonic.data.targets import TargetEncoder
 from axonic.data.values import as_text, is_text, missing
 from axonic.errors import InputError
 from axonic.seeds import generator

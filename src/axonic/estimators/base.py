@@ -36,9 +36,10 @@ from axonic import recipe as recipes
 from axonic import storage
 from axonic.checks import check_beside, check_rows
 from axonic.data.batches import Rows, Split, balanced, split_rows
-from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import join
 from axonic.data.schema import Schema, Task, canonical, infer_columns
+from axonic.data.targets import TargetEncoder
 from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.errors import InputError
 from axonic.losses import Loss

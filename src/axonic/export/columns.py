@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from axonic.data.encoding import FARTHEST, Coding, TableEncoder, TargetEncoder
+from axonic.data.encoding import FARTHEST, Coding, TableEncoder
 from axonic.data.sequences import SeriesCoding
+from axonic.data.targets import TargetEncoder
 from axonic.data.values import MISSING
 from axonic.export.graph import OWN, Graph
 

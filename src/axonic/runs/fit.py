@@ -16,9 +16,10 @@ import numpy as np
 from axonic import distributed, recipe
 from axonic.baselines import baselines
 from axonic.data.batches import Rows, Split, balanced
-from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged
 from axonic.data.sequences import Layout
+from axonic.data.targets import TargetEncoder
 from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.diagnosis.live import alarms
 from axonic.diagnosis.sequences import examine

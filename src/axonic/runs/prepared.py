@@ -7,9 +7,10 @@ import polars as pl
 
 from axonic.correction import Series
 from axonic.data.batches import Rows, Split
-from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.encoding import TableEncoder
 from axonic.data.schema import Schema
 from axonic.data.store import Store
+from axonic.data.targets import TargetEncoder
 from axonic.settings import Settings
 from axonic.types import Finding
 

@@ -13,7 +13,7 @@ from axonic.checks_sequences import check_sequences, check_series
 from axonic.correction import Series, settle
 from axonic.data.autoregression import steps_ahead, steps_before
 from axonic.data.batches import Rows, Split, split_rows
-from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged, join
 from axonic.data.reading import read_table
 from axonic.data.schema import Column, Schema, infer_columns, resolve_task
@@ -27,6 +27,7 @@ from axonic.data.sequences import (
     order_series,
     read_npz,
 )
+from axonic.data.targets import TargetEncoder
 from axonic.data.values import as_text, is_text, missing
 from axonic.errors import InputError
 from axonic.model import Model

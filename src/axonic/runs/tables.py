@@ -12,10 +12,11 @@ import polars as pl
 from axonic import distributed
 from axonic.checks import check_table
 from axonic.data.batches import Rows, Split, split_rows
-from axonic.data.encoding import TableEncoder, TargetEncoder
+from axonic.data.encoding import TableEncoder
 from axonic.data.reading import Blocks, read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.data.store import Drawn, Store, draw, fits
+from axonic.data.targets import TargetEncoder
 from axonic.errors import InputError
 from axonic.recipe import Clock
 from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
