@@ -59,6 +59,15 @@ def test_rows_keep_their_target_and_padding_weighs_nothing():
     assert used.sum(axis=1).max() == 4
 
 
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [({}, [16, 17, 17]), ({"shuffle": False}, [20, 20, 10]), ({"epoch_batches": 4}, [16, 16, 17, 17])],
+)
+def test_the_rows_of_a_pass_are_dealt_out_evenly_unless_their_order_is_kept(options, sizes):
+    tape, _ = batches(50, size=20, **options).tape(Cursor())
+    assert sorted((tape.weight[: len(sizes)] > 0).sum(axis=1)) == sorted(sizes)
+
+
 def test_every_epoch_has_a_shuffle_of_its_own_and_the_seed_decides_it():
     first, second = (train for train, _, _ in epochs(batches(50), 2))
     assert first != second != sorted(second)

@@ -179,7 +179,8 @@ class Batches:
     Parameters
     ----------
     rows, split : the data and its parts.
-    batch_size : rows of a batch; the last batch of an epoch is padded with weight 0.
+    batch_size : the most rows of a batch; the rows of a pass are dealt out evenly to as few batches as hold them (not
+        shuffled, all batches but the last are full), which are padded with weight 0.
     seed : folds with the epoch into the shuffle of that epoch.
     shuffle : False trains on the rows in their order.
     epoch_batches : training batches after which the held-out rows are evaluated; None is a pass over the data.
@@ -316,7 +317,7 @@ class Batches:
                 similar = np.argsort(self._length_classes[orders], axis=1, kind="stable")
                 orders = np.take_along_axis(orders, similar, axis=1)
             batches = np.full((len(orders), self.batches_per_pass * self.batch_size), -1, np.int64)
-            batches[:, : orders.shape[1]] = orders
+            batches[:, self._places] = orders
             batches = batches.reshape(len(orders), -1, self.batch_size)
             if self._length_classes is not None:
                 places = rng.permuted(np.broadcast_to(np.arange(batches.shape[1]), batches.shape[:2]), axis=1)
@@ -324,6 +325,15 @@ class Batches:
             remembered = (block, batches)
             object.__setattr__(self, "_block", remembered)
         return remembered[1][offset]
+
+    @functools.cached_property
+    def _places(self) -> np.ndarray:
+        """(n_train,) places of the rows of a pass in its batches, laid end to end: dealt out evenly, so that no batch
+        is a few rows left over, whose gradient would be noisy and count as much as the others."""
+        count, n = self.batches_per_pass, len(self.split.train)
+        firsts = np.arange(count + 1) * n // count
+        batch = np.repeat(np.arange(count), np.diff(firsts))
+        return batch * self.batch_size + np.arange(n) - firsts[batch]
 
     @functools.cached_property
     def _lengths(self) -> np.ndarray | None:
