@@ -27,6 +27,7 @@ from axonic.recipe import (
 from axonic.recipe.baseline import bias, constant, no_worse
 from axonic.recipe.batch_size import seconds_to, step_seconds
 from axonic.recipe.branches import branch_stage
+from axonic.recipe.rate import corrected
 from axonic.settings import Settings, pair
 from tests.oracles import compilations
 
@@ -45,7 +46,7 @@ def rows(n=80, seed=0):
 def fitted(data=None, watcher=None, journal=None, **settings):
     """A small fit; few epochs, and the same rate, unless said otherwise."""
     data = data or rows()
-    settings = Settings(hidden_layer_sizes=(4,), **{"learning_rate": 0.3, "epochs": 5, **settings})
+    settings = Settings(**{"hidden_layer_sizes": (4,), "learning_rate": 0.3, "epochs": 5, **settings})
     split = split_rows(len(data.y), settings.seed, valid=0.2, test=0.1, classes=data.y)
     loss, n_out = pair(settings, "classification", 2)
     task = recipe.Task(data, split, settings, settings.network(n_out), loss)
@@ -89,6 +90,32 @@ def test_the_lowest_rate_that_learns_nearly_as_much_as_the_best_is_taken(curves,
     choice, reason = choose_rate(RATES, table)
     assert RATES[choice] == expected
     assert reason
+
+
+def test_what_the_batches_of_a_window_do_to_any_network_is_taken_out_of_the_curves():
+    noise = np.r_[0.0, 50.0, 0.0, 0.0, -3.0]
+    curves = np.array([[1.0, 0.5, 0.4, 0.3, 0.2], [1.0, np.nan, np.nan, np.nan, np.nan]])
+    np.testing.assert_allclose(corrected(curves + noise, 1.0 + noise), curves)
+    assert corrected(curves, None) is curves
+    np.testing.assert_array_equal(corrected(curves, 1.0 + noise * np.nan), curves)
+
+
+def test_a_row_that_is_far_out_does_not_hide_what_the_rates_do():
+    """Its loss is thousands of times that of the others, in the windows that have it."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((510, 2)).astype(np.float32)
+    y = np.sin(2 * x[:, :1]).astype(np.float32)
+    decisions = []
+    for far in (0.0, 1e6):
+        y[0] = far
+        settings = Settings(hidden_layer_sizes=(16,), loss="absolute", epochs=1, ensemble=1)
+        loss, n_out = pair(settings, "regression", 1)
+        split = split_rows(len(y), 0, valid=0.2, test=0.0)
+        split = split._replace(train=np.union1d(split.train, [0]), valid=np.setdiff1d(split.valid, [0]))
+        data = Rows(x, y.copy(), np.ones(len(y), np.float32))
+        fit = recipe.fit(recipe.Task(data, split, settings, settings.network(n_out), loss))
+        decisions.append(fit.stages[0]["decision"])
+    assert decisions[0] == decisions[1] > 1e-4
 
 
 def test_when_no_rate_learns_the_choice_is_one_that_does_no_harm():
@@ -158,7 +185,7 @@ def test_the_number_of_processors_does_not_change_the_weights(monkeypatch):
 
 def test_the_penalty_with_the_lowest_mean_validation_loss_is_kept():
     """A target of pure noise asks for the strongest penalty there is."""
-    noise = rows()._replace(y=np.random.default_rng(1).integers(0, 2, 80, dtype=np.int32))
+    noise = rows(120)._replace(y=np.random.default_rng(1).integers(0, 2, 120, dtype=np.int32))
     fit = fitted(noise, ensemble=3, epochs=60)
     stage = next(stage for stage in fit.stages if stage["stage"] == "regularization")
     means = [np.mean(losses) for losses in stage["valid"]]
@@ -403,14 +430,59 @@ def test_a_network_that_learned_nothing_gives_way_to_the_constant_answer_and_one
     assert all(np.all(layer.w == 0) for layer in run.kept(best=True)[0])
 
 
+# --- the epochs of networks with few validation rows ---
+
+
+@pytest.mark.parametrize("n", [80, 120])
+def test_networks_with_few_validation_rows_have_a_say_in_the_epochs_of_others(n):
+    """The lowest (n own + 20 mean) / (n + 20) of n < 20 rows; the weights are those of training up to there alone."""
+    data = rows(n)
+    options = {"ensemble": 3, "regularization": None, "hidden_layer_sizes": (16,), "learning_rate": 1.0}
+    fit = fitted(data, epochs=250, **options)
+    n_valid = round(0.2 * n)
+    assert all(len(split.valid) == n_valid for split in fit.splits)
+    length = max(map(len, fit.histories))
+    own = [history[:, 1] for history in fit.histories]
+    assert len({len(losses) for losses in own}) > 1
+    mean = np.mean([np.r_[losses, np.full(length - len(losses), losses[-1])] for losses in own], axis=0)
+    weighed = [n_valid * losses + (20 if n_valid < 20 else 0) * mean[: len(losses)] for losses in own]
+    epochs = [int(np.argmin(losses)) + 1 for losses in weighed]
+    run = next(stage for stage in fit.stages if stage["stage"] == "run")
+    assert run["decision"] == epochs
+    np.testing.assert_allclose(run["best_loss"], [losses[e - 1] for losses, e in zip(own, epochs, strict=True)])
+    assert (epochs != [int(np.argmin(losses)) + 1 for losses in own]) == (n_valid < 20)
+    for index, epoch in enumerate(epochs):
+        alone = fitted(data, epochs=epoch, early_stopping=False, **options)
+        assert_same_weights(alone.members[index], fit.members[index])
+
+
+def test_a_fit_that_is_ended_while_networks_are_trained_once_more_keeps_their_own_best_weights():
+    options = {"ensemble": 3, "regularization": None, "hidden_layer_sizes": (16,), "learning_rate": 1.0, "epochs": 250}
+    whole = fitted(**options)
+
+    class Impatient(recipe.Watcher):
+        done = 0
+
+        def progress(self, network, n_networks, history, n_epochs, stop):
+            self.done += stop.max_epochs < 250
+
+        def ended(self):
+            return self.done >= 1
+
+    ended = fitted(watcher=Impatient(), **options)
+    run = next(stage for stage in ended.stages if stage["stage"] == "run")
+    assert run["interrupted"]
+    assert run["decision"] == [int(np.argmin(history[:, 1])) + 1 for history in whole.histories]
+
+
 # --- branches ---
 
 
 def test_branches_go_on_from_the_best_weights_with_a_tenth_and_are_kept_if_they_are_better():
-    plain = fitted(rows(300), learning_rate=3.0, epochs="auto", ensemble=3, regularization=None)
-    full = fitted(rows(300), learning_rate=3.0, epochs="auto", ensemble=3, regularization=None, branch_stage=True)
+    plain = fitted(rows(300), learning_rate=20.0, epochs="auto", ensemble=3, regularization=None)
+    full = fitted(rows(300), learning_rate=20.0, epochs="auto", ensemble=3, regularization=None, branch_stage=True)
     stage = next(stage for stage in full.stages if stage["stage"] == "branch")
-    assert stage["learning_rate"] == pytest.approx(0.3)
+    assert stage["learning_rate"] == pytest.approx(2.0)
     assert stage["from_epoch"] == next(s for s in full.stages if s["stage"] == "run")["decision"]
     for index in range(3):
         was, now = stage["before"][index], stage["after"][index]
@@ -422,7 +494,7 @@ def test_branches_go_on_from_the_best_weights_with_a_tenth_and_are_kept_if_they_
     first = stage["decision"][0]
     length = len(plain.histories[first])
     np.testing.assert_array_equal(full.histories[first][:length], plain.histories[first])
-    np.testing.assert_allclose(full.histories[first][length:][:, 3].max(), 0.3, rtol=1e-6)
+    np.testing.assert_allclose(full.histories[first][length:][:, 3].max(), 2.0, rtol=1e-6)
 
 
 def test_a_branch_that_takes_up_a_network_that_had_diverged_says_so():

@@ -31,7 +31,8 @@ from tests.test_run_directory import THEIRS
 from tests.test_runs import always, files, load_json, make_table, without_times
 
 ROOT = Path(__file__).parents[1]
-N = 200
+N = 125
+"""Rows: few enough that networks have a say in the epochs of others (`axonic.recipe.fitting.FEW_ROWS`)."""
 SAME = ("health.csv", "history.csv", "model.safetensors", "notebook.jsonl", "report.json", "run.json")
 SLOTS = 128
 """Slots of a tape: few, so that a network takes several tapes."""
@@ -134,6 +135,13 @@ def test_the_runs_have_what_they_are_meant_to_have(folder):
     assert stages["rules"][:7] == [*["rate", "batch_size"] * 3, "optimizer"]
     assert stages["by hand"] == ["run"]
     assert stages["diverging"][-1] in ("run", "branch")
+    history = pl.read_csv(folder / "recipe" / "history.csv")
+    run = next(s for s in load_json(folder / "recipe" / "result.json")["stages"] if s["stage"] == "run")
+    own = [
+        1 + losses["valid_loss"].head(epochs).arg_min()
+        for (_, losses), epochs in zip(history.group_by("network", maintain_order=True), run["epochs"], strict=True)
+    ]
+    assert own != run["decision"]  # a network has been trained once more, to another epoch
     assert len(load_json(folder / "recipe" / "result.json")["stages"][1]["batch_sizes"]) > 1
 
 
@@ -480,7 +488,7 @@ def test_what_was_trained_before_is_kept_when_a_run_is_ended_again(counts, folde
     assert again["interrupted"] is True
     assert again["networks"] == 3
     assert again["stages"] == [stage for stage in result["stages"] if not stage.get("interrupted")]
-    assert again["stages"][-1]["stage"] == "run"
+    assert again["stages"][-1]["stage"] == "branch"  # the first of two
 
 
 # --- finished ---
@@ -626,7 +634,7 @@ def needed(run):
 @pytest.mark.parametrize("name", DAMAGES)
 def test_damaged_files_are_refused(name, ended, capsys):
     paths = needed(ended.run)
-    assert len(paths) == 5
+    assert len(paths) == 8  # of three networks, each trained once more
     for path in paths:
         if name == "empty" and path.name == "notebook.jsonl":
             continue  # nothing was decided

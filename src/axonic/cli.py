@@ -437,8 +437,7 @@ def compare(
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Let the learning rules race on a table or sequences: same networks, same weights, same time. The first to arrive
-    within 5 % of the lowest validation loss is first.
+    """Let the learning rules race to within 5 % of the lowest validation loss: same networks, same weights, same time.
 
     Example: axonic compare iris.csv --target species --optimizers momentum,adam,lbfgs
 

@@ -26,6 +26,11 @@ from axonic.settings import Settings
 from axonic.training import HISTORY, State, StopRule
 from axonic.types import Params
 
+VALID = HISTORY.index("valid_loss")
+FEW_ROWS = 20
+"""Validation rows of a network below which the networks of a fit have a say in each other's epochs, and as how many
+rows the mean of their losses then counts (`docs/decisions/003-stopping.md`)."""
+
 
 class Fit(NamedTuple):
     """Trained networks and how they came about.
@@ -119,7 +124,7 @@ class Fitting:
         l2 = self.choose_penalty(plan)
         self.train(plan, [l2])
         members = self.members(plan, l2)
-        runs = _worth_keeping(self.trained[optimizers.name(plan.rule), l2])
+        runs = self.steadied(plan, members, _worth_keeping(self.trained[optimizers.name(plan.rule), l2]))
         constant: list[int] = []
         if self.keeps_best:
             checked = {index: no_worse(members[index], run) for index, run in runs.items()}
@@ -245,6 +250,39 @@ class Fitting:
         runs = list(self.clock.time("train", train_side_by_side, jobs, plan.stop, self.watcher, self.journal).values())
         for place, l2 in enumerate(new):
             self.trained[name, l2] = dict(enumerate(runs[place * self.count :][: self.count]))
+
+    def steadied(self, plan: Plan, members: Sequence[Member], runs: dict[int, Trained]) -> dict[int, Trained]:
+        """The networks with the weights of other epochs, where each has too few validation rows to tell its best.
+
+        Every network holds out rows of its own. The lowest loss on a handful of them comes by luck; the mean loss of
+        all networks speaks for all the rows that are held out between them. So the epoch of a network with n <
+        `FEW_ROWS` is that of the lowest (n own + `FEW_ROWS` mean) / (n + `FEW_ROWS`), where networks that have stopped
+        stay in the mean with their last loss. Those whose epoch is another one by that are trained once more, up to
+        there.
+        """
+        n = len(self.task.split.valid)
+        if not self.keeps_best or len(runs) < 2 or n >= FEW_ROWS or not complete(runs):
+            return runs
+        longest = max(len(run.history) for run in runs.values())
+        own = [run.history[:, VALID] for run in runs.values()]
+        mean = np.mean([np.pad(losses, (0, longest - len(losses)), mode="edge") for losses in own], axis=0)
+        if not np.isfinite(mean).all():
+            return runs
+        name = f"{optimizers.name(plan.rule)}-{plan.rule.rate:g}-{plan.batch_size}-{members[0].trial.l2:g}"
+        epochs = {
+            index: int(np.argmin(n * losses + FEW_ROWS * mean[: len(losses)])) + 1
+            for index, losses in zip(runs, own, strict=True)
+        }
+        moved = {index: epoch for index, epoch in epochs.items() if epoch != runs[index].kept(best=True)[1] > 0}
+        if not moved:
+            return runs
+        jobs = {f"{name}-{i}-to-{epoch}": self.task.on_all_rows(members[i]) for i, epoch in moved.items()}
+        stops = dict(zip(jobs, (StopRule(epoch, epoch + 1) for epoch in moved.values()), strict=True))
+        ended = self.clock.time("train", train_side_by_side, jobs, stops, self.watcher, self.journal)
+        again = dict(zip(moved, ended.values(), strict=True))
+        if not complete(again):
+            return runs
+        return {index: run.kept_at(again[index]) if index in again else run for index, run in runs.items()}
 
     def branch_off(
         self, plan: Plan, members: Sequence[Member], tracks: dict[int, list[Trained]], constant: Sequence[int]

@@ -22,7 +22,7 @@ from axonic.optimizers.base import one_thread
 from axonic.recipe.journal import Journal, Kept, Watcher, nothing_yet
 from axonic.seeds import generator, key_data
 from axonic.settings import Settings
-from axonic.training import Progress, State, StopRule, Trial
+from axonic.training import HISTORY, Progress, State, StopRule, Trial
 from axonic.types import Params
 
 WHOLE_BLOCK = 128
@@ -279,6 +279,12 @@ class Trained(NamedTuple):
         """The lowest validation loss, or training loss if nothing is held out."""
         return float(self.state.best_loss)
 
+    def kept_at(self, earlier: "Trained") -> "Trained":
+        """This run, of which the weights are kept with which the same network ended when it was trained for less."""
+        ended = earlier.state
+        loss = np.float32(earlier.history[-1, HISTORY.index("valid_loss")])
+        return self._replace(state=self.state._replace(best=ended.current, best_loss=loss, best_epoch=ended.epoch))
+
     def kept(self, best: bool) -> tuple[Params, int]:
         """The weights to keep, the best or the last ones, and the epochs done when they were had."""
         if best or self.state.diverged:
@@ -287,14 +293,14 @@ class Trained(NamedTuple):
 
 
 def train_side_by_side(
-    jobs: Mapping[str, Member], stop: StopRule, watcher: Watcher, journal: Journal
+    jobs: Mapping[str, Member], stop: StopRule | Mapping[str, StopRule], watcher: Watcher, journal: Journal
 ) -> dict[str, Trained | None]:
     """Train every network, as many at a time as there are processors (`axonic.distributed.at_a_time`).
 
     Parameters
     ----------
     jobs : networks by the name under which the journal keeps them.
-    stop : when each is done.
+    stop : when each is done; one for all of them, or one by name.
     watcher, journal : are told of every tape.
 
     Returns
@@ -307,6 +313,7 @@ def train_side_by_side(
     """
     lock, failed = threading.Lock(), threading.Event()
     names = list(jobs)
+    stops = dict.fromkeys(names, stop) if isinstance(stop, StopRule) else stop
     begun = {name: member.begun() for name, member in jobs.items()}
     resumed = {name: journal.resume(name, start) for name, start in begun.items()}
 
@@ -327,7 +334,7 @@ def train_side_by_side(
             with lock:
                 last = ended or bool(np.asarray(progress.state.stopped).all())
                 journal.keep(name, progress.state, progress.cursor, closed, looked, last=last)
-                watcher.progress(index, len(jobs), closed[-1], sum(map(len, closed)), stop)
+                watcher.progress(index, len(jobs), closed[-1], sum(map(len, closed)), stops[name])
                 if len(closed[-1]) == 0:
                     share = min(1.0, progress.cursor.batch / member.batches.batches_per_epoch)
                     watcher.within(index, len(jobs), sum(map(len, closed)) + 1, share)
@@ -335,7 +342,9 @@ def train_side_by_side(
                     watcher.looked(index, np.concatenate(closed), looked[-1])
             return ended
 
-        (state,), _, _ = training.train([member.trial], [state], member.batches, stop, cursor=cursor, watch=watch)
+        (state,), _, _ = training.train(
+            [member.trial], [state], member.batches, stops[name], cursor=cursor, watch=watch
+        )
         run = Trained(state, np.concatenate(closed), np.concatenate(looked))
         return run if len(run.history) or state.step == 0 else _closed_early(member, run)
 

@@ -33,23 +33,33 @@ def rate_stage(member: Member, watcher: Watcher, rates: Sequence[float] = RATES)
     Every candidate starts from the same weights and takes the same batches of training rows, and ends as soon as its
     loss is no longer finite. A choice at the edge of the grid widens it.
 
+    One more run has a rate of 0: what the batches of each window are worth without learning. By as much as they are
+    harder or easier than those of the first one, every curve is corrected (`corrected`); a row that is far out, which
+    some windows have and others have not, would otherwise hide what the rates do.
+
     Returns
     -------
-    The stage: "rates" falling, their training losses in windows ("train"), "oscillation" and "verdict" of each, the
-    "decision" and the "reason".
+    The stage: "rates" falling, their training losses in windows as they were ("train") and those without learning
+    ("untrained"; None for rules that take all rows at every step), "oscillation" and "verdict" of each, the "decision"
+    and the "reason".
     """
     swept = np.array(sorted(rates, reverse=True))
-    table = np.array(sweep_curves(member, swept.tolist(), watcher))
+    still = [] if member.trial.optimizer.full_batch else [0.0]
+    curves = np.array(sweep_curves(member, [*swept.tolist(), *still], watcher))
+    as_they_were, untrained = curves[: len(swept)], curves[-1] if still else None
+    table = corrected(as_they_were, untrained)
 
     while not watcher.ended() and (wider := _beyond(swept, table)) is not None:
         wider = float(f"{wider:.2g}")
         place = int(np.sum(swept > wider))
         swept = np.insert(swept, place, wider)
-        table = np.insert(table, place, sweep_curves(member, [wider], watcher), axis=0)
+        as_they_were = np.insert(as_they_were, place, sweep_curves(member, [wider], watcher), axis=0)
+        table = corrected(as_they_were, untrained)
     choice, reason = choose_rate(swept.tolist(), table)
     return {
         "rates": swept.tolist(),
-        "train": table.round(6).tolist(),
+        "train": as_they_were.round(6).tolist(),
+        "untrained": None if untrained is None else untrained.round(6).tolist(),
         "oscillation": [round(oscillation(curve), 3) for curve in table],
         "verdict": verdicts(table, choice),
         "decision": float(swept[choice]),
@@ -94,6 +104,14 @@ def sweep_curves(
     jobs = {f"{rate:g}": member.changed(optimizer=rule.replace(learning_rate=rate)) for rate in middle_first}
     runs = train_side_by_side(jobs, StopRule(windows, windows + 1), _Unseen(watcher), Journal())
     return [_curve(runs[f"{rate:g}"], windows) for rate in rates]
+
+
+def corrected(curves: np.ndarray, untrained: np.ndarray | None) -> np.ndarray:
+    """Curves (rates, windows) without what the batches of a window do to the loss of a network that does not learn,
+    (windows,), counted from the first window; as they are if that is not known."""
+    if untrained is None or not np.isfinite(untrained).all():
+        return curves
+    return curves - (untrained - untrained[0])
 
 
 def _curve(run: Trained | None, windows: int) -> np.ndarray:
