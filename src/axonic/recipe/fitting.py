@@ -124,13 +124,17 @@ class Fitting:
         l2 = self.choose_penalty(plan)
         self.train(plan, [l2])
         members = self.members(plan, l2)
-        runs = self.steadied(plan, members, _worth_keeping(self.trained[optimizers.name(plan.rule), l2]))
+        own = _worth_keeping(self.trained[optimizers.name(plan.rule), l2])
+        runs = self.steadied(plan, members, own)
+        shared = runs is not own
         constant: list[int] = []
         if self.keeps_best:
             checked = {index: no_worse(members[index], run) for index, run in runs.items()}
             runs = {index: run for index, (run, _) in checked.items()}
             constant = [index for index, (_, replaced) in checked.items() if replaced]
-        self.notebook.stage("run", lambda: run_stage(list(runs.values()), plan.rule, plan.stop, self.keeps_best))
+        self.notebook.stage(
+            "run", lambda: run_stage(list(runs.values()), plan.rule, plan.stop, self.keeps_best, shared)
+        )
         tracks = {index: [run] for index, run in runs.items()}
         if self.task.settings.branch_stage and self.keeps_best and plan.rule.has_rate:
             self.branch_off(plan, members, tracks, constant)
@@ -330,8 +334,9 @@ def _worth_keeping(runs: Runs) -> dict[int, Trained]:
     return {index: run for index, run in begun.items() if run.finished} or begun
 
 
-def run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bool) -> Stage:
-    """What became of the networks that are kept; the reason is the first one's."""
+def run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bool, shared: bool) -> Stage:
+    """What became of the networks that are kept; the reason is the first one's. `shared` is whether they have had a say
+    in each other's epochs."""
     state, history, _ = runs[0]
     if state.diverged:
         reason = "the loss was no longer finite"
@@ -342,6 +347,7 @@ def run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bo
     else:
         reason = "it was interrupted"
     epochs = [run.kept(best)[1] for run in runs]
+    say = ", in which all networks have a say, as each has few validation rows" if shared else ""
     more = f"; {len(runs)} networks predict together" if len(runs) > 1 else ""
     return {
         "learning_rate": float(rule.rate),
@@ -350,7 +356,7 @@ def run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bo
         "flat_from": [int(run.state.reference_epoch) for run in runs],
         "best_loss": [run.best_loss for run in runs],
         "decision": epochs,
-        "reason": f"stopped because {reason}; the weights of epoch {epochs[0]} are kept{more}",
+        "reason": f"stopped because {reason}; the weights of epoch {epochs[0]} are kept{say}{more}",
     }
 
 
