@@ -27,6 +27,7 @@ from sklearn.model_selection import train_test_split
 from tables import MORE, TABLES, all_tables
 
 from axonic import FeedForwardClassifier, FeedForwardRegressor, recipe
+from axonic.recipe.rate import corrected
 
 RATES = tuple(10.0**power for power in np.linspace(1, -5, 13))
 DECADES = [i for i, rate in enumerate(RATES) if np.isclose(rate, recipe.RATES).any()]
@@ -62,10 +63,11 @@ def measure(table: str, x: Any, y: Any, task: str, seed: int, optimizer: str) ->
 
     swept = estimator(epochs=1, ensemble=1, optimizer=optimizer, random_state=seed).fit(x_train, y_train)
     stage = swept.notebook_[0]
-    curves = [stage["train"][stage["rates"].index(rate)] for rate in RATES]  # it may have been widened
+    untrained = stage["untrained"] and np.array(stage["untrained"])
+    curves = corrected(np.array([stage["train"][stage["rates"].index(rate)] for rate in RATES]), untrained)  # or wider
     with ThreadPoolExecutor(THREADS) as pool:
         test, epochs = zip(*pool.map(long_run, RATES), strict=True)
-    return Run(table, seed, curves, list(test), list(epochs))
+    return Run(table, seed, curves.tolist(), list(test), list(epochs))
 
 
 def ends(curves: np.ndarray) -> np.ndarray:
