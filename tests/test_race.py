@@ -90,7 +90,9 @@ def test_who_does_not_arrive_follows_by_the_loss():
     line, order = finish(curves)
     np.testing.assert_allclose(line, 1.05)
     assert order == ["soon", "late", "near", "far"]
-    assert finish({"lost": curve(np.nan, np.nan, np.nan)}) == (np.inf, ["lost"])
+    lost = curve(np.nan, np.nan, np.nan)
+    assert finish({"lost": lost}) == (np.inf, ["lost"])
+    assert np.isnan(mean_curve([lost]).reaches(np.inf))
 
 
 def test_as_many_parts_are_held_out_as_make_500_rows_or_the_given_one():

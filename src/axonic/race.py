@@ -60,8 +60,8 @@ class Curve(NamedTuple):
         return float(finite.min()) if len(finite) else np.inf
 
     def reaches(self, loss: float) -> float:
-        """The seconds after which the validation loss is no higher than this; NaN if it never is."""
-        there = np.flatnonzero(self.valid <= loss)
+        """The seconds after which the validation loss is finite and no higher than this; NaN if it never is."""
+        there = np.flatnonzero(np.isfinite(self.valid) & (self.valid <= loss))
         return float(self.seconds[there[0]]) if len(there) else np.nan
 
 
