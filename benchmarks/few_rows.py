@@ -22,7 +22,7 @@ from sklearn.model_selection import train_test_split
 from tables import MORE, TABLES, all_tables
 
 import axonic
-from axonic.recipe import fitting
+from axonic.recipe import epochs
 
 MOST = 2000
 FLOOR = 1e-3
@@ -44,7 +44,7 @@ def measure(job: tuple[str, int, int, int]) -> tuple[float, float]:
     """(test loss, seconds) of a fit."""
     name, n_rows, split, few = job
     warnings.simplefilter("ignore", ConvergenceWarning)
-    fitting.FEW_ROWS = few
+    epochs.FEW_ROWS = few
     kind, (x, y), (x_test, y_test) = data(name, n_rows, split)
     numbers = np.asarray(y).dtype.kind == "f"
     model = getattr(axonic, kind + ("Regressor" if numbers else "Classifier"))(random_state=split)
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     names = [name for name in (*options.tables.split(","), *options.sequences.split(",")) if name]
-    choices = (0, fitting.FEW_ROWS)
+    choices = (0, epochs.FEW_ROWS)
     jobs = [(name, options.rows, s, few) for name in names for s in range(options.splits) for few in choices]
     logs, times, rows = [], [], []
     with ProcessPoolExecutor(options.processes) as pool:

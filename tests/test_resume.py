@@ -32,7 +32,7 @@ from tests.test_runs import always, files, load_json, make_table, without_times
 
 ROOT = Path(__file__).parents[1]
 N = 125
-"""Rows: few enough that networks have a say in the epochs of others (`axonic.recipe.fitting.FEW_ROWS`)."""
+"""Rows: few enough that networks have a say in the epochs of others (`axonic.recipe.epochs.FEW_ROWS`)."""
 SAME = ("health.csv", "history.csv", "model.safetensors", "notebook.jsonl", "report.json", "run.json")
 SLOTS = 128
 """Slots of a tape: few, so that a network takes several tapes."""

@@ -7,6 +7,7 @@
     networks.py     the long runs: several networks with weights and splits of their own, each until its loss has been
                     flat for a fifth of all epochs (`axonic.training.StopRule`), the weights of the best validation loss
                     kept
+    epochs.py       where each has few validation rows, the others have a say in which epoch that is
     baseline.py     a network that is no better than a constant answer gives way to it
     penalty.py      L2 scaled by the number of rows, at the strength of the lowest mean validation loss
     branches.py     from the best weights on with a tenth of the rate

@@ -17,6 +17,7 @@ from axonic.recipe.baseline import no_worse
 from axonic.recipe.batch_size import batch_stage
 from axonic.recipe.branches import LEVELS, TENTH, branch, branch_stage, helped
 from axonic.recipe.clock import Clock
+from axonic.recipe.epochs import kept_at, other_epochs
 from axonic.recipe.journal import Journal, Notebook, Stage, Watcher
 from axonic.recipe.networks import Beginning, Member, Runs, Task, Trained, complete, train_side_by_side
 from axonic.recipe.penalty import candidate_penalties, penalty_stage
@@ -25,11 +26,6 @@ from axonic.recipe.rule import candidate_rules, rule_stage
 from axonic.settings import Settings
 from axonic.training import HISTORY, State, StopRule
 from axonic.types import Params
-
-VALID = HISTORY.index("valid_loss")
-FEW_ROWS = 20
-"""Validation rows of a network below which the networks of a fit have a say in each other's epochs, and as how many
-rows the mean of their losses then counts (`docs/decisions/003-stopping.md`)."""
 
 
 class Fit(NamedTuple):
@@ -256,37 +252,21 @@ class Fitting:
             self.trained[name, l2] = dict(enumerate(runs[place * self.count :][: self.count]))
 
     def steadied(self, plan: Plan, members: Sequence[Member], runs: dict[int, Trained]) -> dict[int, Trained]:
-        """The networks with the weights of other epochs, where each has too few validation rows to tell its best.
-
-        Every network holds out rows of its own. The lowest loss on a handful of them comes by luck; the mean loss of
-        all networks speaks for all the rows that are held out between them. So the epoch of a network with n <
-        `FEW_ROWS` is that of the lowest (n own + `FEW_ROWS` mean) / (n + `FEW_ROWS`), where networks that have stopped
-        stay in the mean with their last loss. Those whose epoch is another one by that are trained once more, up to
-        there.
-        """
-        n = len(self.task.split.valid)
-        if not self.keeps_best or len(runs) < 2 or n >= FEW_ROWS or not complete(runs):
+        """The networks with the weights of other epochs where each has few validation rows (`axonic.recipe.epochs`);
+        those that have to keep others are trained once more, up to there, which gives the same weights."""
+        if not self.keeps_best or not complete(runs):
             return runs
-        longest = max(len(run.history) for run in runs.values())
-        own = [run.history[:, VALID] for run in runs.values()]
-        mean = np.mean([np.pad(losses, (0, longest - len(losses)), mode="edge") for losses in own], axis=0)
-        if not np.isfinite(mean).all():
-            return runs
-        name = f"{optimizers.name(plan.rule)}-{plan.rule.rate:g}-{plan.batch_size}-{members[0].trial.l2:g}"
-        epochs = {
-            index: int(np.argmin(n * losses + FEW_ROWS * mean[: len(losses)])) + 1
-            for index, losses in zip(runs, own, strict=True)
-        }
-        moved = {index: epoch for index, epoch in epochs.items() if epoch != runs[index].kept(best=True)[1] > 0}
+        moved = other_epochs(runs, len(self.task.split.valid))
         if not moved:
             return runs
+        name = f"{optimizers.name(plan.rule)}-{plan.rule.rate:g}-{plan.batch_size}-{members[0].trial.l2:g}"
         jobs = {f"{name}-{i}-to-{epoch}": self.task.on_all_rows(members[i]) for i, epoch in moved.items()}
         stops = dict(zip(jobs, (StopRule(epoch, epoch + 1) for epoch in moved.values()), strict=True))
         ended = self.clock.time("train", train_side_by_side, jobs, stops, self.watcher, self.journal)
         again = dict(zip(moved, ended.values(), strict=True))
         if not complete(again):
             return runs
-        return {index: run.kept_at(again[index]) if index in again else run for index, run in runs.items()}
+        return {index: kept_at(run, again[index]) if index in again else run for index, run in runs.items()}
 
     def branch_off(
         self, plan: Plan, members: Sequence[Member], tracks: dict[int, list[Trained]], constant: Sequence[int]

@@ -22,7 +22,7 @@ from axonic.optimizers.base import one_thread
 from axonic.recipe.journal import Journal, Kept, Watcher, nothing_yet
 from axonic.seeds import generator, key_data
 from axonic.settings import Settings
-from axonic.training import HISTORY, Progress, State, StopRule, Trial
+from axonic.training import Progress, State, StopRule, Trial
 from axonic.types import Params
 
 WHOLE_BLOCK = 128
@@ -278,12 +278,6 @@ class Trained(NamedTuple):
     def best_loss(self) -> float:
         """The lowest validation loss, or training loss if nothing is held out."""
         return float(self.state.best_loss)
-
-    def kept_at(self, earlier: "Trained") -> "Trained":
-        """This run, of which the weights are kept with which the same network ended when it was trained for less."""
-        ended = earlier.state
-        loss = np.float32(earlier.history[-1, HISTORY.index("valid_loss")])
-        return self._replace(state=self.state._replace(best=ended.current, best_loss=loss, best_epoch=ended.epoch))
 
     def kept(self, best: bool) -> tuple[Params, int]:
         """The weights to keep, the best or the last ones, and the epochs done when they were had."""
