@@ -437,7 +437,7 @@ def compare(
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Let the learning rules race to within 5 % of the lowest validation loss: same networks, same weights, same time.
+    """Let the learning rules race to within 5 % of the lowest validation loss, on equal terms.
 
     Example: axonic compare iris.csv --target species --optimizers momentum,adam,lbfgs
 
@@ -454,8 +454,8 @@ def compare(
     out
         A folder for compare.json and its page with the curves, report.html.
     seconds
-        Training time of each rule on each seed (default: 0.5; recurrent: 2.5). Of a small table several parts are held
-        out in turn and share it.
+        Training time of each rule on each seed, which the parts that are held out share (default: 0.5; recurrent:
+        2.5).
     seeds
         Starting weights and splits to race on.
     net
