@@ -29,6 +29,8 @@ WHOLE_BLOCK = 128
 SCALE_ROWS = 16_384
 MIN_FLAT_EPOCHS = 10
 MAX_EPOCHS, MAX_STEPS = 1000, 30_000
+LEAST_GAIN = 0.03
+"""By how much the losses of all validation rows together must fall for a gain (`docs/decisions/003-stopping.md`)."""
 NETWORKS = 5
 SHARED_UNITS, SHARED_ROWS = 32, 16
 """Units of a recurrent layer from which on devices that share a batch save time (benchmarks/devices.py, two processors:
@@ -187,11 +189,13 @@ class Task(NamedTuple):
         per_epoch = 1 if rule.full_batch else batches.batches_per_epoch
         min_flat = max(MIN_FLAT_EPOCHS, math.ceil(rule.patience / per_epoch))
         epochs = self.settings.epochs
-        if epochs == "auto":
-            return StopRule(max(MAX_EPOCHS, math.ceil(MAX_STEPS / per_epoch)), min_flat)
-        if not self.settings.early_stopping:
+        if epochs != "auto" and not self.settings.early_stopping:
             return StopRule(epochs, epochs + 1)
-        return StopRule(epochs, min_flat)
+        most = max(MAX_EPOCHS, math.ceil(MAX_STEPS / per_epoch)) if epochs == "auto" else epochs
+        stop = StopRule(most, min_flat)
+        if not self.held_out:
+            return stop
+        return stop._replace(abs_gain=max(stop.abs_gain, LEAST_GAIN / len(self.split.valid)))
 
 
 def _to_scale(params: Params, x: np.ndarray | Ragged, rows: np.ndarray) -> Params:
