@@ -73,7 +73,8 @@ class StopRule(NamedTuple):
     `flat_share` of all epochs run, and for at least `min_flat` epochs; or `max_epochs` are done.
 
     Flat: it has not fallen by more than `gain` of itself plus `abs_gain`. The share of a fifth is the notes'; the
-    floor and the gains are from a sweep over eleven tables (`docs/decisions/003-stopping.md`).
+    floor and the gains are from a sweep over eleven tables; on few validation rows the recipe asks for a larger
+    `abs_gain` (`docs/decisions/003-stopping.md`).
     """
 
     max_epochs: int

@@ -2,7 +2,8 @@
 
 That of its lowest validation loss. But every network of a fit holds out rows of its own, and the lowest loss on a
 handful of them comes by luck, while the mean loss of all networks speaks for all the rows that are held out between
-them. So the epoch of a network with n < `FEW_ROWS` validation rows is that of the lowest
+them. (The networks of a series all hold out the same rows; what the mean is worth there was not measured.) So the epoch
+of a network with n < `FEW_ROWS` validation rows is that of the lowest
 
     (n own + FEW_ROWS mean) / (n + FEW_ROWS)
 

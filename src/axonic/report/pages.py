@@ -110,7 +110,7 @@ def race_page(result: Mapping[str, Any]) -> str:
         times = [t for rule in rules for t in rule["curve"]["seconds"]]
         text = "One line a rule, the mean of its runs; the first to arrive first in the legend."
         if column == "valid":
-            text += " The lowest loss so far; the thin line is the finish."
+            text += " The lowest loss so far; the dashed grey line is the finish."
             if times and result["finish"] is not None:
                 series.append(Series("finish", [min(times), max(times)], [result["finish"]] * 2, "rule", 3))
         figures.append(
