@@ -20,6 +20,7 @@ from axonic.recipe import (
     batch_stage,
     candidate_penalties,
     choose_rate,
+    fitting,
     oscillation,
     rate_stage,
     with_rate,
@@ -27,6 +28,7 @@ from axonic.recipe import (
 from axonic.recipe.baseline import bias, constant, no_worse
 from axonic.recipe.batch_size import seconds_to, step_seconds
 from axonic.recipe.branches import branch_stage
+from axonic.recipe.networks import train_side_by_side
 from axonic.recipe.rate import corrected
 from axonic.settings import Settings, pair
 from tests.oracles import compilations
@@ -456,6 +458,19 @@ def test_networks_with_few_validation_rows_have_a_say_in_the_epochs_of_others(n)
         assert_same_weights(alone.members[index], fit.members[index])
 
 
+@pytest.mark.parametrize(
+    ("choice", "key"), [({"optimizer": "auto"}, "names"), ({"regularization": "auto"}, "l2")], ids=["rule", "penalty"]
+)
+def test_rules_and_penalties_are_chosen_by_the_losses_of_the_weights_that_would_be_kept(choice, key):
+    """Those that the run of whichever is chosen ends with: the networks of 16 validation rows share their epochs."""
+    settings = {"optimizer": "momentum", "regularization": None, **choice}
+    fit = fitted(rows(80), ensemble=3, hidden_layer_sizes=(16,), learning_rate="auto", epochs=250, **settings)
+    run = next(stage for stage in fit.stages if stage["stage"] == "run")
+    stage = next(stage for stage in fit.stages if stage["stage"] in ("optimizer", "regularization"))
+    assert stage["valid"][stage[key].index(stage["decision"])] == pytest.approx(run["best_loss"])
+    assert run["best_loss"] != pytest.approx([history[:, 1].min() for history in fit.histories])
+
+
 def test_a_fit_that_is_ended_while_networks_are_trained_once_more_keeps_their_own_best_weights():
     options = {"ensemble": 3, "regularization": None, "hidden_layer_sizes": (16,), "learning_rate": 1.0, "epochs": 250}
     whole = fitted(**options)
@@ -497,16 +512,44 @@ def test_branches_go_on_from_the_best_weights_with_a_tenth_and_are_kept_if_they_
     np.testing.assert_allclose(full.histories[first][length:][:, 3].max(), 2.0, rtol=1e-6)
 
 
+def test_branches_of_networks_with_few_validation_rows_are_judged_by_the_losses_of_all(monkeypatch):
+    """By the lowest (n own + 20 mean) / (n + 20) too, the start among the epochs; the weights are those of training up
+    to there."""
+    trained = {}
+
+    def spy(*arguments):
+        runs = train_side_by_side(*arguments)
+        trained.update(runs)
+        return runs
+
+    monkeypatch.setattr(fitting, "train_side_by_side", spy)
+    data = rows(80)
+    fit = fitted(data, learning_rate=3.0, epochs=250, ensemble=3, regularization=None, branch_stage=True)
+    n_valid = len(fit.splits[0].valid)
+    assert n_valid < 20
+    stage = next(stage for stage in fit.stages if stage["stage"] == "branch")
+    ran = [trained[f"branch-{stage['learning_rate']:g}-{index}"].history[:, 1] for index in range(3)]
+    own = [np.append(before, losses) for before, losses in zip(stage["before"], ran, strict=True)]
+    longest = max(map(len, own))
+    mean = np.mean([np.r_[losses, np.full(longest - len(losses), losses[-1])] for losses in own], axis=0)
+    epochs = [int(np.argmin(n_valid * losses + 20 * mean[: len(losses)])) for losses in own]
+    assert stage["after"] == pytest.approx([losses[epoch] for losses, epoch in zip(own, epochs, strict=True)])
+    assert stage["decision"] == [index for index, epoch in enumerate(epochs) if epoch > 0]
+    assert epochs != [int(np.argmin(losses)) for losses in own]
+
+
 def test_a_branch_that_takes_up_a_network_that_had_diverged_says_so():
     fit = fitted(ensemble=1)
 
-    def run(best_loss, *, diverged=False):
-        state = fit.states[0]._replace(best_loss=np.float32(best_loss), diverged=np.bool_(diverged))
-        return Trained(state, fit.histories[0], fit.healths[0])
+    def run(best_loss, *, epoch=5, diverged=False):
+        kept = {"best_loss": np.float32(best_loss), "best_epoch": np.int32(epoch), "diverged": np.bool_(diverged)}
+        return Trained(fit.states[0]._replace(**kept), fit.histories[0], fit.healths[0])
 
     stage = branch_stage(0.1, {0: run(0.5, diverged=True), 2: run(0.4)}, {0: run(0.3), 2: run(0.3)})
     assert stage["reason"].endswith("; 1 of them had diverged, and went on from their best weights")
-    assert "diverged" not in branch_stage(0.1, {0: run(0.5, diverged=True)}, {0: run(0.6)})["reason"]  # not kept
+    not_kept = branch_stage(0.1, {0: run(0.5, diverged=True)}, {0: run(0.5, epoch=0)})
+    assert not_kept["decision"] == []
+    assert "diverged" not in not_kept["reason"]
 
 
 def test_without_validation_rows_or_a_rate_there_are_no_branches():

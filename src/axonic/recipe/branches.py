@@ -1,9 +1,10 @@
 """Branches: where the long run has gone flat, go on from its best weights with a tenth of the rate.
 
 Every network branches from the weights of its lowest validation loss with a state of the rule that is new, so nothing
-of the velocity at the high rate is left. A network keeps its branch if the branch has a lower validation loss, and the
-branches are followed by others at a hundredth of the rate if they lowered the mean by more than `SAME`. Branches from
-the last weights and from the beginning of the flat stretch were tried as well: docs/decisions/007-branches.md.
+of the velocity at the high rate is left. A network keeps its branch if that has a lower validation loss (where few rows
+are held out, the other networks have a say in it: `axonic.recipe.epochs`), and the branches are followed by others at a
+hundredth of the rate if they lowered the mean by more than `SAME`. Branches from the last weights and from the
+beginning of the flat stretch were tried as well: docs/decisions/007-branches.md.
 """
 
 import math
@@ -29,7 +30,7 @@ def branch(member: Member, run: Trained, rate: float) -> Member:
 
 
 def branch_stage(rate: float, before: Mapping[int, Trained], branches: Runs) -> Stage:
-    """Keep each branch that has lowered the validation loss of its network.
+    """Keep each branch whose weights are better than those it started from.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def branch_stage(rate: float, before: Mapping[int, Trained], branches: Runs) -> 
     """
     old = {index: run.best_loss for index, run in before.items()}
     new = {index: old[index] if run is None else run.best_loss for index, run in branches.items()}
-    kept = [index for index in old if new[index] < old[index]]
+    kept = [index for index in old if (run := branches[index]) is not None and run.kept(best=True)[1] > 0]
     was, now = float(np.mean(list(old.values()))), float(np.mean(list(new.values())))
     rescued = [index for index in kept if before[index].state.diverged]
     told = f"; {len(rescued)} of them had diverged, and went on from their best weights" if rescued else ""

@@ -1,7 +1,7 @@
 """The stages of a fit, one after the other; see `axonic.recipe`."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from axonic.recipe.baseline import no_worse
 from axonic.recipe.batch_size import batch_stage
 from axonic.recipe.branches import LEVELS, TENTH, branch, branch_stage, helped
 from axonic.recipe.clock import Clock
-from axonic.recipe.epochs import kept_at, other_epochs
+from axonic.recipe.epochs import FEW_ROWS, kept_at, kept_at_start, kept_losses, other_epochs
 from axonic.recipe.journal import Journal, Notebook, Stage, Watcher
 from axonic.recipe.networks import Beginning, Member, Runs, Task, Trained, complete, train_side_by_side
 from axonic.recipe.penalty import candidate_penalties, penalty_stage
@@ -112,6 +112,7 @@ class Fitting:
         self.count = task.n_networks()
         self.penalties = candidate_penalties(task, choose=self.count > 1 and task.held_out)
         self.keeps_best = task.settings.early_stopping and task.held_out
+        self.n_valid = len(task.split.valid)
         self.trained: dict[tuple[str, float], Runs] = {}
         self.beginnings: dict[int, Beginning] = {}
 
@@ -121,7 +122,7 @@ class Fitting:
         self.train(plan, [l2])
         members = self.members(plan, l2)
         own = _worth_keeping(self.trained[optimizers.name(plan.rule), l2])
-        runs = self.steadied(plan, members, own)
+        runs = self.steadied(_job(plan, l2), dict(enumerate(members)), own)
         shared = runs is not own
         constant: list[int] = []
         if self.keeps_best:
@@ -170,9 +171,8 @@ class Fitting:
         def decide() -> Stage:
             runs = {name: self.trained.get((name, self.penalties[0]), {}) for name in names}
             able = [name for name in names if runs[name] and complete(runs[name])] or names[:1]
-            return rule_stage(
-                [plan.rule for plan in plans if optimizers.name(plan.rule) in able], [runs[n] for n in able]
-            )
+            rules = [plan.rule for plan in plans if optimizers.name(plan.rule) in able]
+            return rule_stage(rules, [self.losses(runs[name]) for name in able])
 
         stage = self.notebook.stage("optimizer", decide, lambda stage: stage["decision"] in names)
         return plans[names.index(stage["decision"])]
@@ -221,7 +221,7 @@ class Fitting:
         def decide() -> Stage:
             runs = {l2: self.trained.get((optimizers.name(plan.rule), l2), {}) for l2 in self.penalties}
             able = [l2 for l2 in self.penalties if runs[l2] and complete(runs[l2])] or self.penalties[:1]
-            return penalty_stage(able, [runs[l2] for l2 in able])
+            return penalty_stage(able, [self.losses(runs[l2]) for l2 in able])
 
         stage = self.notebook.stage("regularization", decide, lambda stage: stage["decision"] in self.penalties)
         return stage["decision"]
@@ -243,7 +243,7 @@ class Fitting:
         if not new or (self.trained and self.watcher.ended()):
             return
         jobs = {
-            f"{name}-{plan.rule.rate:g}-{plan.batch_size}-{l2:g}-{index}": self.task.on_all_rows(member)
+            f"{_job(plan, l2)}-{index}": self.task.on_all_rows(member)
             for l2 in new
             for index, member in enumerate(self.members(plan, l2))
         }
@@ -251,22 +251,34 @@ class Fitting:
         for place, l2 in enumerate(new):
             self.trained[name, l2] = dict(enumerate(runs[place * self.count :][: self.count]))
 
-    def steadied(self, plan: Plan, members: Sequence[Member], runs: dict[int, Trained]) -> dict[int, Trained]:
+    def losses(self, runs: Runs) -> list[float]:
+        """Validation losses of networks by which a choice is made: those of the weights that they would keep."""
+        starts = {index: beginning.loss for index, beginning in self.beginnings.items()}
+        return kept_losses(runs, starts, self.n_valid if self.keeps_best else FEW_ROWS)
+
+    def steadied(self, name: str, members: Mapping[int, Member], runs: dict[int, Trained]) -> dict[int, Trained]:
         """The networks with the weights of other epochs where each has few validation rows (`axonic.recipe.epochs`);
-        those that have to keep others are trained once more, up to there, which gives the same weights."""
+        those that have to keep others are trained once more, up to there, which gives the same weights.
+
+        Parameters
+        ----------
+        name : of the jobs of those networks, but for their index.
+        members, runs : what was trained and what became of it.
+        """
         if not self.keeps_best or not complete(runs):
             return runs
-        moved = other_epochs(runs, len(self.task.split.valid))
-        if not moved:
-            return runs
-        name = f"{optimizers.name(plan.rule)}-{plan.rule.rate:g}-{plan.batch_size}-{members[0].trial.l2:g}"
-        jobs = {f"{name}-{i}-to-{epoch}": self.task.on_all_rows(members[i]) for i, epoch in moved.items()}
-        stops = dict(zip(jobs, (StopRule(epoch, epoch + 1) for epoch in moved.values()), strict=True))
-        ended = self.clock.time("train", train_side_by_side, jobs, stops, self.watcher, self.journal)
-        again = dict(zip(moved, ended.values(), strict=True))
-        if not complete(again):
-            return runs
-        return {index: kept_at(run, again[index]) if index in again else run for index, run in runs.items()}
+        moved = other_epochs(runs, {index: members[index].best_loss for index in runs}, self.n_valid)
+        steady = {i: kept_at_start(runs[i], members[i]) for i, epoch in moved.items() if epoch == 0}
+        later = {index: epoch for index, epoch in moved.items() if epoch > 0}
+        if later:
+            jobs = {f"{name}-{i}-to-{epoch}": self.task.on_all_rows(members[i]) for i, epoch in later.items()}
+            stops = dict(zip(jobs, (StopRule(epoch, epoch + 1) for epoch in later.values()), strict=True))
+            ended = self.clock.time("train", train_side_by_side, jobs, stops, self.watcher, self.journal)
+            again = dict(zip(later, ended.values(), strict=True))
+            if not complete(again):
+                return runs
+            steady |= {index: kept_at(runs[index], again[index]) for index in later}
+        return runs | steady
 
     def branch_off(
         self, plan: Plan, members: Sequence[Member], tracks: dict[int, list[Trained]], constant: Sequence[int]
@@ -285,7 +297,9 @@ class Fitting:
             here = {index: branch(here[index], run, rate) for index, run in before.items()}
             jobs = {f"branch-{rate:g}-{index}": self.task.on_all_rows(member) for index, member in here.items()}
             runs = self.clock.time("branch", train_side_by_side, jobs, plan.stop, self.watcher, self.journal)
-            branches = dict(zip(before, runs.values(), strict=True))
+            branches: Runs = dict(zip(before, runs.values(), strict=True))
+            if complete(branches):
+                branches = self.steadied(f"branch-{rate:g}", here, _worth_keeping(branches))
             stage = self.notebook.stage(
                 "branch",
                 lambda: branch_stage(rate, before, branches),  # noqa: B023
@@ -296,6 +310,11 @@ class Fitting:
                     tracks[index].append(run)
             if not helped(stage):
                 return
+
+
+def _job(plan: Plan, l2: float) -> str:
+    """The name under which the journal keeps the networks of a plan, but for their index."""
+    return f"{optimizers.name(plan.rule)}-{plan.rule.rate:g}-{plan.batch_size}-{l2:g}"
 
 
 def _is_rate(value: Any) -> bool:

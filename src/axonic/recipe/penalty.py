@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from axonic.recipe.journal import Stage
-from axonic.recipe.networks import Runs, Task
+from axonic.recipe.networks import Task
 
 PENALTIES = (1.0, 0.25)
 """Candidates of c; the first is taken where there is no choice."""
@@ -28,20 +28,23 @@ def candidate_penalties(task: Task, *, choose: bool) -> tuple[float, ...]:
     return tuple(c / task.n_train for c in candidates)
 
 
-def penalty_stage(penalties: Sequence[float], runs: Sequence[Runs]) -> Stage:
+def penalty_stage(penalties: Sequence[float], losses: Sequence[Sequence[float]]) -> Stage:
     """Choose the penalty whose networks have the lowest mean validation loss.
+
+    Parameters
+    ----------
+    penalties, losses : candidates and the validation losses of their networks.
 
     Returns
     -------
     The stage: "l2" and the validation losses ("valid", one a network) of the candidates, the "decision" and the
     "reason".
     """
-    losses = [[run.best_loss for run in each.values() if run is not None] for each in runs]
     means = [float(np.mean(each)) if each else math.inf for each in losses]
     choice = int(np.argmin(means))
     return {
         "l2": list(penalties),
-        "valid": losses,
+        "valid": [list(each) for each in losses],
         "decision": penalties[choice],
         "reason": f"the lowest mean validation loss of {len(losses[choice])} networks: {means[choice]:.4g}, against "
         + ", ".join(

@@ -9,7 +9,7 @@ import numpy as np
 from axonic import optimizers
 from axonic.optimizers import Optimizer
 from axonic.recipe.journal import Stage
-from axonic.recipe.networks import Runs, Task
+from axonic.recipe.networks import Task
 
 SMALL_ROWS = 10_000
 SMALL_RULES = ("momentum", "rprop", "conjugate_gradient", "scaled_conjugate_gradient", "lbfgs")
@@ -41,22 +41,25 @@ def candidate_rules(task: Task) -> list[Optimizer]:
     return able if task.held_out else able[:1]
 
 
-def rule_stage(rules: Sequence[Optimizer], runs: Sequence[Runs]) -> Stage:
+def rule_stage(rules: Sequence[Optimizer], losses: Sequence[Sequence[float]]) -> Stage:
     """Choose the rule whose networks have the lowest mean validation loss; within 1 % the earlier one.
+
+    Parameters
+    ----------
+    rules, losses : rules and the validation losses of their networks.
 
     Returns
     -------
     The stage: "names", "learning_rates" and validation losses ("valid", one a network) of the rules, the "decision" (a
     name) and the "reason".
     """
-    losses = [[run.best_loss for run in each.values() if run is not None] for each in runs]
     means = [float(np.mean(each)) if each else math.inf for each in losses]
     choice = next(i for i, mean in enumerate(means) if mean <= min(means) + SAME * abs(min(means)))
     names = [optimizers.name(rule) for rule in rules]
     return {
         "names": names,
         "learning_rates": [float(rule.rate) for rule in rules],
-        "valid": losses,
+        "valid": [list(each) for each in losses],
         "decision": names[choice],
         "reason": "mean validation loss "
         + ", ".join(f"{mean:.4g} with {name}" for name, mean in zip(names, means, strict=True)),
