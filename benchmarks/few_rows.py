@@ -1,11 +1,12 @@
 """What it gains that networks with few validation rows have a say in each other's epochs.
 
-    python benchmarks/few_rows.py [--rows 100] [--splits 5] [--tables iris,...] [--sequences BasicMotions,...]
+    python benchmarks/few_rows.py [--rows 100] [--splits 5] [--tables iris,...] [--sequences BasicMotions,...] [--full]
 
 So many rows of each table are trained on, with default settings and a sixth or so of them held out by each of the
 five networks, and up to 2,000 others are the test. Sequences are those of `sequence_choices.py`, one seed for each
-split. A cell is the mean test loss (log-loss, or squared error over the target's variance) with each network's own
-epochs and with those that all have a say in; "over" is the geometric mean of the ratios.
+split. `--full` is `recipe="full"`, with branches. A cell is the mean test loss (log-loss, or squared error over the
+target's variance) with each network's own epochs and with those that all have a say in; "over" is the geometric mean of
+the ratios.
 """
 
 import argparse
@@ -40,14 +41,14 @@ def data(name: str, n_rows: int, split: int):
     return "Recurrent", train, test
 
 
-def measure(job: tuple[str, int, int, int]) -> tuple[float, float]:
+def measure(job: tuple[str, int, int, int, str | None]) -> tuple[float, float]:
     """(test loss, seconds) of a fit."""
-    name, n_rows, split, few = job
+    name, n_rows, split, few, recipe = job
     warnings.simplefilter("ignore", ConvergenceWarning)
     epochs.FEW_ROWS = few
     kind, (x, y), (x_test, y_test) = data(name, n_rows, split)
     numbers = np.asarray(y).dtype.kind == "f"
-    model = getattr(axonic, kind + ("Regressor" if numbers else "Classifier"))(random_state=split)
+    model = getattr(axonic, kind + ("Regressor" if numbers else "Classifier"))(random_state=split, recipe=recipe)
     begun = time.perf_counter()
     model.fit(x, y)
     seconds = time.perf_counter() - begun
@@ -64,10 +65,12 @@ def main() -> None:
     parser.add_argument("--tables", default=",".join((*TABLES, *MORE)))
     parser.add_argument("--sequences", default="")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
+    recipe = "full" if options.full else None
     names = [name for name in (*options.tables.split(","), *options.sequences.split(",")) if name]
     choices = (0, epochs.FEW_ROWS)
-    jobs = [(name, options.rows, s, few) for name in names for s in range(options.splits) for few in choices]
+    jobs = [(name, options.rows, s, few, recipe) for name in names for s in range(options.splits) for few in choices]
     logs, times, rows = [], [], []
     with ProcessPoolExecutor(options.processes) as pool:
         results = pool.map(measure, jobs)
