@@ -1,6 +1,6 @@
 """How far the orders of a race's rules agree between seeds, by where its finish lies.
 
-    python benchmarks/finishes.py [--tables diabetes,digits] [--seeds 0,7]
+    python benchmarks/finishes.py [--tables diabetes,digits,...] [--seeds 0,7,20]
 
 A race of every rule as `axonic compare` runs it (three seeds from the given one on) is judged afterwards: with the
 finish so far above the lowest loss, and by the losses when time is up. Take it on an idle machine: it measures time.
@@ -43,8 +43,8 @@ def correlations(laps: dict[str, list[race.Lap]]) -> list[float]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--tables", default="diabetes,digits")
-    parser.add_argument("--seeds", default="0,7")
+    parser.add_argument("--tables", default="diabetes,digits,wine,cars,breast_cancer,seattle_weather")
+    parser.add_argument("--seeds", default="0,7,20")
     options = parser.parse_args()
     rows = []
     for name in options.tables.split(","):

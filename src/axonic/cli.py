@@ -437,7 +437,7 @@ def compare(
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Let the learning rules race to within 5 % of the lowest validation loss, on equal terms.
+    """Let the learning rules race to within 10 % of the lowest validation loss, on equal terms.
 
     Example: axonic compare iris.csv --target species --optimizers momentum,adam,lbfgs
 
