@@ -34,8 +34,8 @@ POINTS = 200
 HELD_OUT = 500
 """Rows that are held out on each seed, if there are so many: so many parts of the table take turns."""
 CLOSE = 0.1
-"""How far above the lowest loss a race is over for a rule: where the orders of different seeds agree on every table that
-was tried. A smaller distance asks for differences that are luck (`docs/rules/race.md`)."""
+"""How far above the lowest loss a race is over for a rule: where the orders of different seeds agree on every table
+that was tried. A smaller distance asks for differences that are luck (`docs/rules/race.md`)."""
 SAME_ORDER = 0.5
 """Below this rank correlation between seeds the order of the rules is hardly more than luck."""
 
