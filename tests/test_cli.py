@@ -127,6 +127,14 @@ def test_loss(loss, folder, tmp_path, capsys):
     assert main(["evaluate", str(out), str(folder / "diab.parquet"), "--json"]) == 0
 
 
+def test_a_loss_of_numbers_for_a_target_of_few_values_says_how_to_ask_for_numbers(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("a,t\n" + "".join(f"{i % 11},{i % 3}\n" for i in range(60)))
+    out = tmp_path / "run"
+    arguments = ["--target", "t", "--loss", "poisson", "--out", str(out), *FAST]
+    assert_refused(main(["fit", str(tmp_path / "t.csv"), *arguments]), capsys.readouterr(), "ask for regression")
+    assert main(["fit", str(tmp_path / "t.csv"), *arguments, "--task", "regression"]) == 0
+
+
 def test_negative_counts(tmp_path, capsys):
     (tmp_path / "t.csv").write_text("a,t\n" + "".join(f"{i},{i % 7 - 3}\n" for i in range(60)))
     out = tmp_path / "run"

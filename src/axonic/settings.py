@@ -356,7 +356,8 @@ def _pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
         }
     if not isinstance(settings.loss, str) or settings.loss not in known:
         what = {"regression": "regression", "multilabel": "several labels"}.get(task, f"{n} classes")
-        _refuse("loss", settings.loss, f"for {what} use one of {', '.join(known)}")
+        numbers = "; if they are numbers, ask for regression" if what.endswith("classes") else ""
+        _refuse("loss", settings.loss, f"for {what} use one of {', '.join(known)}{numbers}")
     return known[settings.loss]
 
 
