@@ -171,8 +171,8 @@ class Fitting:
         def decide() -> Stage:
             runs = {name: self.trained.get((name, self.penalties[0]), {}) for name in names}
             able = [name for name in names if runs[name] and complete(runs[name])] or names[:1]
-            rules = [plan.rule for plan in plans if optimizers.name(plan.rule) in able]
-            return rule_stage(rules, [self.losses(runs[name]) for name in able])
+            compared = [plan.rule for plan in plans if optimizers.name(plan.rule) in able]
+            return rule_stage(compared, [self.losses(runs[name]) for name in able])
 
         stage = self.notebook.stage("optimizer", decide, lambda stage: stage["decision"] in names)
         return plans[names.index(stage["decision"])]
@@ -268,6 +268,8 @@ class Fitting:
         if not self.keeps_best or not complete(runs):
             return runs
         moved = other_epochs(runs, {index: members[index].best_loss for index in runs}, self.n_valid)
+        if not moved:
+            return runs
         steady = {i: kept_at_start(runs[i], members[i]) for i, epoch in moved.items() if epoch == 0}
         later = {index: epoch for index, epoch in moved.items() if epoch > 0}
         if later:
