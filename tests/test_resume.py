@@ -23,7 +23,7 @@ from axonic import distributed, optimizers, run_directory, runs, storage, traini
 from axonic.cli import main
 from axonic.data import batches
 from axonic.errors import InputError
-from axonic.recipe import rule
+from axonic.recipe import fitting, rule
 from axonic.settings import Settings
 from axonic.storage import load_model
 from tests import plainly
@@ -478,10 +478,13 @@ def test_a_budget_that_is_none_is_refused(budget, folder, tmp_path, capsys):
     assert content(tmp_path / "run") == before
 
 
-def test_what_was_trained_before_is_kept_when_a_run_is_ended_again(counts, folder, tmp_path):
-    """Also of the networks that do not go on."""
-    run = tmp_path / "run"
-    result = fit(folder, "recipe", run, reporter=Ending(polls=counts["recipe"].n_polls - 1))
+def test_what_was_trained_before_is_kept_when_a_run_is_ended_again(folder, tmp_path, monkeypatch):
+    """Also of the networks that do not go on; where a second branch follows, whatever the first one has gained."""
+    monkeypatch.setattr(fitting, "helped", lambda stage: True)
+    run, whole = tmp_path / "run", Ending()
+    stages = fit(folder, "recipe", tmp_path / "whole", reporter=whole)["stages"]
+    assert [stage["stage"] for stage in stages[-2:]] == ["branch", "branch"]
+    result = fit(folder, "recipe", run, reporter=Ending(polls=whole.n_polls - 1))
     assert result["interrupted"] is True
     assert result["networks"] == 3
     again = runs.resume_run(run, reporter=Ending(polls=0))
