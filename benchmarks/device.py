@@ -19,8 +19,8 @@ from recurrent_speed import SHAPES, make_axonic, make_torch
 from throughput import JOBS, Job, axonic, torch
 
 LARGE = (
-    Job((784, 1024, 1024, 10), 1024, 51_200, 500, {}),
-    Job((784, 2048, 2048, 2048, 10), 4096, 49_152, 60, {}),
+    Job((784, 1024, 1024, 10), 1024, 51_200, 5000, {}),
+    Job((784, 2048, 2048, 2048, 10), 4096, 49_152, 600, {}),
 )
 CPU_FLOPS = 2e12  # more floating-point operations than this are not asked of the processors
 RULES = ("momentum", "adam", "rprop", "lbfgs", "scaled_conjugate_gradient", "levenberg_marquardt")

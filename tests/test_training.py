@@ -1,11 +1,13 @@
 """The compiled loop against a plain NumPy one; lanes, stopping, histories, checkpoints, recompilation."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 from axonic import layers, losses, optimizers, training
-from axonic.data.batches import Batches, Rows, Split
+from axonic.data.batches import Batches, Rows, Split, padded
 from axonic.training import StopRule, Trial
 from tests.oracles import compilations
 
@@ -113,6 +115,16 @@ def test_what_takes_long_is_done_in_short_pieces_with_the_same_bits(rule, monkey
 
         found.append(training.train([one], [start(one)], Batches(rows, parts, 16), StopRule(90, NEVER), watch=watch))
         assert (pieces[0], max(pieces), sum(pieces)) == (1, most, 90)
+    for a, b in zip(jax.tree.leaves(found[0]), jax.tree.leaves(found[1]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_rows_that_lie_on_the_device_give_the_same_bits():
+    rows, parts = data(), split(50)
+    one = trial(network=layers.chain(layers.dense(8, "tanh"), layers.dropout(0.2), layers.dense(3)))
+    own = Batches(rows, parts, 8, looks=True)
+    resident = dataclasses.replace(own, resident=jax.device_put(padded(rows)))
+    found = [training.train([one], [start(one)], batches, StopRule(30, NEVER)) for batches in (own, resident)]
     for a, b in zip(jax.tree.leaves(found[0]), jax.tree.leaves(found[1]), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -4,26 +4,47 @@ A compiled program takes some fifty to two hundred of the memory mappings of its
 A process that fits networks of a hundred different shapes, as a search over sizes or columns does, would run out of
 them and crash. So once `MOST` programs are held, all are let go before the next fit or prediction; what is needed again
 comes from the cache on disk (`axonic.engine`).
+
+On an NVIDIA GPU a loop is compiled into a CUDA graph, loop and all. By itself XLA has the host start every kernel of
+every turn, and ask the GPU after each whether there is another one (`docs/scaling.md` has what that costs).
 """
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
 MOST = 128
+GRAPHS = {
+    "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,CONDITIONAL,WHILE",
+    "xla_gpu_graph_min_graph_size": 1,
+}
+"""What goes into a CUDA graph: what does by default, and conditions and loops; and however little it is."""
 
 _functions: list[Any] = []
+_making = threading.Lock()
 
 
 def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """`jax.jit` with these options, for functions of a module; to be used as a decorator."""
+    """`jax.jit` with these options, for functions of a module; to be used as a decorator. JAX begins to compute, which
+    settles what on, no sooner than the first call."""
     if function is None:
         return functools.partial(compiled, **options)
-    jitted = jax.jit(function, **options)
-    _functions.append(jitted)
-    return jitted
+
+    made: list[Any] = []
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with _making:
+            if not made:
+                graphs = {"compiler_options": GRAPHS} if jax.default_backend() == "gpu" else {}
+                made.append(jax.jit(function, **options, **graphs))
+                _functions.extend(made)
+        return made[0](*args, **kwargs)
+
+    return call
 
 
 def held() -> int:

@@ -17,6 +17,7 @@ nothing.
 
 import dataclasses
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from axonic import distributed
-from axonic.data.batches import LOOKS, Batches, Cursor, Segment, Tape
+from axonic.data.batches import LOOKS, Batches, Cursor, Room, Rows, Segment, Tape, padded, row_bytes
 from axonic.health import COLUMNS, look, traced
 from axonic.layers.base import Chain, fold
 from axonic.losses import Loss
@@ -40,11 +41,13 @@ from axonic.regularization import Regularization, averaged, changed, within_norm
 from axonic.specs import spec, static
 from axonic.types import Batch, Params
 
+BY_ROWS, EVERYWHERE = PartitionSpec(None, "rows"), PartitionSpec()
 HISTORY = ("train_loss", "valid_loss", "test_loss", "learning_rate")
 WHOLE_EPOCHS = 64
 TAPE_SECONDS = 0.25
 """Epochs to a tape for rules that need the whole training set at each step: at most so many, and as many as take so
 long, so that a fit can be watched and ended."""
+RESIDENT_SHARE = 0.25
 
 
 @spec
@@ -253,6 +256,26 @@ def prepare(trials: Sequence[Trial], states: Sequence[State], batches: Batches, 
     return time.perf_counter() - begun
 
 
+def resident(rows: Rows) -> Room | None:
+    """All rows in the memory of the accelerator, where they stay as long as they are used: tapes of numbers save
+    gathering and sending them again in every epoch. None where JAX computes on processors, where that saves nothing
+    and takes memory, and where padded they would take more than `RESIDENT_SHARE` of the memory."""
+    if jax.default_backend() == "cpu":
+        return None
+    memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 0)
+    if row_bytes(rows) << len(rows.weight).bit_length() > RESIDENT_SHARE * memory:
+        return None
+    key = tuple(map(id, rows))
+    if key not in _residents:
+        _residents[key] = jax.device_put(padded(rows))
+        for part in rows:
+            weakref.finalize(part, _residents.pop, key, None)
+    return _residents[key]
+
+
+_residents: dict[tuple[int, ...], Room] = {}
+
+
 class _Pace:
     """How many epochs to put on a tape that holds the whole training set: one at first, then what takes `TAPE_SECONDS`.
     Several processes, which have to put the same on theirs, don't measure."""
@@ -268,19 +291,23 @@ class _Pace:
 
 def _tapes(batches: Batches, whole: bool, cursor: Cursor, pace: _Pace) -> Iterator[tuple[Tape, Cursor]]:
     """Tapes on the device, where on a CPU they stay in their buffers; or on several, the rows of each batch shared
-    among them."""
+    among them. The rows of whole tapes, always the same, are put there once."""
     tapes = batches.whole_tapes(cursor, lambda: pace.n_epochs, WHOLE_EPOCHS) if whole else batches.tapes(cursor)
     if batches.devices == 1:
-        return ((jax.device_put(tape, may_alias=True), after) for tape, after in tapes)
-    mesh = _mesh(batches.devices)
-    everywhere, by_rows = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, "rows"))
-    places = Tape(by_rows, by_rows, by_rows, everywhere, everywhere)
+        by_rows = everywhere = partial(jax.device_put, may_alias=True)
+    else:
+        mesh = _mesh(batches.devices)
+        by_rows, everywhere = (partial(_share, NamedSharding(mesh, axes)) for axes in (BY_ROWS, EVERYWHERE))
+    rows = None
+    for tape, after in tapes:
+        if rows is None or not whole:
+            rows = by_rows(Room(tape.x, tape.y, tape.weight))
+        yield Tape(*rows, *everywhere((tape.segments, tape.n_segments, tape.numbers))), after
 
-    def placed(tape: Tape) -> Tape:
-        put = jax.make_array_from_process_local_data
-        return Tape(*(jax.tree.map(partial(put, place), part) for place, part in zip(places, tape, strict=True)))
 
-    return ((placed(tape), after) for tape, after in tapes)
+def _share(sharding: NamedSharding, tree: Any) -> Any:
+    """A tree on several devices, of which this process has its part."""
+    return jax.tree.map(partial(jax.make_array_from_process_local_data, sharding), tree)
 
 
 def _mesh(devices: int) -> Mesh:
@@ -292,9 +319,9 @@ def _arguments(trials: Sequence[Trial], tape: Tape, states: Sequence[State], sto
     limits = jax.tree.map(lambda v: np.asarray(v, np.int32 if isinstance(v, int | np.integer) else np.float32), stop)
     trial, state = stack(trials), stack(states)
     if devices > 1:
-        everywhere = NamedSharding(mesh := _mesh(devices), PartitionSpec())
+        mesh = _mesh(devices)
         trial = dataclasses.replace(trial, devices=mesh)
-        state = jax.tree.map(partial(jax.make_array_from_process_local_data, everywhere), state)
+        state = _share(NamedSharding(mesh, EVERYWHERE), state)
     return trial, tape, state, limits
 
 
@@ -338,7 +365,8 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     shared = None if trial.devices is None else Totals.of(tape.weight)  # once, since between devices a sum is a message
 
     def slot(i: Any) -> tuple[Batch, Totals]:
-        batch = jax.tree.map(lambda a: a[i], Batch(tape.x, tape.y, tape.weight))
+        place = i if tape.numbers is None else tape.numbers[i]
+        batch = jax.tree.map(lambda a: a[place], Batch(tape.x, tape.y, tape.weight))
         return batch, Totals.of(batch.weight) if shared is None else jax.tree.map(lambda a: a[i], shared)
 
     def steps(state: State, first: Any, last: Any) -> State:
@@ -409,7 +437,7 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     if alone:
         state = state._replace(optimizer=_as_lanes(state.optimizer))
     if trial.devices is not None:
-        everywhere = NamedSharding(trial.devices, PartitionSpec())
+        everywhere = NamedSharding(trial.devices, EVERYWHERE)
         state, record = jax.lax.with_sharding_constraint((state, record), everywhere)
     return state, record
 

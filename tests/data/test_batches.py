@@ -1,5 +1,6 @@
 """Tapes hold every row where it belongs, shuffled; splits are stratified."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axonic.data.batches import Batches, Cursor, Rows, Segment, Split, folds, n_slots, split_rows
+from axonic.data.batches import Batches, Cursor, Rows, Segment, Split, folds, n_slots, padded, split_rows
 from axonic.errors import InputError
 
 
@@ -90,6 +91,24 @@ def test_a_cursor_takes_up_where_it_stands(n_train):
     again, _ = stream.tape(stream.tape(cursor)[1])
     for a, b in zip(again, third, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("n", [7, 8, 63, 64])
+def test_resident_rows_are_padded_and_tapes_of_their_numbers_hold_the_same(n):
+    """Rows that share a program with those of other tables: 8, 16, 64 and 128 of them."""
+    stream = batches(n - 4, 3, 1, size=3)
+    everything = padded(stream.rows)
+    assert len(everything.weight) == 1 << n.bit_length() > n
+    assert np.all(everything.weight[n:] == 0)
+    cursor, numbered = Cursor(), dataclasses.replace(stream, resident=everything)
+    for _ in range(3):
+        (tape, after), (numbers, cursor) = stream.tape(cursor), numbered.tape(cursor)
+        assert after == cursor
+        np.testing.assert_array_equal(numbers.segments, tape.segments)
+        np.testing.assert_array_equal(everything.weight[numbers.numbers], tape.weight)
+        used = tape.weight > 0
+        np.testing.assert_array_equal(everything.x[numbers.numbers][used], tape.x[used])
+        np.testing.assert_array_equal(everything.y[numbers.numbers][used], tape.y[used])
 
 
 def test_short_epochs_take_the_data_up_where_they_left_it():

@@ -5,6 +5,9 @@ batch of `batch_size` rows, and a list of *segments* that say which slots to tra
 epoch ends. A small table puts many epochs on one tape, a large one spreads an epoch over many tapes; either way the
 rows are shuffled and gathered on the host while the device computes on the tape before.
 
+Where all rows lie in the memory of an accelerator (`Batches.resident`), a tape holds their numbers instead, and the
+loop gathers them there.
+
 Held-out rows that fit in a quarter of a tape are placed on it once and evaluated at the end of each of its epochs;
 larger sets follow the training batches, slot by slot.
 
@@ -95,6 +98,8 @@ class Tape(NamedTuple):
         targets of each step have a third axis of time, -1 or NaN where there are none.
     segments : (slot, 8) int32, rows of `Segment`; only the first `n_segments` count.
     n_segments : int32.
+    numbers : None if each slot holds its own rows. Or x, y and weight are all rows there are, (n, ...), the last one of
+        them padding, and this says which is where: (slot, row) int32, -1 for padding.
     """
 
     x: Any
@@ -102,6 +107,7 @@ class Tape(NamedTuple):
     weight: Any
     segments: Any
     n_segments: Any
+    numbers: Any = None
 
 
 class Room(NamedTuple):
@@ -161,6 +167,17 @@ def gather(rows: Rows, slots: np.ndarray, out: Room) -> None:
     out.weight[slots < 0] = 0
 
 
+def padded(rows: Rows) -> Room:
+    """All rows, filled up to a power of two with one row of padding at least, so that tables of similar size share one
+    program."""
+    n = len(rows.weight)
+    numbers = np.full(1 << n.bit_length(), -1, np.int64)
+    numbers[:n] = np.arange(n)
+    out = room(rows, numbers.shape)
+    gather(rows, numbers, out)
+    return out
+
+
 def length_classes(lengths: np.ndarray) -> np.ndarray:
     """(n,) class of each length, 0 for the longest; within a class lengths differ by the factor `SIMILAR` at most."""
     kinds = -np.unique(-lengths)  # falling
@@ -191,6 +208,7 @@ class Batches:
     n_weights : of the network, by which a row has work.
     looks : whether the first step of some epochs is looked at: of the epochs 0, 1, 2, 4, 8, ... until there are
         `LOOK_STEPS` steps from one to the next, and then at that distance.
+    resident : `padded(rows)` in the memory of an accelerator; tapes then have their numbers.
     """
 
     rows: Rows
@@ -204,6 +222,7 @@ class Batches:
     devices: int = 1
     processes: int = 1
     process: int = 0
+    resident: Room | None = None
 
     @property
     def share(self) -> slice:
@@ -238,7 +257,7 @@ class Batches:
         A tape holds until the one after the next is asked for: two sets of buffers take turns, since memory that is
         new to the process costs more than filling it.
         """
-        buffers = [self._buffers(), self._buffers()]
+        buffers = [None, None] if self.resident else [self._buffers(), self._buffers()]
         while True:
             tape, cursor = self.tape(cursor, buffers[0])
             yield tape, cursor
@@ -250,6 +269,13 @@ class Batches:
 
     def tape(self, cursor: Cursor, buffers: Room | None = None) -> tuple[Tape, Cursor]:
         """The tape that begins at `cursor`, and the cursor after it; its rows are put into `buffers` if given."""
+        slots, segments, after = self._plan(cursor)
+        if self.resident:
+            return Tape(*self.resident, *_table(segments, len(slots)), slots.astype(np.int32)), after
+        return self._gather(slots, segments, buffers or self._buffers()), after
+
+    def _plan(self, cursor: Cursor) -> tuple[np.ndarray, list[Segment], Cursor]:
+        """The row numbers of the tape that begins at `cursor`, what to do with them, and the cursor after it."""
         slots = np.full((self.n_slots, self.batch_size), -1, np.int64)
         segments: list[Segment] = []
         held = [(self._batches(part), self._count(part)) for part in (self.split.valid, self.split.test)]
@@ -272,7 +298,7 @@ class Batches:
             segments.append(Segment(*train, *spans[0], *spans[1], int(finished), looks))
             if finished:
                 epoch, done = epoch + 1, 0
-        return self._gather(slots, segments, buffers or self._buffers()), Cursor(epoch, done)
+        return slots, segments, Cursor(epoch, done)
 
     def whole_tapes(self, cursor: Cursor, n_epochs: Callable[[], int], most: int) -> Iterator[tuple[Tape, Cursor]]:
         """Tapes for rules that need the whole training set at each step: every tape holds all rows and as many segments
@@ -378,17 +404,23 @@ class Batches:
         return spans, done, free
 
     def _gather(self, slots: np.ndarray, segments: list[Segment], buffers: Room, room: int = 0) -> Tape:
-        table = np.zeros((max(len(slots), room), len(Segment._fields)), np.int32)
-        table[: len(segments)] = segments
+        table = _table(segments, max(len(slots), room))
         if self.devices > 1:
             filled_up = np.pad(slots, ((0, 0), (0, -self.batch_size % self.devices)), constant_values=-1)
             slots = np.ascontiguousarray(filled_up[:, self.share])
         self._fill(slots, buffers)
-        return Tape(*buffers, table, np.int32(len(segments)))
+        return Tape(*buffers, *table)
 
     def _fill(self, slots: np.ndarray, buffers: Room) -> None:
         """Put the rows of these slots into the buffers."""
         gather(self.rows, slots, buffers)
+
+
+def _table(segments: list[Segment], room: int) -> tuple[np.ndarray, np.int32]:
+    """Segments in a table with room for so many, and their number."""
+    table = np.zeros((room, len(Segment._fields)), np.int32)
+    table[: len(segments)] = segments
+    return table, np.int32(len(segments))
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -118,9 +118,20 @@ class Task(NamedTuple):
         settings = self.settings
         seed, split, params, loss = beginning or self.beginning(index)
         size = WHOLE_BLOCK if rule.full_batch else batch_size or settings.batch_size
-        places = {"devices": self.devices(size), "processes": distributed.count(), "process": distributed.index()}
-        own = {"n_weights": self.n_weights, **places}
-        batches = Batches(self.rows, split, size, seed, settings.shuffle, looks=settings.monitor, **own)
+        devices = self.devices(size)
+        batches = Batches(
+            self.rows,
+            split,
+            size,
+            seed,
+            settings.shuffle,
+            n_weights=self.n_weights,
+            looks=settings.monitor,
+            devices=devices,
+            processes=distributed.count(),
+            process=distributed.index(),
+            resident=None if rule.full_batch or devices > 1 else training.resident(self.rows),
+        )
         key = key_data(seed, "dropout")
         values = (l2, settings.l1, key, settings.values, settings.clip(rule))
         trial = Trial(self.network, self.loss, rule, *values, watched=settings.monitor)
