@@ -39,8 +39,9 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         with _making:
             if not made:
-                graphs = {"compiler_options": GRAPHS} if jax.default_backend() == "gpu" else {}
-                made.append(jax.jit(function, **options, **graphs))
+                if jax.default_backend() == "gpu":
+                    options["compiler_options"] = GRAPHS
+                made.append(jax.jit(function, **options))
                 _functions.extend(made)
         return made[0](*args, **kwargs)
 
