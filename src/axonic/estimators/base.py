@@ -49,7 +49,7 @@ from axonic.settings import Settings, fit_target, pair
 from axonic.types import Finding
 
 MIN_ROWS_TO_HOLD_OUT = 10
-HASHED_VALUES = 1 << 20
+HASHED_VALUES = 1 << 18
 
 
 class Estimator(BaseEstimator):
