@@ -1,6 +1,7 @@
 """The compiled loop against a plain NumPy one; lanes, stopping, histories, checkpoints, recompilation."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -123,10 +124,27 @@ def test_rows_that_lie_on_the_device_give_the_same_bits():
     rows, parts = data(), split(50)
     one = trial(network=layers.chain(layers.dense(8, "tanh"), layers.dropout(0.2), layers.dense(3)))
     own = Batches(rows, parts, 8, looks=True)
-    resident = dataclasses.replace(own, resident=jax.device_put(padded(rows)))
-    found = [training.train([one], [start(one)], batches, StopRule(30, NEVER)) for batches in (own, resident)]
+    there = dataclasses.replace(own, on_device=jax.device_put(padded(rows)))
+    found = [training.train([one], [start(one)], batches, StopRule(30, NEVER)) for batches in (own, there)]
     for a, b in zip(jax.tree.leaves(found[0]), jax.tree.leaves(found[1]), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_rows_lie_on_an_accelerator_as_long_as_they_are_used(monkeypatch):
+    rows = data()
+    assert training.on_device(rows) is None  # on a processor
+    memory = 64 * 24 / training.DEVICE_SHARE  # 50 rows of four numbers, a target and a weight, padded to 64
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    for limit, fits in ((memory - 1, False), (memory, True)):
+        device = SimpleNamespace(memory_stats=lambda limit=limit: {"bytes_limit": limit})
+        monkeypatch.setattr(jax, "local_devices", lambda device=device: [device])
+        assert (training.on_device(rows) is not None) == fits
+    there = training.on_device(rows)
+    assert training.on_device(rows) is there
+    np.testing.assert_array_equal(there.x[:50], rows.x)
+    assert training.on_device(rows._replace(weight=2 * rows.weight)) is not there
+    del rows, there
+    assert training._on_device == {}
 
 
 def test_where_a_tape_ends_changes_no_bit():

@@ -47,7 +47,8 @@ WHOLE_EPOCHS = 64
 TAPE_SECONDS = 0.25
 """Epochs to a tape for rules that need the whole training set at each step: at most so many, and as many as take so
 long, so that a fit can be watched and ended."""
-RESIDENT_SHARE = 0.25
+DEVICE_SHARE = 0.25
+"""Of the memory of an accelerator, for the rows of a fit."""
 
 
 @spec
@@ -256,24 +257,24 @@ def prepare(trials: Sequence[Trial], states: Sequence[State], batches: Batches, 
     return time.perf_counter() - begun
 
 
-def resident(rows: Rows) -> Room | None:
+def on_device(rows: Rows) -> Room | None:
     """All rows in the memory of the accelerator, where they stay as long as they are used: tapes of numbers save
     gathering and sending them again in every epoch. None where JAX computes on processors, where that saves nothing
-    and takes memory, and where padded they would take more than `RESIDENT_SHARE` of the memory."""
+    and takes memory, and where padded they would take more than `DEVICE_SHARE` of the memory."""
     if jax.default_backend() == "cpu":
         return None
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 0)
-    if row_bytes(rows) << len(rows.weight).bit_length() > RESIDENT_SHARE * memory:
+    if row_bytes(rows) << len(rows.weight).bit_length() > DEVICE_SHARE * memory:
         return None
     key = tuple(map(id, rows))
-    if key not in _residents:
-        _residents[key] = jax.device_put(padded(rows))
+    if key not in _on_device:
+        _on_device[key] = jax.device_put(padded(rows))
         for part in rows:
-            weakref.finalize(part, _residents.pop, key, None)
-    return _residents[key]
+            weakref.finalize(part, _on_device.pop, key, None)
+    return _on_device[key]
 
 
-_residents: dict[tuple[int, ...], Room] = {}
+_on_device: dict[tuple[int, ...], Room] = {}
 
 
 class _Pace:

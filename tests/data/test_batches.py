@@ -94,13 +94,13 @@ def test_a_cursor_takes_up_where_it_stands(n_train):
 
 
 @pytest.mark.parametrize("n", [7, 8, 63, 64])
-def test_resident_rows_are_padded_and_tapes_of_their_numbers_hold_the_same(n):
+def test_rows_on_a_device_are_padded_and_tapes_of_their_numbers_hold_the_same(n):
     """Rows that share a program with those of other tables: 8, 16, 64 and 128 of them."""
     stream = batches(n - 4, 3, 1, size=3)
     everything = padded(stream.rows)
     assert len(everything.weight) == 1 << n.bit_length() > n
     assert np.all(everything.weight[n:] == 0)
-    cursor, numbered = Cursor(), dataclasses.replace(stream, resident=everything)
+    cursor, numbered = Cursor(), dataclasses.replace(stream, on_device=everything)
     for _ in range(3):
         (tape, after), (numbers, cursor) = stream.tape(cursor), numbered.tape(cursor)
         assert after == cursor

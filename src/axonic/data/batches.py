@@ -5,7 +5,7 @@ batch of `batch_size` rows, and a list of *segments* that say which slots to tra
 epoch ends. A small table puts many epochs on one tape, a large one spreads an epoch over many tapes; either way the
 rows are shuffled and gathered on the host while the device computes on the tape before.
 
-Where all rows lie in the memory of an accelerator (`Batches.resident`), a tape holds their numbers instead, and the
+Where all rows lie in the memory of an accelerator (`Batches.on_device`), a tape holds their numbers instead, and the
 loop gathers them there.
 
 Held-out rows that fit in a quarter of a tape are placed on it once and evaluated at the end of each of its epochs;
@@ -208,7 +208,7 @@ class Batches:
     n_weights : of the network, by which a row has work.
     looks : whether the first step of some epochs is looked at: of the epochs 0, 1, 2, 4, 8, ... until there are
         `LOOK_STEPS` steps from one to the next, and then at that distance.
-    resident : `padded(rows)` in the memory of an accelerator; tapes then have their numbers.
+    on_device : `padded(rows)` in the memory of an accelerator; tapes then have their numbers.
     """
 
     rows: Rows
@@ -222,7 +222,7 @@ class Batches:
     devices: int = 1
     processes: int = 1
     process: int = 0
-    resident: Room | None = None
+    on_device: Room | None = None
 
     @property
     def share(self) -> slice:
@@ -257,7 +257,7 @@ class Batches:
         A tape holds until the one after the next is asked for: two sets of buffers take turns, since memory that is
         new to the process costs more than filling it.
         """
-        buffers = [None, None] if self.resident else [self._buffers(), self._buffers()]
+        buffers = [None, None] if self.on_device else [self._buffers(), self._buffers()]
         while True:
             tape, cursor = self.tape(cursor, buffers[0])
             yield tape, cursor
@@ -270,8 +270,8 @@ class Batches:
     def tape(self, cursor: Cursor, buffers: Room | None = None) -> tuple[Tape, Cursor]:
         """The tape that begins at `cursor`, and the cursor after it; its rows are put into `buffers` if given."""
         slots, segments, after = self._plan(cursor)
-        if self.resident:
-            return Tape(*self.resident, *_table(segments, len(slots)), slots.astype(np.int32)), after
+        if self.on_device:
+            return Tape(*self.on_device, *_table(segments, len(slots)), slots.astype(np.int32)), after
         return self._gather(slots, segments, buffers or self._buffers()), after
 
     def _plan(self, cursor: Cursor) -> tuple[np.ndarray, list[Segment], Cursor]:

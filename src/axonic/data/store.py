@@ -291,7 +291,7 @@ class Store:
         """
         split = like.split._replace(train=range(self.n_train))
         own = {field.name: getattr(like, field.name) for field in dataclasses.fields(like)}
-        made = StoredBatches(**{**own, "split": split, "epoch_batches": None, "resident": None}, store=self)
+        made = StoredBatches(**{**own, "split": split, "epoch_batches": None, "on_device": None}, store=self)
         if made.stripes % like.processes or like.batch_size % like.devices:
             raise InputError(
                 f"batches of {like.batch_size} rows read from disk can't be shared by {like.processes} processes",

@@ -130,7 +130,7 @@ class Task(NamedTuple):
             devices=devices,
             processes=distributed.count(),
             process=distributed.index(),
-            resident=None if rule.full_batch or devices > 1 else training.resident(self.rows),
+            on_device=None if rule.full_batch or devices > 1 else training.on_device(self.rows),
         )
         key = key_data(seed, "dropout")
         values = (l2, settings.l1, key, settings.values, settings.clip(rule))
