@@ -260,6 +260,10 @@ BAD = {
     "test of a series": (["series.csv", "--target", "v", *GRU, "--window", "5", "--test", "series.csv"], "--test"),
     "duplicate keys": (["twice.csv", "--target", "kind", *GRU, *LONG], "two steps at day"),
     "one sequence": (["one.csv", "--target", "total", *GRU, *LONG], "one sequence only"),
+    "classes of their own": (
+        ["own.csv", "--target", "own", *GRU, *LONG],
+        "every sequence has a class of its own (target 'own'): choose a target whose values repeat",
+    ),
     "clip": (["long.csv", "--target", "kind", *GRU, *LONG, "--clip-norm", "much"], "no number"),
     "chrono": (["long.csv", "--target", "kind", *GRU, *LONG, "--chrono", "2"], "chrono = 2"),
     "truncate": (["long.csv", "--target", "kind", *GRU, *LONG, "--truncate", "0"], "truncate = 0"),
@@ -271,6 +275,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_what_can_be_mended_is_one_line(name, folder, tmp_path, capsys):
     frame = pl.read_csv(folder / "long.csv")
+    frame.with_columns(own="who").write_csv(folder / "own.csv")
     pl.concat([frame, frame.head(1)]).write_csv(folder / "twice.csv")
     frame.filter(pl.col("who") == "p0").write_csv(folder / "one.csv")
     (data, *arguments), says = BAD[name]

@@ -197,8 +197,8 @@ def named(frame: pl.DataFrame, name: str, where: str) -> pl.Series:
     return frame[name]
 
 
-def resolve_task(series: pl.Series, task: str) -> Task:
-    """The task that a target asks for; see `infer_schema`."""
+def resolve_task(series: pl.Series, task: str, each: str = "row") -> Task:
+    """The task that a target asks for; see `infer_schema`. `each` is what has one: a row, a sequence or a step."""
     if task not in ("auto", "classification", "regression"):
         raise InputError(f"no task is named {task!r}", "use auto, classification or regression", "task")
     where = f"target {series.name!r}"
@@ -206,7 +206,7 @@ def resolve_task(series: pl.Series, task: str) -> Task:
     if values.is_empty():
         raise InputError("the target has no values", "fill the column, or choose another target", where)
     if len(values) < 2:
-        raise InputError("only one row has a target", "give at least two rows", where)
+        raise InputError(f"only one {each} has a target", f"give at least two {each}s", where)
     if values.dtype.is_temporal() or values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object):
         raise InputError(
             f"a target of type {values.dtype} cannot be learned", "turn it into a number or a label", where
@@ -214,13 +214,15 @@ def resolve_task(series: pl.Series, task: str) -> Task:
     counts = _label_counts(values)
     if len(counts) == 1:
         raise InputError(
-            f"the target is {counts[0, 0]!r} in every row", "choose another target, or add rows that differ", where
+            f"the target is {counts[0, 0]!r} in every {each}",
+            f"choose another target, or add {each}s that differ",
+            where,
         )
     resolved = _task_of(values, counts) if task == "auto" else task
     if resolved == "regression":
         _finite_target(series)
         return "regression"
-    _check_classes(counts, len(values), values, where)
+    _check_classes(counts, len(values), values, where, each)
     return "classification"
 
 
@@ -250,17 +252,17 @@ def _look_like_labels(labels: pl.Series, n_rows: int) -> bool:
     return len(numbers) <= (30 if is_encoded else 10)
 
 
-def _check_classes(counts: pl.DataFrame, n_rows: int, values: pl.Series, where: str) -> None:
+def _check_classes(counts: pl.DataFrame, n_rows: int, values: pl.Series, where: str, each: str) -> None:
     is_numeric = values.dtype.is_numeric()
     if len(counts) == n_rows:
         how = "use --task regression" if is_numeric else "choose a target whose values repeat"
-        raise InputError("every row has a class of its own", how, where)
+        raise InputError(f"every {each} has a class of its own", how, where)
     if counts[0, "count"] == 1:
         singles = counts.filter(pl.col("count") == 1)["label"]
         also = f" (and {len(singles) - 1} more)" if len(singles) > 1 else ""
         raise InputError(
-            f"class {singles[0]!r}{also} has a single row",
-            "add rows of it, merge it with another class, or drop it" + ("; or use --task regression" * is_numeric),
+            f"class {singles[0]!r}{also} has a single {each}",
+            f"add {each}s of it, merge it with another class, or drop it" + ("; or use --task regression" * is_numeric),
             where,
         )
 

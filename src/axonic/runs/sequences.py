@@ -61,7 +61,7 @@ def prepare(request: Request) -> Prepared:
     read, labels = _labelled(read, target)
     if len(read.sequences) < 2:
         raise InputError("there is one sequence only", "give two or more, or forecast one series with --window", data)
-    resolved = _task(labels, request.task)
+    resolved = _task(labels, request.task, "step" if read.by_step else "sequence")
     columns = infer_columns(read.steps)
     used = tuple(column for column in columns if column.kind != "ignored")
     ignored = tuple(column for column in columns if column.kind == "ignored")
@@ -132,9 +132,9 @@ def _labelled(read: Data, name: str) -> tuple[Data, Any]:
     return read, series[steps] if read.by_step else series[kept]
 
 
-def _task(labels: Any, task: str) -> Any:
+def _task(labels: Any, task: str, each: str) -> Any:
     if isinstance(labels, pl.Series):
-        return resolve_task(labels, task)
+        return resolve_task(labels, task, each)
     if task == "classification" or labels.dtype.kind not in "fiub":
         raise InputError(
             f"a target of shape {labels.shape} holds no classes", "give one class for each sequence", "target"
