@@ -8,6 +8,7 @@ import pytest
 
 from axonic import RecurrentRegressor
 from axonic.cli import main
+from axonic.correction import standard_error
 
 FAST = {"hidden_layer_sizes": (8,), "learning_rate": 0.03, "epochs": 60, "ensemble": 1, "regularization": None}
 
@@ -75,3 +76,16 @@ def test_the_command_says_which_it_was_and_judges_validation_by_what_was_not_fit
     assert result["valid"]["rmse"] == pytest.approx(shown, rel=1e-3)
     heading = {"network": "The network corrects the linear forecast", "linear": "The linear forecast alone"}
     assert heading[stage["decision"]] in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("horizon", [1, 6])
+def test_gains_of_windows_that_share_steps_go_together(horizon):
+    """Means over `horizon` steps, each window a step after the one before: over 400 series their mean varies as is
+    said."""
+    steps = np.random.default_rng(0).standard_normal((400, 300 + horizon - 1))
+    gains = np.lib.stride_tricks.sliding_window_view(steps, horizon, axis=1).mean(axis=2)
+    said = [standard_error(each, horizon) for each in gains]
+    assert np.sqrt(np.mean(np.square(said))) == pytest.approx(gains.mean(axis=1).std(), rel=0.1)
+    if horizon == 1:
+        np.testing.assert_allclose(said, gains.std(axis=1, ddof=1) / np.sqrt(300))
+    assert standard_error(np.array([1.0, -1.0]), horizon) == pytest.approx(1.0)  # no less than of each by itself
