@@ -21,7 +21,7 @@ GRAPHS = {
     "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,CONDITIONAL,WHILE",
     "xla_gpu_graph_min_graph_size": 1,
 }
-"""What goes into a CUDA graph: what does by default, and conditions and loops; and however little it is."""
+"""What goes into a CUDA graph: operations of these kinds, conditions and loops, and however little it is."""
 
 _functions: list[Any] = []
 _making = threading.Lock()
