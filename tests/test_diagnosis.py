@@ -131,7 +131,18 @@ def test_squared_error_behind_a_sigmoid_that_begins_sure_and_wrong():
     def sure(p):
         return (*p[:-1], p[-1]._replace(b=np.array([0, 0, 15], np.float32)))
 
-    assert said(with_weights(sure, loss="mse"))[0].code == "net.loss_mismatch"
+    (finding, *_) = said(with_weights(sure, loss="mse"))
+    assert finding.code == "net.loss_mismatch"
+    assert 'loss="auto"' in finding.remedy
+
+
+def test_squared_error_behind_a_sigmoid_for_numbers_names_the_loss_that_goes_with_it():
+    """`loss="auto"` is squared error behind the identity there."""
+    x, y = wave()
+    model = FeedForwardRegressor(**HIDDEN, loss=losses.mse("sigmoid")).fit(x, 1 / (1 + np.exp(-y)))
+    (finding,) = [finding for finding in model.findings_ if finding.code == "net.loss_mismatch"]
+    assert 'losses.matching("sigmoid")' in finding.remedy
+    assert "auto" not in finding.remedy
 
 
 @spec

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from axonic import losses
+from axonic import FeedForwardRegressor, losses
 from axonic.errors import InputError
 from axonic.layers import ACTIVATIONS, activations
 from axonic.layers.activations import Activation
@@ -19,6 +19,10 @@ OWN = {
     "stairs": Activation("stairs", lambda z: z + jnp.sin(2 * z) / 3, lambda z, a: 1 + 2 / 3 * jnp.cos(2 * z)),
     "bent": Activation("bent", lambda z: jnp.where(z > 0, 2 * z, z / 3), lambda z, a: jnp.where(z > 0, 2.0, 1 / 3)),
     "sigmoid": Activation("sigmoid", lambda z: 1 / (1 + jnp.exp(-z)), lambda z, a: a * (1 - a)),
+    "sigmoid of 3z": Activation("sigmoid of 3z", lambda z: jax.nn.sigmoid(3 * z), lambda z, a: 3 * a * (1 - a)),
+    "sigmoid of 4z": Activation("sigmoid of 4z", lambda z: 1 / (1 + jnp.exp(-4 * z)), lambda z, a: 4 * a * (1 - a)),
+    "probit": Activation("probit", jax.scipy.stats.norm.cdf, lambda z, a: jax.scipy.stats.norm.pdf(z)),
+    "erf": Activation("erf", jax.lax.erf, lambda z, a: 2 / np.sqrt(np.pi) * jnp.exp(-z * z)),
 }
 MATCHING = {
     **{name: losses.matching(name) for name in (*FORMS, "softplus", "softmax")},
@@ -213,6 +217,9 @@ def test_the_ends_of_the_range_are_finite():
         "sigmoid": (0, 1),
         "tanh": (-1, 1),
         "own sigmoid": (0, 1),
+        "own sigmoid of 4z": (0, 1),
+        "own probit": (0, 1),
+        "own erf": (-1, 1),
         "elu": (-1,),
         "softplus": (0,),
     }.items():
@@ -240,12 +247,59 @@ def test_limits_and_scaling():
     expected = {
         "identity": (-inf, inf), "leaky_relu": (-inf, inf), "sigmoid": (0, 1), "tanh": (-1, 1), "elu": (-1, inf),
         "softplus": (0, inf), "softmax": (0, 1), "own arctan": (-np.pi / 2, np.pi / 2), "own bent": (-inf, inf),
+        "own probit": (0, 1), "own erf": (-1, 1),
     }  # fmt: skip
     for name, limits in expected.items():
-        np.testing.assert_allclose(MATCHING[name].limits(), limits, rtol=1e-6)
-        assert MATCHING[name].scaling() == ("none" if np.isfinite(limits).any() else "deviation")
+        for loss in (MATCHING[name], losses.mse(MATCHING[name].activation)):
+            np.testing.assert_allclose(loss.limits(), limits, rtol=1e-6)
+            assert loss.scaling() == ("none" if np.isfinite(limits).any() else "deviation")
     assert losses.poisson.limits() == (0, inf)
     assert losses.Loss().scaling() == "deviation"
+
+
+@pytest.mark.parametrize(
+    ("phi", "limits"),
+    [
+        (activations.relu.value, (0, np.inf)),
+        (activations.silu.value, (-0.2785, np.inf)),
+        (jnp.sin, (-1, 1)),
+        (lambda z: jnp.exp(-z * z), (0, 1)),
+        (lambda z: jnp.exp(-z), (0, np.inf)),
+        (lambda z: 1.7159 * jnp.tanh(2 * z / 3), (-1.7159, 1.7159)),
+        (jnp.log, (-np.inf, np.inf)),
+    ],
+)
+def test_the_range_of_an_activation_that_need_not_increase(phi, limits):
+    """In double precision: 1.7159 is one of the targets, its float32 is less."""
+    assert losses.mse(Activation("own", phi, lambda z, a: z)).limits() == limits
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "softplus"])
+def test_squared_error_behind_a_bounded_output_reaches_its_targets(name):
+    """Shares from .05 to .95; standardised they would lie from -1.5 to 1.5, half of them out of reach."""
+    x = np.random.default_rng(0).uniform(-3, 3, (200, 1))
+    y = 1 / (1 + np.exp(-x[:, 0]))
+    model = FeedForwardRegressor((8,), loss=losses.mse(name), ensemble=1).fit(x, y)
+    assert model.score(x, y) > 0.9
+    with pytest.raises(InputError, match="this loss cannot take"):
+        model.fit(x, y - 1.5)
+
+
+@pytest.mark.parametrize(
+    "phi",
+    [
+        lambda z: jax.nn.sigmoid(10 * z),
+        lambda z: jax.nn.sigmoid(500 * z),
+        lambda z: jax.lax.erf(3 * z),
+        lambda z: 1 - 2 / (jnp.exp(16 * z) + 1),
+        lambda z: jnp.log(1 + jnp.exp(10 * z)),
+        lambda z: 2e6 * jax.nn.sigmoid(8 * z) - 1e6,
+    ],
+)
+def test_flat_within_rounding_of_an_end_is_saturated(phi):
+    loss = losses.matching(Activation("steep", phi, lambda z, a: z))
+    z, y = jnp.array([[-3.0], [0.0], [3.0]]), jnp.full((3, 1), 0.5)
+    assert np.all(np.isfinite(loss.value(z, y)))
 
 
 @pytest.mark.parametrize(
@@ -255,6 +309,12 @@ def test_limits_and_scaling():
         ("gelu", "falls"),
         ("silu", "falls"),
         (Activation("clip", lambda z: jnp.clip(z, -1, 1), lambda z, a: z), "flat"),
+        (Activation("cube of relu", lambda z: jnp.maximum(z, 0) ** 3, lambda z, a: z), "flat"),
+        (Activation("cut", lambda z: jnp.minimum(jax.nn.sigmoid(3 * z), 0.99), lambda z, a: z), "flat at z = 1.55"),
+        (Activation("step", lambda z: jnp.where(z > 0, 1.0, 0.0), lambda z, a: z), "flat"),
+        (Activation("constant", lambda z: 0 * z, lambda z, a: z), "flat"),
+        (Activation("sin", jnp.sin, lambda z, a: jnp.cos(z)), "falls"),
+        (Activation("falling", lambda z: jax.nn.sigmoid(-z), lambda z, a: a * (a - 1)), "falls"),
         (Activation("square", lambda z: z * z, lambda z, a: 2 * z), "falls"),
         (Activation("log", jnp.log, lambda z, a: 1 / z), "not a finite number"),
         ("rleu", "unknown activation"),

@@ -141,13 +141,16 @@ def check_mismatch(e: Evidence) -> Iterator[Finding]:
     are not heard."""
     if isinstance(e.loss, MeanSquaredError) and e.loss.activation.name in ("sigmoid", "softmax"):
         unheard = [float(e.column(look, "saturated")[-1]) for look in (e.first_look, e.last_look)]
+        name, of_classes = e.loss.activation.name, isinstance(e.settings.loss, str) or e.task.rows.y.dtype.kind == "i"
         pair = 'loss="auto" (cross-entropy behind a sigmoid, log-likelihood behind a softmax)'
+        if not of_classes:
+            pair = f'losses.matching("{name}")'
         yield Finding(
             "net.loss_mismatch",
             "warning" if max(unheard) >= UNHEARD or not e.share_left < 0.9 else "info",
             "output layer",
             {"unheard_at_start": rounded(unheard[0]), "unheard_at_end": rounded(unheard[1]), "threshold": UNHEARD},
-            f"Squared error behind a {e.loss.activation.name}: delta has the slope of the output as a factor, so "
+            f"Squared error behind a {name}: delta has the slope of the output as a factor, so "
             "where the network is wrong and sure it learns next to nothing.",
             f"Use {pair}, whose delta is a - y.",
         )

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from axonic.layers import activations
 from axonic.layers.activations import Activation
+from axonic.losses import ranges
 from axonic.losses.base import Loss, Target, targets
 from axonic.specs import spec, static
 from axonic.types import Scaling
@@ -91,6 +92,12 @@ class MeanSquaredError(Loss):
     def delta(self, z: Float[Array, "batch n_out"], y: Target) -> Float[Array, "batch n_out"]:
         a = self.activation.value(z)
         return self.activation.backward(z, a, a - targets(y, z))
+
+    def scaling(self) -> Scaling:
+        return ranges.scaling(self.activation)
+
+    def limits(self) -> tuple[float, float]:
+        return ranges.ends(self.activation)
 
 
 squared_error = SquaredError()

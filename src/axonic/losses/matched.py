@@ -42,6 +42,7 @@ from jaxtyping import Array, Float
 from axonic.errors import InputError
 from axonic.layers import activations
 from axonic.layers.activations import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE, Activation
+from axonic.losses import ranges
 from axonic.losses.base import Loss, Target, targets
 from axonic.specs import spec, static
 from axonic.types import Scaling
@@ -49,8 +50,9 @@ from axonic.types import Scaling
 FARTHEST = 1e6
 BISECTIONS = 64
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(64)
-GRID = np.linspace(-5.0, 5.0, 401)
-REMOTE = np.array([1e9, 1e18])
+ROUNDING, CLOSE = 1e-14, 1e-9
+"""From an end of the range, relative to it: what cannot be told from it, and where what comes ever closer has been a
+step of the grid before; a bend is further off."""
 
 
 @spec
@@ -71,25 +73,23 @@ class Matching(Loss):
         return self.activation.value(z) - targets(y, z)
 
     def scaling(self) -> Scaling:
-        return "deviation" if self.limits() == (-math.inf, math.inf) else "none"
+        return ranges.scaling(self.activation)
 
     def limits(self) -> tuple[float, float]:
-        """The ends of phi's range: where it has arrived far out, infinite if it is still on its way."""
-        if self.activation is activations.softmax:
-            return 0.0, 1.0
-        low, high = (np.asarray(self.activation.value(jnp.asarray(sign * REMOTE)), float) for sign in (-1, 1))
-        return _end(low, -math.inf), _end(high, math.inf)
+        return ranges.ends(self.activation)
 
     def check(self) -> None:
         if self.activation is activations.softmax:
             return
         name, how = self.activation.name, "use one that increases everywhere, such as softplus, or losses.mse"
-        a = np.asarray(self.activation.value(jnp.asarray(GRID)), float)
-        if a.shape != GRID.shape or not np.all(np.isfinite(a)):
+        a = ranges.outputs(self.activation, ranges.GRID)
+        if a.shape != ranges.GRID.shape or not np.all(np.isfinite(a)):
             raise InputError(f"{name} has no matching loss: it is not a finite number for every z", how)
-        rise = np.diff(a)
-        if np.any(rise <= 0):
-            at = GRID[np.argmin(rise)]
+        low, high = self.limits()
+        first, last = _saturated(a, low), len(a) - _saturated(a[::-1], high)
+        rise = np.diff(a[first:last])
+        if not np.all(rise > 0):
+            at = ranges.GRID[first + np.argmin(rise)]
             what = "it falls" if rise.min() < 0 else "it is flat"
             raise InputError(f"{name} has no matching loss: {what} at z = {at:.3g}", how)
 
@@ -179,6 +179,11 @@ def _is_our_own(activation: Activation) -> bool:
     return activations.ACTIVATIONS.get(activation.name) is activation
 
 
-def _end(values: np.ndarray, infinite: float) -> float:
-    near, far = values
-    return float(far) if abs(far - near) <= 1e-6 * (1 + abs(far)) else infinite
+def _saturated(a: np.ndarray, end: float) -> int:
+    """How many of the first values are the end of the range but for rounding. What gets there in a bend (relu, clip)
+    and not by coming ever closer is not saturated but flat: 0."""
+    if not math.isfinite(end):
+        return 0
+    distance = np.abs(a - end) / (1 + abs(end))
+    count = int(np.argmax(distance > ROUNDING))
+    return count if distance[count] < CLOSE else 0
