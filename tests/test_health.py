@@ -1,14 +1,21 @@
 """What is seen inside a step against NumPy in float64, row by row."""
 
+import html
+import json
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from axonic import layers, losses
-from axonic.health import COLUMNS, QUANTITIES, examine, look, nothing, traced
+from axonic.health import COLUMNS, QUANTITIES, examine, look, noise_scale, nothing, traced
 from axonic.objective import Objective
+from axonic.report.pages import _healths
 from axonic.types import Batch
+
+PARTS = "gradient_noise", "gradient_signal"
 
 
 def case(activation="tanh", loss=losses.log_likelihood, n_out=3, padded=4, seed=0):
@@ -59,10 +66,46 @@ def test_every_quantity_of_a_hidden_layer_is_what_numpy_has(padded):
         "saturated": asked[1 - a * a < 0.1].sum() / asked.sum(),
         "dead": 0.0,
         "sign_flips": np.mean(g * step > 0),
-        "gradient_noise": (np.mean(np.sum(each**2, axis=(1, 2))) - np.sum(g**2)) / np.sum(g**2),
+        "gradient_noise": np.var(each, axis=0, ddof=1).sum(),
+        "gradient_signal": np.mean([np.sum(a * b) for i, a in enumerate(each) for j, b in enumerate(each) if i != j]),
     }
     assert float(loss) == pytest.approx(rows.mean(), rel=1e-5)
     np.testing.assert_allclose(seen[0], [expected[name] for name in QUANTITIES], rtol=2e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [8, 32, 512])
+def test_the_noise_scale_is_the_true_one_whatever_the_number_of_rows(n):
+    """A linear unit at w = 0, where y = x_1 / 2 + noise: the gradient of a row is -y x, that of all (-1/2, 0, ...)."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((32_768 // n, n, 5)).astype(np.float32)
+    y = (x[..., :1] / 2 + rng.standard_normal((*x.shape[:2], 1))).astype(np.float32)
+    network = layers.chain(layers.dense(1))
+    params = (layers.DenseParams(jnp.zeros((5, 1)), jnp.zeros(1)),)
+
+    def one(x, y):
+        return look(Objective(network, losses.squared_error, Batch(x, y, jnp.ones(n))), params, params)[1][0]
+
+    noise, signal = np.asarray(jax.vmap(one)(x, y))[:, [QUANTITIES.index(name) for name in PARTS]].T
+    variance, square = 6 / 4 + 5, 1 / 4  # E y^2 |x|^2 = (5 + 2) / 4 + 5
+    assert noise.mean() == pytest.approx(variance, rel=0.05)
+    assert signal.mean() == pytest.approx(square, rel=0.1)
+    assert noise_scale(noise.sum(), signal.sum()) == pytest.approx(variance / square, rel=0.1)
+
+
+def test_the_noise_of_one_row_and_the_scale_where_no_signal_is_left_are_not_known():
+    objective, params, _ = case(padded=11)
+    _, seen = examine(objective, params)
+    assert np.isnan(seen[:, [QUANTITIES.index(name) for name in PARTS]]).all()
+    np.testing.assert_array_equal(noise_scale([6, 6, 6, np.nan], [3, 0, -1, np.nan]), [2, np.nan, np.nan, np.nan])
+
+
+def test_the_page_takes_the_noise_scale_of_averages():
+    table = "network,epoch,layer,gradient_noise,gradient_signal\n1,0,1,4,-1\n1,1,1,4,3\n1,2,1,,\n1,4,1,4,1\n"
+    ((shown,),) = _healths(table)
+    values = json.loads(html.unescape(re.search('data-heat="(.*?)"', shown["figure"])[1]))["values"]
+    noise, signal = 4 * 0.9 + 4, -0.9 + 3
+    last = (0.9**2 * noise + 4) / (0.9**2 * signal + 1)
+    assert values == [[None, *(pytest.approx(v, rel=5e-3) for v in (noise / signal, noise / signal, last))]]
 
 
 def test_dead_units_are_those_that_pass_nothing_on_at_any_row():

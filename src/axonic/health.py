@@ -8,18 +8,25 @@
                                 answers (|a - y| > 1/2) of which delta hears less than a tenth
     dead                        the share of the units whose slope is 0 at every row
     sign_flips                  the share of the weights that the step has moved against what the gradient asked for
-    gradient_noise              the variance of the gradients of single rows over the square of their mean, which is
-                                the batch size at which noise and signal balance
+    gradient_noise              tr Sigma, the variance of the gradients of single rows, summed over the weights
+    gradient_signal             |G|^2, the squared length of the true gradient
+
+The last two are estimates without bias from the n rows of the batch, whose mean gradient is g:
+
+    tr Sigma = n / (n - 1) (mean_i |g_i|^2 - |g|^2)        |G|^2 = |g|^2 - tr Sigma / n
+
+The second takes off what noise adds to |g|^2, and may be below 0. Their quotient is the noise scale, the batch size at
+which noise and signal balance. A single look says little of it: `noise_scale` takes sums over many.
 
 A quantity that a layer does not have is NaN. Layers without a trace (dropout) have no row.
 
 The gradient of one row i to w is the outer product of its input x_i and n delta_i (delta has 1/n in it), so the sum of
-their squares needs no more than the trace: n sum_i |x_i|^2 |delta_i|^2 is its mean, and subtracting |dL/dw|^2 leaves
-the variance.
+their squares needs no more than the trace: n sum_i |x_i|^2 |delta_i|^2 is its mean.
 
 Sources: saturation as the notes mean it ("activation'(z) near 0 while delta asks for change"); the ratio of update and
 weight is Amazon SageMaker Debugger's and TheDeepChecker's; the norms of single rows' gradients Goodfellow 2015
-(arXiv 1510.01799); the noise scale McCandlish et al. 2018 (arXiv 1812.06162), equation 2.9.
+(arXiv 1510.01799); the noise scale McCandlish et al. 2018 (arXiv 1812.06162), equation 2.9, and its estimate appendix
+A.1, with batches of 1 and of n rows.
 """
 
 from typing import Any
@@ -45,6 +52,7 @@ QUANTITIES = (
     "dead",
     "sign_flips",
     "gradient_noise",
+    "gradient_signal",
 )
 COLUMNS = ("epoch", "loss", *QUANTITIES)
 STEEPEST = {"sigmoid": 0.25, "tanh": 1.0}
@@ -56,7 +64,7 @@ WRONG = 0.5
 def traced(network: Chain) -> tuple[int, ...]:
     """The indices of the layers that have a row: those with weights and an activation; none of a network that reads
     sequences, see `axonic.diagnosis.sequences`."""
-    if network.reads_sequences:
+    if network.of_sequences:
         return ()
     return tuple(i for i, layer in enumerate(network.layers) if hasattr(layer, "activation"))
 
@@ -132,6 +140,7 @@ def _quantities(
     weight = jnp.sqrt(_squares(w) / w.size)
     squares = n * jnp.sum(counts * jnp.sum(x * x, axis=1) * jnp.sum(trace.delta**2, axis=1))
     gradient = _squares(g)
+    noise = n / jnp.where(n > 1, n - 1, none) * jnp.maximum(squares - gradient, 0.0)
     tiny = jnp.finfo(x.dtype).tiny
     return jnp.stack(
         [
@@ -144,7 +153,8 @@ def _quantities(
             saturated,
             dead,
             jnp.mean(g * step > 0),
-            jnp.maximum(squares - gradient, 0.0) / jnp.maximum(gradient, tiny),
+            noise,
+            gradient - noise / n,
         ]
     )
 
@@ -168,6 +178,13 @@ def _unheard(objective: Objective, z: Array, counts: Array) -> Array:
 def examine(objective: Objective, params: Params) -> tuple[Float[Array, ""], Float[Array, "layers quantities"]]:
     """`look` without a step; `update_ratio` and `sign_flips` are 0."""
     return look(objective, params, params)
+
+
+def noise_scale(noise: Any, signal: Any) -> np.ndarray:
+    """The batch size at which noise and signal balance, from `gradient_noise` and `gradient_signal`, each summed over
+    the same looks (and layers); NaN where no signal is left."""
+    noise, signal = np.asarray(noise, float), np.asarray(signal, float)
+    return np.divide(noise, signal, out=np.full(signal.shape, np.nan), where=signal > 0)
 
 
 def nothing(network: Chain) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from axonic.data.batches import Split
 from axonic.diagnosis.evidence import ERRORS, Comparison, Evidence, rounded
+from axonic.health import noise_scale
 from axonic.layers.base import Chain
 from axonic.layers.dropout import Dropout
 from axonic.optimizers import Optimizer
@@ -229,7 +230,8 @@ def check_batch_too_large(e: Evidence) -> Iterator[Finding]:
     run = e.again(rate=rate, batch_size=SMALL_BATCH)
     comparison = e.compare(run)
     if comparison.helped and len(run.history) <= 1.5 * len(e.history):
-        noise = e.column(e.health, "gradient_noise")
+        noise, signal = (np.nansum(e.column(e.health, name)) for name in ("gradient_noise", "gradient_signal"))
+        balance = float(noise_scale(noise, signal))
         yield Finding(
             "train.batch_too_large",
             "warning",
@@ -237,7 +239,7 @@ def check_batch_too_large(e: Evidence) -> Iterator[Finding]:
             {
                 "batch_size": e.fit.batch_size,
                 "steps_per_epoch": e.batches_per_epoch,
-                "gradient_noise": rounded(float(np.nanmedian(noise))) if len(noise) else None,
+                "noise_scale": rounded(balance) if np.isfinite(balance) else None,
                 **comparison.numbers(),
             },
             f"Batches of {e.fit.batch_size} rows give {e.batches_per_epoch} steps an epoch, too few: with batches of "

@@ -596,7 +596,7 @@ PARAMETERS = """
         here), learning_rate.
     health_ : dict of arrays, a row for each step of the first network that was looked at and a column for each layer:
         epoch, loss, z_rms, a_rms, delta_rms, weight_rms, gradient_rms, update_ratio, saturated, dead, sign_flips,
-        gradient_noise; see `axonic.health`.
+        gradient_noise, gradient_signal; see `axonic.health`.
     notebook_ : the stages of the fit with their evidence and decision.
     findings_ : what is worth telling, a list of `axonic.types.Finding`, the cause of what went wrong first; diagnosed
         when it is first asked for, on the rows of the last `fit` (a copy of the estimator from a file or a pickle knows
