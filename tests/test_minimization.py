@@ -94,6 +94,35 @@ def test_optax_and_rules_with_hyperparameters():
     np.testing.assert_allclose(lifted.path, ours.path, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(
+    "transformation",
+    [
+        optax.lbfgs(),  # asks for the value, the gradient and the function
+        optax.polyak_sgd(),
+        optax.chain(optax.sgd(0.3), optax.contrib.reduce_on_plateau()),
+        optax.noisy_sgd(0.3, eta=1e-6, gamma=1.0, key=0),  # holds a random key
+    ],
+    ids=["lbfgs", "polyak", "plateau", "noisy"],
+)
+def test_optax_gets_what_it_asks_for(transformation):
+    result = minimize(bowl, np.zeros(3), transformation, max_steps=100)
+    np.testing.assert_allclose(result.x, np.arange(3), atol=1e-3)
+
+
+@pytest.mark.parametrize(("rate", "momentum", "tol"), [(0.01, 0.99, 1e-3), (0.1, 0.9, 1e-4)])
+def test_nesterov_has_not_succeeded_where_only_the_point_ahead_is_a_minimum(rate, momentum, tol):
+    result = minimize(lambda x: jnp.sum(x**2) / 2, [1.0], "nesterov", 5000, tol, learning_rate=rate, momentum=momentum)
+    assert result.success
+    assert abs(float(result.x[0])) <= tol
+
+
+def test_a_scheduled_rule_takes_the_hyperparameters_of_its_rule():
+    rule = optimizers.scheduled(optimizers.Momentum(0.1), optimizers.schedules.Cosine(50))
+    slow, quick = (minimize(bowl, np.zeros(3), rule, max_steps=20, learning_rate=rate) for rate in (0.01, 0.2))
+    assert quick.fun < slow.fun
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -107,6 +136,10 @@ def test_optax_and_rules_with_hyperparameters():
         ({"max_steps": 0}, "max_steps"),
         ({"tol": -1.0}, "tol"),
         ({"fun": lambda x: jnp.sum(x**2), "x0": np.ones(100_000), "optimizer": "newton"}, "too many"),
+        (
+            {"fun": lambda x: x, "x0": np.zeros(3001), "optimizer": "levenberg_marquardt"},
+            "use lbfgs on half the sum of their squares",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(arguments, message):

@@ -10,7 +10,7 @@ import pytest
 
 from axonic import layers, losses
 from axonic.errors import InputError
-from axonic.objective import Objective, from_function, from_residuals
+from axonic.objective import Objective, clipped, from_function, from_residuals
 from axonic.types import Batch
 from tests.oracles import assert_close, central_gradient, random_like, to64
 
@@ -201,3 +201,18 @@ def test_types_are_kept():
     batch = Batch(jnp.ones((4, 2)), jnp.array([0, 1, 2, 0]), jnp.ones(4))
     value, grads = Objective(network, losses.log_likelihood, batch, 0.1, 0.1, KEY).value_and_grad(params)
     assert {a.dtype for a in jax.tree.leaves((value, grads))} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("size", [1.0, 1e18, 1e30, 3e38])
+def test_a_gradient_of_any_size_is_clipped_to_the_norm(size):
+    g = jnp.array([0.6, -0.8], jnp.float32) * size
+    np.testing.assert_allclose(clipped((g,), 0.5)[0], [0.3, -0.4], rtol=1e-6)
+    np.testing.assert_array_equal(clipped((jnp.zeros(2),), 0.5)[0], [0.0, 0.0])
+
+
+def test_numbers_that_are_not_shaped_like_the_outputs_are_refused():
+    z = jnp.zeros((3, 1))
+    with pytest.raises(InputError, match=r"\(3,\) meet outputs of shape \(3, 1\)"):
+        losses.squared_error.value(z, jnp.array([1.0, 2.0, 3.0]))
+    np.testing.assert_allclose(losses.squared_error.value(z, jnp.array([[1.0], [2.0], [3.0]])), [0.5, 2.0, 4.5])
+    np.testing.assert_allclose(losses.squared_error.value(z, jnp.array([True, False, True])), [0.5, 0.0, 0.5])

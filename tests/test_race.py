@@ -212,3 +212,9 @@ def test_bad_options_of_compare(options, tmp_path, capsys):
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert out == ""
+
+
+@pytest.mark.parametrize("wrong", [{"seconds": 0.0}, {"seeds": 0}])
+def test_a_race_needs_time_and_a_seed(wrong):
+    with pytest.raises(InputError, match="must be positive"):
+        race(prepared(), names=["momentum"], **wrong)

@@ -9,6 +9,7 @@ import pytest
 
 from axonic import layers, losses, optimizers, training
 from axonic.data.batches import Batches, Rows, Split, padded
+from axonic.specs import spec
 from axonic.training import StopRule, Trial
 from tests.oracles import compilations
 
@@ -203,6 +204,31 @@ def test_it_stops_when_the_validation_loss_has_been_flat_for_a_fifth_of_the_run(
     assert state.best_loss == valid.min()
     reference_loss = valid[int(state.reference_epoch) - 1]
     assert np.all(valid[int(state.reference_epoch) :] >= reference_loss * 0.99 - 1e-4)
+
+
+@spec
+class Lowered(type(losses.log_likelihood)):
+    """A loss that is below zero."""
+
+    def value(self, z, y):
+        return super().value(z, y) - 5.0
+
+
+def test_a_loss_below_zero_is_flat_as_well():
+    noise = data(120)._replace(y=np.random.default_rng(5).integers(0, 3, 120).astype(np.int32))
+    one = dataclasses.replace(trial(optimizers.Momentum(0.05)), loss=Lowered())
+    (state,), history, _ = training.train([one], [start(one)], Batches(noise, split(120, 40), 16), StopRule(3000, 10))
+    assert history[-1, 0, 1] < 0
+    assert len(history) < 3000
+    assert len(history) - int(state.reference_epoch) >= 0.2 * len(history)
+
+
+def test_the_recorded_rate_is_that_of_the_schedule():
+    rule = optimizers.scheduled(optimizers.Momentum(0.1), optimizers.schedules.Cosine(60))
+    one, batches = trial(rule), Batches(data(50), split(50), 8)
+    _, history, _ = training.train([one], [start(one)], batches, StopRule(5, NEVER))
+    last = 5 * np.arange(1, 6) - 1  # 35 rows in batches of 8
+    np.testing.assert_allclose(history[:, 0, 3], 0.1 * (1 + np.cos(np.pi * np.minimum(last / 60, 1))) / 2, rtol=1e-5)
 
 
 def test_the_best_weights_are_those_of_the_best_epoch():

@@ -103,7 +103,9 @@ def minimize(
         x0 = _start(x0)
         objective = _objective(fun, x0, rule)
         if rule.max_weights is not None and n_weights(x0) > rule.max_weights:
-            raise InputError(f"{n_weights(x0)} unknowns are too many for {type(rule).__name__}", f"use {rule.instead}")
+            how = " on half the sum of their squares" if isinstance(rule, LevenbergMarquardt) else ""
+            what = f"{n_weights(x0)} unknowns are too many for {type(rule).__name__}"
+            raise InputError(what, f"use {rule.instead}{how}")
         first = float(objective.value(x0).total)
         if not np.isfinite(first):
             raise InputError(f"the function is {first} at x0", "start where it is finite")
@@ -132,15 +134,17 @@ def _run(
 
     def step(carry: _Carry) -> _Carry:
         x, state, info = rule.step(objective, carry.x, carry.state)
-        largest = functools.reduce(jnp.maximum, [jnp.max(jnp.abs(g)) for g in jax.tree.leaves(info.grads)])
-        converged = largest <= tol  # at the point before the step, which is then not taken
+        converged = _largest(info.grads) <= tol  # at the point before the step, which is then not taken
+        asked = converged if rule.looks_ahead else jnp.asarray(False)
+        here = lambda: _largest(objective.value_and_grad(carry.x)[1]) <= tol  # noqa: E731
+        converged = jax.lax.cond(asked, here, lambda: converged)
         x = jax.tree.map(lambda new, old: jnp.where(converged, old, new), x, carry.x)
         index = carry.step + ~converged
         return _Carry(
             x,
             state,
             index,
-            carry.evaluations + jnp.where(converged, 1, info.evaluations),
+            carry.evaluations + jnp.where(converged, 1, info.evaluations) + asked,
             converged,
             jnp.asarray(info.stuck) & ~converged,
             carry.path.at[index].set(objective.value(x).total),
@@ -158,9 +162,15 @@ def _run(
     )
 
 
+def _largest(grads: Any) -> Array:
+    """The size of the largest entry."""
+    return functools.reduce(jnp.maximum, [jnp.max(jnp.abs(g)) for g in jax.tree.leaves(grads)])
+
+
 def _rule(optimizer: Any, hyper: dict[str, Any]) -> Optimizer:
     rule = optimizers.get(optimizer)
-    known = [field.name for field in dataclasses.fields(rule)]  # pyright: ignore[reportArgumentType]  a spec
+    rules: tuple[Any, ...] = (getattr(rule, "rule", rule), rule)  # a scheduled rule hands on what is its rule's
+    known = list(dict.fromkeys(field.name for one in rules for field in dataclasses.fields(one)))
     unknown = [name for name in hyper if name not in known]
     if unknown:
         raise InputError(f"{type(rule).__name__} has no {unknown[0]!r}", f"it has {', '.join(known)}")

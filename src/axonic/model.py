@@ -71,7 +71,7 @@ class Model:
     @property
     def recurrent(self) -> bool:
         """Whether it reads sequences."""
-        return self.network.reads_sequences
+        return self.network.of_sequences
 
     @property
     def by_step(self) -> bool:

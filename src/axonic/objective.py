@@ -25,6 +25,7 @@ forward derivative of that gradient along v (Pearlmutter 1994). The Gauss-Newton
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -297,7 +298,10 @@ def from_residuals(residuals: Callable[[Params], Any]) -> Residuals:
 
 def clipped(grads: Params, norm: Any) -> Params:
     """A gradient shortened to `norm` if it is longer."""
-    length = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(grads)))
+    leaves = jax.tree.leaves(grads)
+    top = functools.reduce(jnp.maximum, [jnp.max(jnp.abs(g)) for g in leaves])
+    top = jnp.maximum(top, jnp.finfo(top.dtype).tiny)  # what is squared is at most 1, however large the gradient
+    length = top * jnp.sqrt(sum(jnp.sum(jnp.square(g / top)) for g in leaves))
     factor = jnp.minimum(1.0, norm / jnp.maximum(length, jnp.finfo(length.dtype).tiny))
     return jax.tree.map(lambda g: g * factor.astype(g.dtype), grads)
 

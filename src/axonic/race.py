@@ -148,8 +148,10 @@ def race(
 
     Raises
     ------
-    InputError : a rule is unknown, none can run, or nothing is held out.
+    InputError : a rule is unknown, none can run, nothing is held out, or `seconds` or `seeds` is not positive.
     """
+    if not (seconds > 0 and seeds >= 1):
+        raise InputError("seconds and seeds of a race must be positive", "give for example 0.5 seconds and 3 seeds")
     set_up()
     spectator = spectator or _Nobody()
     if not task.held_out:

@@ -269,7 +269,7 @@ def readout(phi: Phi, y: np.ndarray, weight: np.ndarray, ridge: float | None = N
     scaled = v / s  # U = A V / S
     along = scaled.T @ projected  # U^T sqrt(v) (y - mean)
     ridges = np.array([ridge] if ridge is not None else RIDGES) * (
-        1.0 if ridge is not None else (s**2).max(initial=1.0)
+        1.0 if ridge is not None else (s**2).max(initial=0.0)
     )
     shares = s**2 / (s**2 + ridges[:, None])  # (ridges, rank)
     errors = np.zeros(len(ridges))

@@ -357,7 +357,7 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     """
     shown = traced(trial.network) if trial.watched else ()
     lanes = len(state.step)
-    alone = lanes == 1 and (whole or trial.network.reads_sequences)
+    alone = lanes == 1 and (whole or trial.network.of_sequences)
     step = _alone(trial) if alone else partial(jax.vmap(_step, in_axes=(0, None, None, 0)), trial)
     evaluate = jax.vmap(_evaluate, in_axes=(0, None, None, None, 0, 0))
     examine = jax.vmap(_look, in_axes=(0, None, None, 0, 0))
@@ -526,12 +526,14 @@ def _close(trial: Trial, state: State, stop: StopRule) -> tuple[State, Array]:
     active = ~state.stopped
     epoch = state.epoch + active
     train, (valid, test) = state.train.mean, state.held.mean  # an empty part is 0 / 0
-    record = jnp.where(active, jnp.stack([train, valid, test, jnp.asarray(trial.optimizer.rate)]), jnp.nan)
+    rate = jnp.asarray(trial.optimizer.rate_at(state.step - 1))
+    record = jnp.where(active, jnp.stack([train, valid, test, rate]), jnp.nan)
 
     monitored = jnp.where(state.held.weight[0] > 0, valid, train)
     diverged = active & ~(jnp.isfinite(train) & jnp.isfinite(monitored))
     best = active & (monitored < state.best_loss)
-    gained = active & (monitored < state.reference * (1 - stop.gain) - stop.abs_gain)
+    bar = state.reference - stop.gain * jnp.abs(state.reference) - stop.abs_gain  # NaN at first, when all is gained
+    gained = active & (monitored < bar)
     gained |= active & jnp.isinf(state.reference) & ~diverged
     reference_epoch = jnp.where(gained, epoch, state.reference_epoch)
     flat = epoch - reference_epoch

@@ -589,6 +589,27 @@ def test_the_two_directions_start_differently():
     assert not np.array_equal(params.onward.w, params.back.w)
 
 
+def test_the_two_directions_drop_units_of_their_own():
+    layer = layers.bidirectional(layers.each_step(layers.dropout(0.5)))
+    assert layer.draws
+    x = layers.sequence(jnp.ones((4, 6, 8)))
+    onward, back = jnp.split(layer.forward(layer.init(np.random.default_rng(0), 8), x, KEY)[0].values, 2, axis=-1)
+    assert not np.array_equal(onward, back[:, ::-1])
+
+
+def test_auto_follows_the_activation_of_an_rnn():
+    drawn = layers.rnn(200, "relu", init="auto").init(np.random.default_rng(0), 100).w
+    np.testing.assert_allclose(drawn.var(), 2 / 100, rtol=0.05)  # He et al. 2015
+
+
+def test_what_reads_sequences():
+    network = layers.chain(layers.each_step(layers.dense(3)), layers.chain(layers.rnn(2), layers.last_step()))
+    assert network.of_sequences
+    assert layers.chain(network, layers.dense(2)).of_sequences
+    assert not layers.chain(layers.dense(2)).of_sequences
+    assert all(head.of_sequences for head in HEADS.values())
+
+
 @pytest.mark.parametrize("make", [layers.rnn, layers.lstm, layers.gru])
 def test_options_that_are_none_are_refused(make):
     with pytest.raises(InputError, match="use one of"):

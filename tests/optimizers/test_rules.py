@@ -463,6 +463,28 @@ def test_get_takes_names_rules_and_optax_and_refuses_the_rest():
         optimizers.get(3)
 
 
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        ("amsgrad", "form"),
+        ("physical_momentum", "form"),
+        ("rprop", "variant"),
+        ("vsgd", "form"),
+        ("newton", "form"),
+        ("levenberg_marquardt", "damping"),
+        ("conjugate_gradient", "formula"),
+    ],
+)
+def test_a_form_that_there_is_not_is_refused(rule, name):
+    with pytest.raises(InputError, match=f"unknown {name} 'none': use one of"):
+        RULES[rule](**{name: "none"})
+
+
+def test_lbfgs_keeps_a_pair_at_least():
+    with pytest.raises(InputError, match="memory = 0 is impossible"):
+        RULES["lbfgs"](memory=0)
+
+
 def test_rules_that_factorise_hold_openblas_to_one_thread():
     def threads():
         return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]

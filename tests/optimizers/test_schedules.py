@@ -120,3 +120,10 @@ def test_a_scheduled_rule_is_a_rule():
 def test_a_rule_without_a_rate_has_nothing_to_schedule():
     with pytest.raises(InputError, match="Rprop has no rate"):
         scheduled(Rprop(), schedules.Cosine(10))
+
+
+def test_a_schedule_whose_part_has_no_steps_is_finite():
+    assert np.isfinite(schedules.OneCycle(10, rise=1.0)(np.arange(15))).all()
+    assert np.isfinite(schedules.OneCycle(10, rise=0.0)(np.arange(15))).all()
+    np.testing.assert_allclose(schedules.Cosine(0, end=0.1)(np.arange(1, 3)), 0.1)
+    assert np.isfinite(schedules.Cosine(0)(0))

@@ -47,7 +47,7 @@ def diagnose(task: Task, fit: Fit, watcher: Watcher | None = None) -> list[Findi
     """
     if task.settings.net == "rbf":
         return by_severity([finding for rule in data.RULES for finding in rule(task)] + unwatched(fit))
-    if task.network.reads_sequences:
+    if task.network.of_sequences:
         return [*unwatched(fit), *sequences.diagnose(task, fit)]
     evidence = Evidence(task, fit, watcher or Watcher())
     findings = [finding for rule in data.RULES for finding in rule(task)]

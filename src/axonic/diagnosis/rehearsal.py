@@ -62,7 +62,7 @@ def rehearse(task: Task, watcher: Watcher | None = None) -> Rehearsal:
     task = task._replace(settings=dataclasses.replace(task.settings, **brief, **less))
     watcher = watcher or Watcher()
     fit = recipe.fit(task, watcher=watcher)
-    if task.network.reads_sequences:
+    if task.network.of_sequences:
         return _through_time(task, fit)
     e = Evidence(task, fit, watcher)
     findings: list[Finding] = []

@@ -47,7 +47,7 @@ class Layer:
     """Names of the fields of its params that L1 and L2 act on (weights, never biases)."""
 
     of_sequences: ClassVar[bool] = False
-    """Whether it takes a `Sequence`."""
+    """Whether its input is a `Sequence`."""
 
     @property
     def draws(self) -> bool:
@@ -96,8 +96,7 @@ class Chain(Layer):
     layers: tuple[Layer, ...]
 
     @property
-    def reads_sequences(self) -> bool:
-        """Whether its input is a `Sequence`."""
+    def of_sequences(self) -> bool:
         return bool(self.layers) and self.layers[0].of_sequences
 
     @property

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from axonic.layers.base import Key, Layer
+from axonic.layers.base import Key, Layer, fold
 from axonic.specs import spec
 from axonic.types import Params, Sequence
 
@@ -36,6 +36,10 @@ class Bidirectional(Layer):
 
     of_sequences: ClassVar[bool] = True
 
+    @property
+    def draws(self) -> bool:
+        return self.layer.draws
+
     def n_out(self, n_in: int) -> int:
         return 2 * self.layer.n_out(n_in)
 
@@ -51,8 +55,9 @@ class Bidirectional(Layer):
     def forward(
         self, params: BidirectionalParams, x: Sequence, key: Key | None = None
     ) -> tuple[Sequence, BidirectionalParams]:
-        onward, onward_cache = self.layer.forward(params.onward, x, key)
-        back, back_cache = self.layer.forward(params.back, Sequence(_reverse(x.values), _reverse(x.mask)), key)
+        onward, onward_cache = self.layer.forward(params.onward, x, fold(key, 0))
+        reversed_x = Sequence(_reverse(x.values), _reverse(x.mask))
+        back, back_cache = self.layer.forward(params.back, reversed_x, fold(key, 1))
         a = jnp.concatenate([onward.values, _reverse(back.values)], axis=-1)
         return Sequence(a, x.mask), BidirectionalParams(onward_cache, back_cache)
 

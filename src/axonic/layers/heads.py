@@ -13,7 +13,7 @@ over all steps because the steps are the rows of one large batch (block by block
 `axonic.layers.recurrence`). A row without a real step gives 0.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,8 @@ from axonic.types import Params, Sequence
 @spec
 class LastStep(Layer):
     """See `last_step`."""
+
+    of_sequences: ClassVar[bool] = True
 
     def forward(
         self, params: tuple, x: Sequence, key: Key | None = None
@@ -53,6 +55,8 @@ class LastStep(Layer):
 class BothEnds(Layer):
     """See `both_ends`."""
 
+    of_sequences: ClassVar[bool] = True
+
     def forward(
         self, params: tuple, x: Sequence, key: Key | None = None
     ) -> tuple[Float[Array, "batch n"], Bool[Array, "batch time n"]]:
@@ -75,6 +79,8 @@ class BothEnds(Layer):
 class MeanOverTime(Layer):
     """See `mean_over_time`."""
 
+    of_sequences: ClassVar[bool] = True
+
     def forward(
         self, params: tuple, x: Sequence, key: Key | None = None
     ) -> tuple[Float[Array, "batch n"], Float[Array, "batch time 1"]]:
@@ -95,6 +101,8 @@ class MeanOverTime(Layer):
 class EveryStep(Layer):
     """See `every_step`."""
 
+    of_sequences: ClassVar[bool] = True
+
     def forward(
         self, params: tuple, x: Sequence, key: Key | None = None
     ) -> tuple[Float[Array, "batch time n"], Bool[Array, "batch time"]]:
@@ -114,6 +122,8 @@ class EachStep(Layer):
     """See `each_step`."""
 
     layer: Layer
+
+    of_sequences: ClassVar[bool] = True
 
     @property
     def draws(self) -> bool:

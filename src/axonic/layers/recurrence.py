@@ -179,7 +179,8 @@ def total(delta: Float[Array, "block batch n"]) -> Float[Array, " n"]:
 
 
 def initial_w(rng: np.random.Generator, init: str, n_in: int, n_hidden: int, n_gates: int) -> np.ndarray:
-    """Input weights of the gates, each drawn as a layer of its own, (n_in, n_gates n_hidden)."""
+    """Input weights of the gates, each drawn as a layer of its own, (n_in, n_gates n_hidden); "auto" is what suits
+    sigmoid and tanh."""
     return np.concatenate([initializers.draw(rng, init, "glorot", n_in, n_hidden) for _ in range(n_gates)], axis=1)
 
 

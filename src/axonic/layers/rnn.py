@@ -87,7 +87,7 @@ class RNN(Layer):
         return RNNParams(*(jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes))
 
     def init(self, rng: np.random.Generator, n_in: int) -> RNNParams:
-        w = recurrence.initial_w(rng, self.initializer, n_in, self.n_hidden, 1)
+        w = initializers.draw(rng, self.initializer, self.activation.init, n_in, self.n_hidden)
         v = recurrence.initial_v(rng, self.n_hidden, 1)
         return RNNParams(w, v, np.zeros(self.n_hidden, np.float32))
 
@@ -142,7 +142,7 @@ def rnn(
     ----------
     n_hidden : number of units, at least 1.
     activation : a name (see `axonic.layers.ACTIVATIONS`) or an `Activation`.
-    init : initial weights w, one of `axonic.layers.INITS`; v starts orthogonal, b at 0.
+    init : initial weights w, one of `axonic.layers.INITS`; "auto" follows the activation. v starts orthogonal, b at 0.
     truncate : window of the backward pass in steps (see `axonic.layers.recurrence`); None goes back to the first step.
 
     Raises

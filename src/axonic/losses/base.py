@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from axonic.errors import InputError
 from axonic.layers.activations import Activation
 from axonic.types import Scaling
 
@@ -42,8 +43,18 @@ class Loss:
 
 
 def targets(y: Any, z: Array) -> Array:
-    """y as a float array shaped like z: class indices become rows with a single 1 (one output: 0 or 1)."""
-    if not jnp.issubdtype(y.dtype, jnp.integer):
+    """y as a float array shaped like z: class indices become rows with a single 1 (one output: 0 or 1).
+
+    Raises
+    ------
+    InputError : numbers that are not shaped like z; beside (n, 1) outputs (n,) would become (n, n) errors.
+    """
+    if y.dtype != bool and not jnp.issubdtype(y.dtype, jnp.integer):
+        if y.shape != z.shape:
+            raise InputError(
+                f"targets of shape {y.shape} meet outputs of shape {z.shape}",
+                "give numbers as (rows, outputs), for one output y[:, None]",
+            )
         return y
     if z.shape[-1] == 1:
         return y[..., None].astype(z.dtype)

@@ -23,11 +23,11 @@ the first steps of a weight without gradient finite; the paper lets learning_rat
 Source: Reddi, Kale and Kumar 2018, "On the convergence of Adam and beyond", algorithm 2; the notes, "Adam".
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, tree_map, zeros_like
+from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, one_of, tree_map, zeros_like
 from axonic.specs import Number, spec, static
 from axonic.types import Params
 
@@ -41,6 +41,9 @@ class AMSGradState(NamedTuple):
     vhat: Params | None
 
 
+FORMS = ("paper", "notes")
+
+
 @spec
 class AMSGrad(Optimizer):
     """AMSGrad; see the module for its two forms."""
@@ -49,7 +52,10 @@ class AMSGrad(Optimizer):
     beta1: Number = 0.9
     beta2: Number = 0.999
     eps: Number = 1e-8
-    form: Literal["paper", "notes"] = static(default="paper")
+    form: str = static(default="paper")
+
+    def __post_init__(self) -> None:
+        one_of("form", self.form, FORMS)
 
     def init(self, params: Params) -> AMSGradState:
         vhat = zeros_like(params) if self.form == "paper" else None

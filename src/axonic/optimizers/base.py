@@ -11,6 +11,7 @@ know. Every array keeps the type of the params.
 
 import contextlib
 import dataclasses
+from collections.abc import Collection
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
@@ -20,6 +21,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 from threadpoolctl import threadpool_limits
 
+from axonic.errors import InputError
 from axonic.types import Params, Value
 
 State = Any
@@ -78,6 +80,9 @@ class Optimizer:
     same_objective: ClassVar[bool] = False
     """Whether the rule compares the objective from one step to the next, so that nothing random may be in it."""
 
+    looks_ahead: ClassVar[bool] = False
+    """Whether value and gradient of a step belong to another point than the weights before it."""
+
     max_weights: ClassVar[int | None] = None
     """The most weights the rule can work with, where its memory or time grows with their square or cube."""
 
@@ -93,6 +98,11 @@ class Optimizer:
     def rate(self) -> Any:
         """The learning rate, NaN for a rule that has none."""
         return self.learning_rate if self.has_rate else np.nan  # pyright: ignore[reportAttributeAccessIssue]
+
+    def rate_at(self, step: Any) -> Any:
+        """The learning rate of step number `step`, counted from 0."""
+        del step
+        return self.rate
 
     def init(self, params: Params) -> State:
         """The state before the first step."""
@@ -149,6 +159,12 @@ def flat(objective: ObjectiveLike, params: Params) -> tuple[Float[Array, " n"], 
     """The weights as one vector, and the objective of such vectors (whose `unravel` gives the tree back)."""
     w, unravel = ravel_pytree(params)
     return w, Flat(objective, unravel)
+
+
+def one_of(what: str, value: Any, known: Collection[str]) -> None:
+    """Raise `InputError` if a hyperparameter is none of its known values."""
+    if value not in known:
+        raise InputError(f"unknown {what} {value!r}", f"use one of {', '.join(known)}")
 
 
 def one_thread(rule: Optimizer) -> contextlib.AbstractContextManager:

@@ -37,8 +37,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from axonic.errors import InputError
-from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, inner, n_weights, scalar
+from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, inner, n_weights, one_of, scalar
 from axonic.optimizers.line_search import no_value, strong_wolfe, unless
 from axonic.specs import Number, spec, static
 from axonic.types import Params, Value
@@ -96,8 +95,7 @@ class ConjugateGradient(Optimizer):
     patience: ClassVar[int] = 30
 
     def __post_init__(self) -> None:
-        if self.formula not in FORMULAS:
-            raise InputError(f"unknown formula {self.formula!r}", f"use one of {', '.join(FORMULAS)}")
+        one_of("formula", self.formula, FORMULAS)
 
     def init(self, params: Params) -> ConjugateGradientState:
         dtype = jax.tree.leaves(params)[0].dtype

@@ -41,6 +41,7 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
+from axonic.errors import InputError
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, inner, n_weights
 from axonic.optimizers.line_search import no_value, strong_wolfe, unless
 from axonic.specs import Number, spec, static
@@ -82,6 +83,10 @@ class LBFGS(Optimizer):
     c1, c2 : constants of the line search, 0 < c1 < c2 < 1.
     max_evaluations : the most gradients one search may evaluate.
     memory : pairs kept, at least 1.
+
+    Raises
+    ------
+    InputError : an impossible memory.
     """
 
     c1: Number = 1e-4
@@ -93,6 +98,10 @@ class LBFGS(Optimizer):
     has_rate: ClassVar[bool] = False
     same_objective: ClassVar[bool] = True
     patience: ClassVar[int] = 30
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.memory, int) and self.memory >= 1):
+            raise InputError(f"memory = {self.memory!r} is impossible", "give a whole number of at least 1")
 
     def init(self, params: Params) -> LBFGSState:
         n, m, dtype = n_weights(params), self.memory, jax.tree.leaves(params)[0].dtype

@@ -56,8 +56,7 @@ import numpy as np
 from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float
 
-from axonic.errors import InputError
-from axonic.optimizers.base import Flat, ObjectiveLike, Optimizer, StepInfo, flat, n_weights, scalar
+from axonic.optimizers.base import Flat, ObjectiveLike, Optimizer, StepInfo, flat, n_weights, one_of, scalar
 from axonic.specs import Number, spec, static
 from axonic.types import Params
 
@@ -117,8 +116,7 @@ class LevenbergMarquardt(Optimizer):
     instead: ClassVar[str] = "lbfgs"
 
     def __post_init__(self) -> None:
-        if self.damping not in DAMPINGS:
-            raise InputError(f"unknown damping {self.damping!r}", f"use one of {', '.join(DAMPINGS)}")
+        one_of("damping", self.damping, DAMPINGS)
 
     def init(self, params: Params) -> LevenbergMarquardtState:
         dtype = jax.tree.leaves(params)[0].dtype

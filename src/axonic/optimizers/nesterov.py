@@ -10,6 +10,8 @@ you have made it". The gradient, and the loss that is reported, belong to the po
 Source: the notes, "SGD-M", second remark; Nesterov 1983; Sutskever, Martens, Dahl and Hinton 2013, equations 3 and 4.
 """
 
+from typing import ClassVar
+
 from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, tree_map, zeros_like
 from axonic.specs import Number, spec
 from axonic.types import Params
@@ -21,6 +23,8 @@ class Nesterov(Optimizer):
 
     learning_rate: Number = 0.01
     momentum: Number = 0.9
+
+    looks_ahead: ClassVar[bool] = True
 
     def init(self, params: Params) -> Params:
         return zeros_like(params)

@@ -30,8 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from axonic.errors import InputError
-from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, n_weights, scalar
+from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, flat, n_weights, one_of, scalar
 from axonic.optimizers.line_search import backtracking, no_value, unless
 from axonic.specs import Number, spec, static
 from axonic.types import Params, Value
@@ -79,8 +78,7 @@ class Newton(Optimizer):
     instead: ClassVar[str] = "lbfgs"
 
     def __post_init__(self) -> None:
-        if self.form not in FORMS:
-            raise InputError(f"unknown form {self.form!r}", f"use one of {', '.join(FORMS)}")
+        one_of("form", self.form, FORMS)
 
     def init(self, params: Params) -> NewtonState:
         dtype = jax.tree.leaves(params)[0].dtype

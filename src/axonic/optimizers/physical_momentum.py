@@ -20,13 +20,13 @@ and |g| elsewhere as no smaller than the smallest normal number, so that a first
 Source: the notes, "SGD-M", first remark.
 """
 
-from typing import Literal
-
 import jax.numpy as jnp
 
-from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, tree_map, zeros_like
+from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, one_of, tree_map, zeros_like
 from axonic.specs import Number, spec, static
 from axonic.types import Params
+
+FORMS = ("repaired", "notes")
 
 
 @spec
@@ -35,7 +35,10 @@ class PhysicalMomentum(Optimizer):
 
     learning_rate: Number = 0.01
     momentum: Number = 0.9
-    form: Literal["repaired", "notes"] = static(default="repaired")
+    form: str = static(default="repaired")
+
+    def __post_init__(self) -> None:
+        one_of("form", self.form, FORMS)
 
     def init(self, params: Params) -> Params:
         return zeros_like(params)

@@ -26,14 +26,14 @@ Source: Igel and Huesken 2003, "Empirical evaluation of the improved Rprop learn
 Riedmiller and Braun 1993 for rprop+; Riedmiller 1994 for rprop-. PyTorch's Rprop is "irprop-".
 """
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, tree_map, zeros_like
+from axonic.optimizers.base import ObjectiveLike, Optimizer, StepInfo, one_of, tree_map, zeros_like
 from axonic.specs import Number, spec, static
 from axonic.types import Params, Value
 
@@ -55,6 +55,9 @@ class RpropState(NamedTuple):
     loss: Float[Any, ""] | None
 
 
+VARIANTS = ("rprop-", "rprop+", "irprop-", "irprop+")
+
+
 @spec
 class Rprop(Optimizer):
     """Rprop; see the module for its variants.
@@ -72,7 +75,10 @@ class Rprop(Optimizer):
     initial_step: Number = 0.1
     min_step: Number = 1e-6
     max_step: Number = 50.0
-    variant: Literal["rprop-", "rprop+", "irprop-", "irprop+"] = static(default="irprop+")
+    variant: str = static(default="irprop+")
+
+    def __post_init__(self) -> None:
+        one_of("variant", self.variant, VARIANTS)
 
     def init(self, params: Params) -> RpropState:
         takes_back = self.variant.endswith("+")

@@ -36,11 +36,15 @@ class Scheduled(Optimizer):
     full_batch = property(lambda self: self.rule.full_batch)  # pyright: ignore[reportAssignmentType]
     patience = property(lambda self: self.rule.patience)  # pyright: ignore[reportAssignmentType]
     same_objective = property(lambda self: self.rule.same_objective)  # pyright: ignore[reportAssignmentType]
+    looks_ahead = property(lambda self: self.rule.looks_ahead)  # pyright: ignore[reportAssignmentType]
 
     @property
     def learning_rate(self) -> Any:
         """The rule's rate, where the factor is 1."""
         return self.rule.rate
+
+    def rate_at(self, step: Any) -> Any:
+        return self.rule.rate * self.schedule(step)
 
     def replace(self, **values: Any) -> "Scheduled":
         """The same with another rule or schedule, or with other hyperparameters of the rule."""
@@ -54,7 +58,7 @@ class Scheduled(Optimizer):
     def step(
         self, objective: ObjectiveLike, params: Params, state: ScheduledState
     ) -> tuple[Params, ScheduledState, StepInfo]:
-        rule = self.rule.replace(learning_rate=self.rule.rate * self.schedule(state.t))
+        rule = self.rule.replace(learning_rate=self.rate_at(state.t))
         params, rule_state, info = rule.step(objective, params, state.rule)
         return params, ScheduledState(rule_state, state.t + 1), info
 

@@ -25,6 +25,10 @@ from axonic.specs import Number, spec
 Factor = Float[Array, "*steps"]
 
 
+TINY = 1e-9
+"""Steps of a part that has none."""
+
+
 class Schedule:
     """The protocol: a spec that gives the factor of step t."""
 
@@ -70,7 +74,7 @@ class Cosine(Schedule):
     end: Number = 0.0
 
     def __call__(self, t: Any) -> Factor:
-        return _between(1.0, self.end, _number(t) / self.n_steps)
+        return _between(1.0, self.end, _number(t) / jnp.maximum(self.n_steps, TINY))
 
 
 @spec
@@ -102,8 +106,8 @@ class OneCycle(Schedule):
         t, top = _number(t), self.rise * self.n_steps
         return jnp.where(
             t < top,
-            _between(self.start, 1.0, t / top),
-            _between(1.0, self.end, (t - top) / (self.n_steps - top)),
+            _between(self.start, 1.0, t / jnp.maximum(top, TINY)),
+            _between(1.0, self.end, (t - top) / jnp.maximum(self.n_steps - top, TINY)),
         )
 
 

@@ -47,14 +47,14 @@ Schaul and LeCun 2013, "Adaptive learning rates and parallelization for stochast
 algorithm 1 (vSGD-fd). Not the "variational SGD" of the same name.
 """
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from axonic.optimizers.base import Flat, ObjectiveLike, Optimizer, StepInfo, flat, n_weights, scalar
+from axonic.optimizers.base import Flat, ObjectiveLike, Optimizer, StepInfo, flat, n_weights, one_of, scalar
 from axonic.specs import Number, spec, static
 from axonic.types import Params
 
@@ -80,6 +80,9 @@ class VSGDState(NamedTuple):
     t: Int[Any, ""]
 
 
+FORMS = ("l", "fd")
+
+
 @spec
 class VSGD(Optimizer):
     """vSGD; see the module for its two forms.
@@ -94,7 +97,10 @@ class VSGD(Optimizer):
     samples: Number = 10
     slow_start: Number = 2.0
     seed: Number = 0
-    form: Literal["l", "fd"] = static(default="l")
+    form: str = static(default="l")
+
+    def __post_init__(self) -> None:
+        one_of("form", self.form, FORMS)
 
     def init(self, params: Params) -> VSGDState:
         zero = np.zeros(n_weights(params), jax.tree.leaves(params)[0].dtype)
