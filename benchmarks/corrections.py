@@ -4,7 +4,7 @@ The series that statsmodels and vega_datasets ship, and four generated ones; one
 default settings. Root mean squared errors over that of a least-squares autoregression of the same window, which may
 use the validation windows too: of the ridge autoregression alone, fitted to all but the test ("linear"); of a network
 that corrects one fitted to the training windows ("network"); and of rules that keep the network if its gain on the
-validation windows is above so many standard errors.
+validation windows is above so many standard errors, and above so great a share of the linear forecast's squared error.
 """
 
 import argparse
@@ -14,7 +14,15 @@ import numpy as np
 
 from axonic import RecurrentRegressor, correction
 
-ERRORS = (-np.inf, 0.0, 1.0, 2.0, 3.0, np.inf)
+RULES = (
+    (-np.inf, -np.inf),
+    *((n, 0.0) for n in (0.0, 1.0, 2.0, 3.0)),
+    (2.0, 0.01),
+    (2.0, 0.02),
+    (2.0, 0.05),
+    (np.inf, 0.0),
+)
+"""Standard errors, and share of the linear forecast's squared error, that the gain must be above."""
 
 
 def shipped():
@@ -69,13 +77,14 @@ def generated():
 
 def measure(values, window, seed):
     """Root mean squared errors of the linear forecast and with the network, over the autoregression's; and the gain on
-    the validation windows in standard errors."""
+    the validation windows in standard errors, and as a share of the linear forecast's squared error."""
     first = len(values) - len(values) // 5
     ends = np.arange(first - 1, len(values) - 1)
     truth, lagged = values[ends + 1], np.lib.stride_tricks.sliding_window_view(values, window)
     rmse = lambda found: float(np.sqrt(np.mean((found - truth) ** 2)))  # noqa: E731
     found = []
-    for correction.ERRORS in (np.inf, -np.inf):
+    for bar in (np.inf, -np.inf):
+        correction.ERRORS = correction.SHARE = bar
         model = RecurrentRegressor(random_state=seed, monitor=False).fit_series(values[:first], window)
         found.append(rmse(model.predict(lagged[ends - window + 1, :, None])[:, 0]))
     rows = np.arange(window - 1, first - 1)
@@ -83,7 +92,10 @@ def measure(values, window, seed):
     w = np.linalg.lstsq(design, values[rows + 1], rcond=None)[0]
     base = rmse(np.column_stack([lagged[ends - window + 1], np.ones(len(ends))]) @ w)
     stage = model.notebook_[-1]
-    return found[0] / base, found[1] / base, stage["gain"] / max(stage["standard_error"], 1e-300)
+    sure, share = (
+        stage["gain"] / max(stage[key] ** power, 1e-300) for key, power in (("standard_error", 1), ("linear_rmse", 2))
+    )
+    return found[0] / base, found[1] / base, sure, share
 
 
 def main():
@@ -94,23 +106,30 @@ def main():
     warnings.simplefilter("ignore")
     all_series = shipped() | generated()
     names = options.only.split(",") if options.only else list(all_series)
-    heads = [f"{n:g}" for n in ERRORS]
-    print(f"{'series':20s} steps linear network  gain/error   kept above " + "  ".join(f"{head:>5s}" for head in heads))
+    heads = [f"{n:g}, {100 * share:g}%" for n, share in RULES]
+    print(
+        f"{'series':20s} steps linear network  gain/error  gain, %    kept above "
+        + "  ".join(f"{head:>8s}" for head in heads)
+    )
     logs = []
     for name in names:
         values, window = all_series[name]
         rows = [measure(values, window, seed) for seed in range(options.seeds)]
-        kept = [[network if sure > n else linear for n in ERRORS] for linear, network, sure in rows]
+        kept = [
+            [network if sure > n and gain > share else linear for n, share in RULES]
+            for linear, network, sure, gain in rows
+        ]
         logs.append(np.log(kept).mean(axis=0))
         linear, network = np.exp(np.mean(np.log(np.array(rows)[:, :2]), axis=0))
         sure = "/".join(f"{row[2]:.1f}" for row in rows)
+        share = "/".join(f"{100 * row[3]:.1f}" for row in rows)
         print(
-            f"{name:20s} {len(values):5d} {linear:6.3f} {network:7.3f}  {sure:12s}            "
-            + "  ".join(f"{np.exp(v):.3f}" for v in logs[-1]),
+            f"{name:20s} {len(values):5d} {linear:6.3f} {network:7.3f}  {sure:11s} {share:11s}           "
+            + "  ".join(f"{np.exp(v):8.3f}" for v in logs[-1]),
             flush=True,
         )
-    print(f"{'geometric mean':66s}" + "  ".join(f"{np.exp(v):.3f}" for v in np.mean(logs, axis=0)))
-    print(f"{'worst':66s}" + "  ".join(f"{np.exp(v):.3f}" for v in np.max(logs, axis=0)))
+    print(f"{'geometric mean':76s}" + "  ".join(f"{np.exp(v):8.3f}" for v in np.mean(logs, axis=0)))
+    print(f"{'worst':76s}" + "  ".join(f"{np.exp(v):8.3f}" for v in np.max(logs, axis=0)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from axonic import RecurrentRegressor
+from axonic import RecurrentRegressor, correction
 from axonic.cli import main
 from axonic.correction import standard_error
 
@@ -89,3 +89,13 @@ def test_gains_of_windows_that_share_steps_go_together(horizon):
     if horizon == 1:
         np.testing.assert_allclose(said, gains.std(axis=1, ddof=1) / np.sqrt(300))
     assert standard_error(np.array([1.0, -1.0]), horizon) == pytest.approx(1.0)  # no less than of each by itself
+
+
+def test_a_gain_that_is_certain_and_does_not_matter_is_left(monkeypatch):
+    """Here nothing is left to chance, and what matters is set so high that no gain reaches it."""
+    series = autoregressive()
+    monkeypatch.setattr(correction, "standard_error", lambda gains, horizon: 0.0)
+    monkeypatch.setattr(correction, "SHARE", 1.0)
+    stage = RecurrentRegressor("gru", **FAST).fit_series(series, window=3).notebook_[-1]
+    assert stage["decision"] == "linear"
+    assert stage["reason"].endswith("no more than 100 % of the squared error")

@@ -1,15 +1,17 @@
 """Whether a network that corrects a linear forecast is worth keeping.
 
     d_i = mean over the horizon of (y - linear)^2 - (y - linear - network)^2        of each validation window i
-    kept if the mean of d is above twice its standard error
+    kept if the mean of d is above twice its standard error, and above 1 % of the mean of (y - linear)^2
 
 A series is short, and so is the part of it that is held out: of a few dozen windows half of all useless corrections do
 a little better by chance, and more than half since these windows have also said which weights to keep. Breiman et al.
 1984 ("Classification and Regression Trees", section 3.4.3) keep the simpler model unless the other is better by one
 standard error; on 29 series two did better (`benchmarks/corrections.py`). Windows less than a horizon apart share
 steps that are forecast, so their gains go together and vary more in the mean than as many by themselves (Diebold and
-Mariano 1995, "Comparing predictive accuracy", section 1.1): see `standard_error`. What remains where the network is not
-kept is the linear forecast, which has no more need of windows to be judged by, and is fitted to these too.
+Mariano 1995, "Comparing predictive accuracy", section 1.1): see `standard_error`. Of thousands of windows a gain may
+be certain and yet of no use: less than 1 %, within which a loss counts as flat while training, is none. What remains
+where the network is not kept is the linear forecast, which has no more need of windows to be judged by, and is fitted to
+these too.
 """
 
 from dataclasses import replace
@@ -28,6 +30,8 @@ from axonic.types import Finding
 
 ERRORS = 2.0
 """Standard errors that the gain must be above."""
+SHARE = 0.01
+"""Share of the linear forecast's squared error that it must be above as well."""
 
 
 class Series(NamedTuple):
@@ -84,7 +88,12 @@ def settle(fit: Fit, model: Model, series: Series) -> Settled:
     before, after = (np.mean((one - truth) ** 2, axis=1) for one in (linear, corrected))
     fall = before - after
     gain, error = float(fall.mean()), standard_error(fall, coding.horizon)
-    kept = gain > ERRORS * error
+    bars = {
+        "twice its standard error": ERRORS * error,
+        f"{100 * SHARE:g} % of the squared error": SHARE * float(before.mean()),
+    }
+    bar = max(bars, key=bars.__getitem__)
+    kept = gain > bars[bar]
     numbers = {
         "windows": len(ends),
         "linear_rmse": _four(np.sqrt(before.mean())),
@@ -98,7 +107,7 @@ def settle(fit: Fit, model: Model, series: Series) -> Settled:
         "decision": "network" if kept else "linear",
         "reason": f"on {len(ends)} validation windows the linear forecast has a root mean squared error of "
         f"{numbers['linear_rmse']:g}, with the network's correction {numbers['corrected_rmse']:g}; what it gains is "
-        f"{'more' if kept else 'no more'} than twice its standard error",
+        f"{'more' if kept else 'no more'} than {bar}",
     }
     stages = [*fit.stages, stage]
     if kept:
@@ -113,8 +122,8 @@ def settle(fit: Fit, model: Model, series: Series) -> Settled:
                 "info",
                 "",
                 numbers,
-                "What the network adds to the linear forecast is no better than chance on the validation windows, so "
-                "the linear forecast is given alone, fitted to these windows too.",
+                "What the network adds to the linear forecast is no better than chance on the validation windows, or "
+                "too little to matter, so the linear forecast is given alone, fitted to these windows too.",
                 "Give more steps of the series, or columns that tell more; autoregression=False (--no-autoregression) "
                 "lets the network forecast by itself.",
             )

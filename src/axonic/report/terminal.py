@@ -215,10 +215,7 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
             figures = [figure(result[part][score]) for score in scores]
             table.add_row(part, str(n_scored(result, part)), *figures)
     console.print(table)
-    if result["net"] in ("rnn", "lstm", "gru") and result["baselines"]:
-        part = "test" if result["test"] else "valid"
-        others = [f"{name.replace('_', ' ')} {figure(s[part]['rmse'])}" for name, s in result["baselines"].items()]
-        console.print(f"rmse of simple forecasts ({part}): {', '.join(others)}", soft_wrap=True)
+    _print_baselines(result, console)
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in result["seconds_by_phase"].items())
     console.print(
         f"{result['optimizer']}{_rate(result)}, {_networks(result)}, {result['seconds']:.1f} s ({phases})",
@@ -226,6 +223,17 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
     )
     console.print(f"run: {result['run']}", markup=False, soft_wrap=True)
     console.print(f"report: {os.path.join(result['run'], 'report.html')}", markup=False, soft_wrap=True)
+
+
+def _print_baselines(result: dict[str, Any], console: Console) -> None:
+    """What the network has to beat, on the test rows, or the validation rows if there are none."""
+    part = next((part for part in ("test", "valid") if result[part]), None)
+    if part is None or not result["baselines"]:
+        return
+    score = "loss" if result["task"] == "classification" else "rmse"
+    others = [f"{name.replace('_', ' ')} {figure(s[part][score])}" for name, s in result["baselines"].items()]
+    what = "simple forecasts" if result["net"] in ("rnn", "lstm", "gru") else "simpler models"
+    console.print(f"{score} of {what} ({part}): {', '.join(others)}", soft_wrap=True)
 
 
 def print_race(result: dict[str, Any]) -> None:
