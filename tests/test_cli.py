@@ -224,6 +224,12 @@ BAD_OPTIONS = {
     "task": (["--task", "sorting"], "task"),
     "unknown option": (["--colour", "red"], "colour"),
     "test file": (["--test", "none.csv"], "none.csv"),
+    "test file and share": (["--test", "none.csv", "--test-size", "0.5"], "--test-size"),
+    "stop unseen": (["--stop-on", "error", "--no-monitor"], "--no-monitor"),
+    "batches of a rule that takes all": (["--optimizer", "lbfgs", "--batch-size", "7"], "LBFGS takes all rows"),
+    "dropout of nothing": (["--hidden", "none", "--dropout", "0.5"], "hidden layers"),
+    "norm of nothing": (["--hidden", "none", "--max-norm", "1"], "hidden layers"),
+    "no autoregression": (["--no-autoregression"], "is for a series"),
 }
 
 
@@ -302,6 +308,30 @@ def test_other_bad_predictions(folder, tmp_path, capsys):
         assert_refused(main(["predict", *arguments]), capsys.readouterr(), says)
     frame.with_columns(species=pl.lit("daisy")).write_csv(tmp_path / "daisy.csv")
     assert_refused(main(["evaluate", run, str(tmp_path / "daisy.csv")]), capsys.readouterr(), "daisy")
+
+
+def test_errors_in_a_file_with_gaps_in_its_target_name_it_and_its_rows(folder, tmp_path, capsys):
+    frame = pl.read_csv(folder / "iris.csv").with_row_index()
+    gaps = pl.when(pl.col("index").is_in([0, 2, 3])).then(None)
+    bad = {
+        "label.csv": frame.with_columns(
+            species=gaps.when(pl.col("index") == 5).then(pl.lit("daisy")).otherwise("species")
+        ),
+        "value.csv": frame.with_columns(
+            species=gaps.otherwise("species"), pw=pl.when(pl.col("index") == 5).then(np.inf).otherwise("pw")
+        ),
+    }
+    for name, table in bad.items():
+        path = str(tmp_path / name)
+        table.drop("index").write_csv(path)
+        assert_refused(main(["evaluate", str(folder / "run"), path]), capsys.readouterr(), "row 6)")
+        out = tmp_path / "new"
+        arguments = ["--target", "species", "--test", path, "--out", str(out), *FAST]
+        assert main(["fit", str(folder / "iris.csv"), *arguments]) == 2
+        error = capsys.readouterr().err
+        assert f"({path}, " in error
+        assert "row 6)" in error
+        assert not out.exists()
 
 
 def test_an_output_that_is_a_file(folder, tmp_path, capsys):

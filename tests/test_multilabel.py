@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from axonic import FeedForwardClassifier, RBFClassifier, RecurrentClassifier, load, radial
+from axonic.cli import main
 from axonic.errors import InputError
 
 QUICK = {"epochs": 20, "learning_rate": 0.1, "ensemble": 1, "regularization": None}
@@ -72,6 +73,20 @@ def test_file_and_onnx(rows, tmp_path):
     labels, p = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(None, {"x": x})
     np.testing.assert_allclose(p, model.predict_proba(x), atol=1e-6)
     np.testing.assert_array_equal(labels, model.predict(x))
+
+
+def test_the_command_line_predicts_every_label(rows, tmp_path, capsys):
+    x, y = rows
+    frame = pl.DataFrame(x, schema=[f"x{j}" for j in range(x.shape[1])])
+    frame.write_csv(tmp_path / "x.csv")
+    model = FeedForwardClassifier((8,), **QUICK).fit(frame, y)
+    model.save(tmp_path / "m.safetensors")
+    assert main(["predict", str(tmp_path / "m.safetensors"), str(tmp_path / "x.csv"), "--proba"]) == 0
+    table = pl.read_csv(capsys.readouterr().out.encode())
+    labels, proba = ([f"{name}_{i}" for i in (1, 2, 3)] for name in ("prediction", "proba"))
+    assert table.columns == [*labels, *proba]
+    np.testing.assert_array_equal(table.select(labels), model.predict(frame))
+    np.testing.assert_allclose(table.select(proba), model.predict_proba(frame), atol=1e-6)
 
 
 def test_in_parts_and_afresh_with_classes(rows):

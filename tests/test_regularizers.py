@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from scipy.stats import beta, kstest
 
 from axonic import FeedForwardClassifier, FeedForwardRegressor, layers, losses, optimizers, training
@@ -359,6 +360,20 @@ def test_class_weights_of_the_command_line_are_the_estimators(csv, tmp_path, cap
         assert main(["predict", str(run), str(csv)]) == 0
         ants[len(weight)] = capsys.readouterr().out.count("\nant")
     assert ants[2] < ants[0]
+
+
+def test_class_weights_are_those_of_the_training_rows(csv, tmp_path):
+    """Labels of test rows have no part in training."""
+    given = ["--hidden", "4", "--learning-rate", "0.1", "--epochs", "3", "--class-weight", "balanced", "--quiet"]
+    lines = csv.read_text().splitlines()
+    weights = []
+    for name in ("ant", "cat"):
+        test, run = tmp_path / f"{name}.csv", tmp_path / name
+        test.write_text("\n".join([lines[0], *[line for line in lines if line.endswith(name)] * 5]))
+        assert main(["fit", str(csv), "--target", "kind", "--test", str(test), "--out", str(run), *given]) == 0
+        weights.append(load_file(run / "model.safetensors"))
+    for name, array in weights[0].items():
+        np.testing.assert_array_equal(array, weights[1][name])
 
 
 def test_training_goes_on_with_an_average():

@@ -520,6 +520,12 @@ def test_scores_of_a_result_are_those_of_evaluate(folder, tmp_path):
         assert scores[name] == pytest.approx(value, rel=1e-6)
 
 
+def test_the_batch_of_a_rule_that_takes_all_rows_is_all_of_them(folder, tmp_path):
+    settings = Settings(hidden_layer_sizes=(4,), optimizer="lbfgs", epochs=2, ensemble=1, monitor=False)
+    result = runs.fit_table(folder / "t.csv", "kind", tmp_path / "run", settings=settings)
+    assert result["batch_size"] == result["n_train"]
+
+
 def test_without_test_rows_there_are_no_test_scores(folder, tmp_path):
     result = runs.fit_table(
         folder / "t.csv",

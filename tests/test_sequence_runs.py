@@ -1,17 +1,25 @@
 """Sequences on the command line: fit, predict, evaluate, resume; what is said of bad ones."""
 
+import dataclasses
 import json
 
 import numpy as np
 import polars as pl
 import pytest
 
-from axonic import run_directory, runs
+from axonic import load, run_directory, runs
 from axonic.cli import main
 from axonic.data import batches
+from axonic.data.encoding import Coding, TableEncoder
+from axonic.data.ragged import Ragged
 from axonic.data.sequences import Layout
+from axonic.diagnosis.rehearsal import Rehearsal
+from axonic.errors import InputError
 from axonic.report.terminal import Progress
+from axonic.runs import check, sequences
+from axonic.runs.sequences import prepare
 from axonic.storage import load_model
+from axonic.types import Finding
 from tests.test_runs import always, load_json, without_times
 
 FAST = [
@@ -57,7 +65,12 @@ def make_long(n=60, seed=0):
 def folder(tmp_path_factory):
     """Files with sequences, and a run on each."""
     path = tmp_path_factory.mktemp("sequences")
-    make_long().write_csv(path / "long.csv")
+    frame = make_long()
+    frame.write_csv(path / "long.csv")
+    bad = pl.when(pl.int_range(pl.len()) == 5).then(pl.lit("bad")).otherwise(pl.col("v").cast(pl.String))
+    frame.with_columns(v=bad).write_csv(path / "bad.csv")
+    frame.with_columns(kind=pl.Series(["ant", "bee"] * len(frame))[: len(frame)]).write_csv(path / "changes.csv")
+    frame.with_columns(total=1.0).write_csv(path / "same.csv")
     rng = np.random.default_rng(0)
     lengths = rng.integers(3, 9, 50)
     x = rng.standard_normal((lengths.sum(), 2))
@@ -117,6 +130,16 @@ def test_one_prediction_for_each_sequence(folder, capsys):
     assert {"data.missing", "data.unordered"} <= codes
 
 
+@pytest.mark.parametrize("name", ["prediction", "std", "ant"])
+def test_sequences_may_be_named_by_any_column(name, tmp_path, capsys):
+    make_long().rename({"who": name}).write_csv(tmp_path / "t.csv")
+    options = ["--target", "kind", "--net", "rnn", "--sequence-id", name, "--order-by", "day"]
+    options += [*FAST[:-3], "--ensemble", "2", "--quiet"]
+    assert main(["fit", str(tmp_path / "t.csv"), "--out", str(tmp_path / "run"), *options]) == 0
+    table = pl.read_csv(answer(capsys, "predict", tmp_path / "run", tmp_path / "t.csv", "--proba", "--std").encode())
+    assert table.columns == [f"id {name}", "prediction", "std", "ant", "bee"]
+
+
 def test_static_columns_stand_beside_the_sequences(folder):
     model = load_model(folder / "long")
     assert {"soil=clay", "soil=sand", "v", "wet"} <= set(model.encoder.feature_names)
@@ -136,6 +159,50 @@ def test_one_prediction_for_each_step_in_the_order_of_the_rows(folder, capsys):
     np.testing.assert_allclose(found["prediction"], table.filter(frame["who"] == first)["prediction"], atol=1e-5)
 
 
+def test_targets_of_each_step_may_be_the_same_in_another_file(folder, capsys):
+    scores = json.loads(answer(capsys, "evaluate", folder / "steps", folder / "same.csv", "--json"))
+    assert scores["n"] == 60
+    request = runs.Request.from_json(load_json(folder / "steps" / "run.json"), folder)
+    prepared = prepare(request._replace(test=str(folder / "same.csv")))
+    assert len(prepared.split.test) == 60
+    assert isinstance(prepared.rows.y, Ragged)
+
+
+def test_dates_are_read_as_in_training(folder):
+    frame, days = pl.read_csv(folder / "long.csv"), [f"2024-02-{day:02d}" for day in range(1, 9)]
+    late = [f"{day}/02/2024" for day in range(21, 29)]
+    frame.with_columns(pl.col("day").replace_strict(days, late)).write_csv(folder / "days.csv")
+    request = runs.Request.from_json(load_json(folder / "long" / "run.json"), folder)
+    info = prepare(request._replace(data=str(folder / "days.csv"))).info
+    assert info["layout"] == {"sequence_id": "who", "order_by": "day", "order_format": "%d/%m/%Y"}
+    loaded = load_model(folder / "long")
+    model = dataclasses.replace(loaded, info={**loaded.info, "layout": info["layout"]})
+    early = [f"{day:02d}/01/2024" for day in range(9, 13)] + [f"{day:02d}/02/2024" for day in range(1, 5)]
+    frame.with_columns(pl.col("day").replace_strict(days, early)).write_csv(folder / "early.csv")
+    found, same = (sequences.asked(m, folder / f"{n}.csv").x.values for m, n in ((model, "early"), (loaded, "long")))
+    np.testing.assert_array_equal(found, same)
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_no_signal_is_said_where_no_linear_forecast_is_corrected(linear, folder, monkeypatch):
+    finding = Finding("data.no_signal", "warning", "", {}, "none", "none")
+    monkeypatch.setattr(check, "rehearse", lambda _: Rehearsal([finding], {}, {}))
+    request = runs.Request.from_json(load_json(folder / "series" / "run.json"), folder)
+    settings = dataclasses.replace(request.settings, autoregression=linear)
+    found = runs.check_data(request.data, "v", settings=settings, layout=request.layout)["findings"]
+    assert ("data.no_signal" in [finding["code"] for finding in found]) != linear
+
+
+def test_a_forecast_needs_the_columns_of_training(folder):
+    loaded = load_model(folder / "series")
+    encoder = TableEncoder((*loaded.encoder.columns, Coding("w", "number")))
+    schema = loaded.info["schema"]
+    schema = {**schema, "columns": [*schema["columns"], {"name": "w", "kind": "number"}]}
+    model = dataclasses.replace(loaded, encoder=encoder, info={**loaded.info, "schema": schema})
+    with pytest.raises(InputError, match="column 'w' is missing"):
+        sequences.forecast(model, folder / "series.csv", None)
+
+
 def test_a_file_of_arrays(folder, capsys):
     table = pl.read_csv(answer(capsys, "predict", folder / "npz", folder / "s.npz").encode())
     assert len(table) == 50
@@ -143,6 +210,26 @@ def test_a_file_of_arrays(folder, capsys):
     assert scores["accuracy"] == pytest.approx(
         np.mean(table["prediction"].to_numpy() == np.load(folder / "s.npz")["y"])
     )
+
+
+def test_runs_predict_in_python(folder, capsys):
+    with np.load(folder / "s.npz") as held:
+        sequences_of_it = np.split(held["x"], np.cumsum(held["lengths"])[:-1])
+        y = held["y"]
+    model = load(folder / "npz")
+    table = pl.read_csv(answer(capsys, "predict", folder / "npz", folder / "s.npz").encode())
+    np.testing.assert_array_equal(model.predict(sequences_of_it), table["prediction"])
+    assert model.score(sequences_of_it, y) == pytest.approx(np.mean(table["prediction"].to_numpy() == y))
+    steps = load(folder / "steps")
+    assert (steps.cell, steps.head) == ("rnn", "every")
+    assert load(folder / "series").predict(np.sin(np.arange(24) / 3).reshape(2, 12, 1)).shape == (2, 3)
+
+
+def test_unseen_values_are_counted_when_sequences_are_scored(folder, tmp_path, capsys):
+    frame = pl.read_csv(folder / "long.csv")
+    frame.with_columns(v=pl.col("v") + 1e6).write_csv(tmp_path / "far.csv")
+    scores = json.loads(answer(capsys, "evaluate", folder / "long", tmp_path / "far.csv", "--json"))
+    assert scores["unseen"] == {"v": frame["v"].count()}
 
 
 def test_a_series_is_continued(folder, capsys):
@@ -245,7 +332,23 @@ BAD = {
         ["long.csv", "--target", "kind", *GRU, "--sequence-id", "wo", "--order-by", "day"],
         "did you mean 'who'",
     ),
-    "no target": (["long.csv", "--target", "kin", *GRU, *LONG], "no column is named 'kin'"),
+    "no target": (
+        ["long.csv", "--target", "kin", *GRU, *LONG],
+        "no column is named 'kin' (target): did you mean 'kind'?",
+    ),
+    "test of another kind": (["long.csv", "--target", "kind", *GRU, *LONG, "--test", "s.npz"], "in a table"),
+    "test of steps": (
+        ["long.csv", "--target", "kind", *GRU, *LONG, "--test", "changes.csv"],
+        "changes.csv, column 'kind')",
+    ),
+    "test with a bad value": (
+        ["long.csv", "--target", "kind", *GRU, *LONG, "--test", "bad.csv"],
+        "bad.csv, column 'v', row 6)",
+    ),
+    "ordered by the target": (
+        ["series.csv", "--target", "v", *GRU, "--window", "5", "--order-by", "v"],
+        "both name 'v'",
+    ),
     "target in npz": (["s.npz", "--target", "z", *GRU], "no array is named 'z'"),
     "last for steps": (["long.csv", "--target", "total", "--head", "last", *GRU, *LONG], "changes from step to step"),
     "every for sequences": (["long.csv", "--target", "kind", "--head", "every", *GRU, *LONG], "one for each sequence"),
@@ -267,6 +370,8 @@ BAD = {
     "clip": (["long.csv", "--target", "kind", *GRU, *LONG, "--clip-norm", "much"], "no number"),
     "chrono": (["long.csv", "--target", "kind", *GRU, *LONG, "--chrono", "2"], "chrono = 2"),
     "truncate": (["long.csv", "--target", "kind", *GRU, *LONG, "--truncate", "0"], "truncate = 0"),
+    "class weight of steps": (["soon.csv", "--target", "soon", *GRU, *LONG, "--class-weight", "balanced"], "not steps"),
+    "no autoregression without a series": (["s.npz", "--target", "y", *GRU, "--no-autoregression"], "for a series"),
     "head of a table": (["long.csv", "--target", "kind", "--head", "mean"], "recurrent"),
     "bidirectional table": (["long.csv", "--target", "kind", "--bidirectional"], "recurrent"),
 }
@@ -276,6 +381,7 @@ BAD = {
 def test_what_can_be_mended_is_one_line(name, folder, tmp_path, capsys):
     frame = pl.read_csv(folder / "long.csv")
     frame.with_columns(own="who").write_csv(folder / "own.csv")
+    frame.with_columns(soon=pl.col("day") < "2024-02-03").write_csv(folder / "soon.csv")
     pl.concat([frame, frame.head(1)]).write_csv(folder / "twice.csv")
     frame.filter(pl.col("who") == "p0").write_csv(folder / "one.csv")
     (data, *arguments), says = BAD[name]
@@ -295,7 +401,11 @@ def test_what_a_model_cannot_predict_is_one_line(folder, capsys):
     for arguments, says in (
         (["predict", "long", "series.csv"], "no column is named 'who'"),
         (["predict", "series", "long.csv"], "no column is named"),
-        (["predict", "npz", "long.csv"], "does not say which rows"),
+        (["predict", "npz", "long.csv"], "the sequences trained on are in a .npz file"),
+        (["evaluate", "long", "s.npz"], "the sequences trained on are in a table"),
+        (["evaluate", "long", "changes.csv"], "'kind' changes within sequence"),
+        (["predict", "long", "bad.csv"], "'bad' is not a number (column 'v', row 6)"),
+        (["evaluate", "steps", "bad.csv"], "'bad' is not a number (column 'v', row 6)"),
         (["predict", "long", "long.csv", "--steps", "3"], "--steps"),
     ):
         code = main([arguments[0], str(folder / arguments[1]), str(folder / arguments[2]), *arguments[3:]])

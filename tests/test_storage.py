@@ -84,7 +84,16 @@ def test_write_makes_the_folder_and_replaces(tmp_path):
     write(path, b"the new one")
     assert path.read_bytes() == b"the new one"
     assert names(tmp_path) == ["new/folder/file.bin"]
-    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_a_file_is_up_to_the_umask(umask, mode, tmp_path):
+    before = os.umask(umask)
+    try:
+        write(tmp_path / "file.bin", b"mine")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file.bin").stat().st_mode & 0o777 == mode
 
 
 class Full:
@@ -123,11 +132,10 @@ def throw(error):
 
 # what fails -> (where, what is put there, the error that comes out)
 FAILURES = {
-    "temporary file": ("tempfile.mkstemp", failing(13), InputError),
+    "temporary file": ("os.open", failing(13), InputError),
     "full disk": ("builtins.open", lambda *args, **kwargs: Full(OPEN(*args, **kwargs)), InputError),
     "flush to disk": ("os.fsync", failing(5), InputError),
     "no space at the flush": ("os.fsync", failing(28), InputError),
-    "permissions": ("os.chmod", failing(1), InputError),
     "rename": ("os.replace", failing(28), InputError),
     "rename of a file that is open elsewhere": ("os.replace", failing(13), InputError),
     "interrupted at the flush": ("os.fsync", interrupt, KeyboardInterrupt),

@@ -41,7 +41,7 @@ def check_sequences(data: Data, labels: Any, schema: Schema) -> list[Finding]:
     findings = [finding for check in OF_STEPS for finding in check(steps)]
     findings += [finding for check in OF_SEQUENCES for finding in check(sequences)]
     findings += [*_few(len(lengths)), *_moved(data.moved, len(lengths))]
-    return _sorted(findings)
+    return checks.by_severity(findings)
 
 
 def check_series(series: Series, windows: Windows) -> list[Finding]:
@@ -58,7 +58,7 @@ def check_series(series: Series, windows: Windows) -> list[Finding]:
                 "Give a longer series or a shorter window, and compare with a simple forecast.",
             )
         )
-    return _sorted(findings)
+    return checks.by_severity(findings)
 
 
 def _few(n: int) -> Iterator[Finding]:
@@ -85,7 +85,3 @@ def _moved(n: int, of: int) -> Iterator[Finding]:
             else "Time goes backwards in the file.",
             "Steps were put into the order of their key; nothing needs to be done if that is the time.",
         )
-
-
-def _sorted(findings: list[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: ("error", "warning", "info").index(finding.severity))

@@ -155,6 +155,10 @@ class Settings:
         if self.net not in NETS:
             _refuse("net", self.net, f"use one of {', '.join(NETS)}")
         given = {field.name for field in dataclasses.fields(self) if getattr(self, field.name) != field.default}
+        if self.net == "feedforward" and not self.hidden_layer_sizes:
+            for name in ("dropout", "max_norm"):
+                if getattr(self, name):
+                    _refuse(name, getattr(self, name), "leave it out, or give hidden layers: it acts on their units")
         own = OF_NET["recurrent" if self.recurrent else self.net]
         for net, names in OF_NET.items():
             if others := given & (names - own):
@@ -212,6 +216,8 @@ class Settings:
                 _refuse(name, getattr(self, name), "leave it out: it is for tables")
         if self.head == "every" and self.slicing:
             _refuse("slicing", self.slicing, "leave it out: where each step has a target, none is to be missed")
+        if self.head == "every" and self.class_weight:
+            _refuse("class_weight", self.class_weight, "leave it out: it weighs sequences, not steps")
         takes_residuals = isinstance(self.optimizer, optimizers.LevenbergMarquardt)
         if self.head == "every" and (takes_residuals or self.optimizer == "levenberg_marquardt"):
             _refuse("optimizer", self.optimizer, "it takes one target for each sequence; use momentum or adam")

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from axonic.data import encoding
 from axonic.data.encoding import Coding, TableEncoder, moments
+from axonic.data.reading import read_table
 from axonic.data.schema import Column, Schema, infer_columns
 from axonic.errors import InputError
 
@@ -195,6 +196,19 @@ def test_categories_may_come_in_other_types_than_in_training():
     expected = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
     for values in (pl.Series([1, 2, 3]), pl.Series([1.0, 2.0, 3.0]), pl.Series(["1", "2", "3"], dtype=pl.Categorical)):
         assert encoder.transform(pl.DataFrame({"s": values})).tolist() == expected
+
+
+@pytest.mark.parametrize("spelt", ["36", "36.0"])
+def test_a_level_is_found_whatever_numbers_stand_beside_it(tmp_path, spelt):
+    """A file without the words of the training file comes as numbers, with a fraction or without."""
+    encoder = fitted(pl.DataFrame({"s": [spelt, "37.5", "38", "S"] * 2}))
+    for values in ([36, 38], [36.0, 38.0], [36.0, 37.5], [37.5], [36.0, None]):
+        (tmp_path / "t.csv").write_text("s,k\n" + "".join(f"{'' if v is None else v},1\n" for v in values))
+        for frame in (pl.DataFrame({"s": values}), read_table(tmp_path / "t.csv")):
+            matrix, unseen = encoder.encode(frame)
+            names = [encoder.feature_names[slot] for slot in matrix.argmax(axis=1)]
+            known = {None: "s (other)", 36: f"s={spelt}", 37.5: "s=37.5", 38: "s=38"}
+            assert (names, unseen) == ([known[value] for value in values], {})
 
 
 def test_dates_are_linear_and_cyclic():

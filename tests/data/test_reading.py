@@ -81,6 +81,8 @@ def test_a_stray_quote_inside_a_field_is_text(tmp_path):
     [
         ("t.csv", "a;b\n1.5;x,y\n2;z\n"),
         ("t.csv", "a;b\n1,5;x,y\n2;z\n"),
+        ("t.csv", '"a";"b"\n"1,5";"x,y"\n"2";"z"\n'),
+        ("t.csv", '"a";"b"\r\n"1.5";"x,y"\r\n"2";"z"\r\n'),
         ("t.csv", "a\tb\n1.5\tx,y\n2\tz\n"),
         ("t.tsv", "a\tb\n1.5\tx,y\n2\tz\n"),
         ("T.CSV", 'a,b\n1.5,"x,y"\n2,z\n'),
@@ -88,6 +90,27 @@ def test_a_stray_quote_inside_a_field_is_text(tmp_path):
 )
 def test_separators_and_decimal_commas(tmp_path, name, content):
     assert read(tmp_path, content, name).rows() == [(1.5, "x,y"), (2.0, "z")]
+
+
+@pytest.mark.parametrize("point", [",", "."])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_the_first_fraction_may_come_late(tmp_path, monkeypatch, point, quote):
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 1 << 17)
+    whole, words = 20_000, ["1,5,7", "x"]
+    rows = [f"{quote}{i}{quote};{words[i % 2]}" for i in range(whole)]
+    rows += [f"{quote}{i}{point}25{quote};{words[i % 2]}" for i in range(30_000)]
+    path = written(tmp_path, "a;b\n" + "\n".join(rows) + "\n")
+    blocks = reading.Blocks(path)
+    blocks.settle()
+    for frame in (read_table(path), pl.concat(blocks)):
+        assert frame["a"].to_list() == [*range(whole), *(i + 0.25 for i in range(30_000))]
+        assert frame["b"].to_list() == words * 25_000
+
+
+def test_a_fraction_with_a_comma_is_no_number_beside_those_with_a_point(tmp_path):
+    for quote in ("", '"'):
+        frame = read(tmp_path, f"a;b\n{quote}1.5{quote};1,5\n2;2,5\n")
+        assert frame.rows() == [(1.5, "1,5"), (2.0, "2,5")]
 
 
 def test_a_number_with_a_fraction_late_in_a_column_of_whole_numbers(tmp_path):
@@ -216,6 +239,8 @@ def test_reading_needs_no_second_copy_of_the_table(tmp_path):
 
 PARQUET = io.BytesIO()
 pl.DataFrame({"a": range(1000)}).write_parquet(PARQUET)
+NO_COLUMNS = io.BytesIO()
+pl.DataFrame().write_parquet(NO_COLUMNS)
 ARROW = io.BytesIO()
 pl.DataFrame({"a": range(1000)}).write_ipc(ARROW)
 
@@ -259,6 +284,7 @@ BAD_FILES = {
     "empty parquet": ("t.parquet", b"", "file is empty", "at least one row"),
     "no parquet": ("t.parquet", b"hello", "not a whole Parquet file", "write it again"),
     "parquet cut short": ("t.parquet", PARQUET.getvalue()[:-30], "not a whole Parquet file", "write it again"),
+    "parquet without columns": ("t.parquet", NO_COLUMNS.getvalue(), "the table has no columns", "one column"),
     "no arrow": ("t.arrow", b"hello", "not a whole Arrow file", "write it again"),
     "arrow cut short": ("t.arrow", ARROW.getvalue()[:-30], "not a whole Arrow file", "write it again"),
     "arrow start only": ("t.feather", b"ARROW1\0\0", "not a whole Arrow file", "write it again"),
@@ -277,6 +303,14 @@ def test_bad_file_is_refused_in_one_line_that_says_what_where_and_how(tmp_path, 
     assert str(path) in message
     assert "\n" not in message
     assert "polars" not in message.lower()
+
+
+@pytest.mark.parametrize("case", ["parquet without columns", "parquet cut short", "empty parquet", "repeated name"])
+def test_bad_file_is_refused_alike_when_it_is_read_in_parts(tmp_path, case):
+    name, content, what, how = BAD_FILES[case]
+    path = written(tmp_path, content, name)
+    with pytest.raises(InputError, match=rf"{what} \({path}.*\): .*{how}"):
+        reading.Blocks(path)
 
 
 @across_blocks

@@ -107,6 +107,19 @@ def test_a_row_number_is_ignored_but_time_years_and_repeats_are_not():
     )
 
 
+@pytest.mark.parametrize("dtype", [pl.UInt8, pl.Int64, pl.UInt64, pl.Int128])
+def test_a_row_number_of_any_type_is_ignored(dtype):
+    x = RNG.normal(size=N)
+    assert kinds(a=pl.Series(range(N), dtype=dtype), x=x)["a"] == "id-like"
+    huge = pl.Series([0, *[2**7 - 1 if dtype == pl.UInt8 else 2**63 - 1] * (N - 2), N - 1], dtype=dtype)
+    assert kinds(a=huge, x=x)["a"] == "number"
+
+
+def test_numbers_beyond_those_of_the_rows_are_no_row_number():
+    huge = pl.Series([0, *[2**63 + 5] * (N - 2), N - 1], dtype=pl.UInt64)
+    assert kinds(a=huge, x=RNG.normal(size=N))["a"] == "number"
+
+
 def test_a_row_number_is_kept_in_a_small_table_or_as_the_only_column():
     assert kinds(a=range(10), x=[0.5] * 9 + [1.5])["a"] == "number"
     assert kinds(a=range(N)) == {"a": "number"}

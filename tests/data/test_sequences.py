@@ -1,5 +1,8 @@
 """Sequences: cut from arrays, files, tables and a series; batches of similar lengths; and what is refused."""
 
+from dataclasses import replace
+from datetime import date
+
 import numpy as np
 import polars as pl
 import pytest
@@ -195,6 +198,26 @@ def test_targets_of_each_step(tmp_path):
     assert data.target.tolist() == [0, 1, 2, 3, 4, 8, 9]
 
 
+@pytest.mark.parametrize(("shape", "by_step"), [((3, 1), False), ((3, 4, 1), True)])
+def test_an_axis_of_one_is_none(shape, by_step, tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones((3, 4, 1)), y=np.arange(np.prod(shape)).reshape(shape))
+    data = read_npz(tmp_path / "a.npz", "y")
+    assert data.by_step == by_step
+    np.testing.assert_array_equal(data.target, np.arange(np.prod(shape)))
+
+
+def test_arrays_are_read_as_in_training(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones((3, 3, 1)), y=np.ones((3, 3)))
+    assert read_npz(tmp_path / "a.npz", "y").target.shape == (9,)
+    assert read_npz(tmp_path / "a.npz", "y", False).target.shape == (3, 3)
+    np.savez(tmp_path / "a.npz", x=np.ones((3, 1)), lengths=[1, 1, 1], y=[1, 2, 3])
+    assert not read_npz(tmp_path / "a.npz", "y").by_step
+    assert read_npz(tmp_path / "a.npz", "y", True).by_step
+    np.savez(tmp_path / "a.npz", x=np.ones((3, 4, 1)), y=[1, 2, 3])
+    with pytest.raises(InputError, match="one for each step"):
+        read_npz(tmp_path / "a.npz", "y", True)
+
+
 X3 = np.ones((3, 4, 2))
 BAD_FILES = {
     "no x": ({"a": X3}, "named 'x'"),
@@ -210,6 +233,9 @@ BAD_FILES = {
     "y": ({"x": X3, "y": np.ones(7)}, "shape"),
     "objects": ({"x": np.array([np.ones(2), np.ones(3)], object)}, "unpickled"),
     "dimensions": ({"x": np.ones((2, 2, 2, 2))}, "shape"),
+    "y of no dimension": ({"x": X3, "y": 3.0}, r"y has shape \(\)"),
+    "several a step": ({"x": X3, "y": np.ones((3, 4, 2))}, "several values for each step"),
+    "several a joined step": ({"x": np.ones((7, 2)), "lengths": [4, 1, 2], "y": np.ones((7, 2))}, "several values"),
 }
 
 
@@ -227,6 +253,10 @@ def test_a_file_that_is_none(tmp_path):
     for path in (tmp_path / "a.npz", tmp_path / "missing.npz"):
         with pytest.raises(InputError):
             read_npz(path, "y")
+    with (tmp_path / "a.npz").open("wb") as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(InputError, match=r"single array .*: save it with numpy\.savez"):
+        read_npz(tmp_path / "a.npz", "y")
 
 
 # --- a long table ---
@@ -260,6 +290,46 @@ def test_dates_order_as_dates():
         {"who": [1, 1, 1, 2, 2], "t": ["9/2/2024", "10/1/2024", "1/3/2024", "1/1/2024", "2/1/2024"], "v": range(5)}
     )
     assert cut_table(frame, LAYOUT, None).steps["v"].to_list() == [2, 0, 1, 3, 4]
+
+
+DAYS = ["11/01/2024", "12/01/2024", "01/02/2024", "02/02/2024"]
+
+
+def test_day_and_month_are_told_apart_by_the_order_within_the_sequences():
+    frame = pl.DataFrame({"who": np.repeat([1, 2], 4), "t": DAYS * 2, "v": range(8)})
+    data = cut_table(frame, LAYOUT, None)
+    assert data.steps["v"].to_list() == list(range(8))
+    assert (data.moved, data.order_format) == (0, "%d/%m/%Y")
+    months = frame.with_columns(pl.Series("t", ["01/11/2024", "01/12/2024", "02/01/2024", "02/02/2024"] * 2))
+    assert cut_table(months, LAYOUT, None).order_format == "%m/%d/%Y"
+    assert order_series(frame[:4], Layout(order_by="t", window=2), "v").order_format == "%d/%m/%Y"
+
+
+def test_dates_are_read_as_in_training():
+    frame = pl.DataFrame({"who": np.repeat([1, 2], 4), "t": DAYS * 2, "v": range(8)}).sample(
+        fraction=1, shuffle=True, seed=1
+    )
+    known = replace(LAYOUT, order_format="%d/%m/%Y")
+    assert cut_table(frame, LAYOUT, None).order_format == "%m/%d/%Y"
+    assert sorted(cut_table(frame, known, None).steps["v"].to_list()[:4]) in ([0, 1, 2, 3], [4, 5, 6, 7])
+    assert np.all(np.diff(cut_table(frame, known, None).steps["v"].to_numpy().reshape(2, 4)) == 1)
+    assert Layout.from_json(known.to_json()) == known
+    with pytest.raises(InputError, match=r"'2024-01-11' is not a date.*give dates as in training, %d/%m/%Y"):
+        cut_table(frame.with_columns(t=pl.lit("2024-01-11")), known, None)
+
+
+@pytest.mark.parametrize("day", ["2024-01-05", date(2024, 1, 5)])
+def test_dates_may_be_the_same_in_all_sequences(day):
+    frame = pl.DataFrame({"who": [2, 1], "t": [day, day], "v": [0.0, 1.0]})
+    assert cut_table(frame, LAYOUT, "v").sequences.lengths.tolist() == [1, 1]
+
+
+def test_a_target_is_one_for_each_step_or_not_as_in_training():
+    data = cut_table(long_table(), LAYOUT, "kind", True)
+    assert data.by_step
+    assert len(data.target) == len(data.steps)
+    with pytest.raises(InputError, match=r"'now' changes within sequence 'p.'"):
+        cut_table(long_table(), LAYOUT, "now", False)
 
 
 BAD_TABLES = {
@@ -374,6 +444,21 @@ def test_where_nothing_is_to_be_forecast_the_linear_forecast_stays_near_the_base
         assert np.sqrt(np.mean((forecast - bases[:, None]) ** 2)) < 0.35 * values[ends].std()
 
 
+@pytest.mark.parametrize("exponent", [664, -664])
+def test_values_of_any_size_are_forecast_alike(exponent):
+    rng, unit = np.random.default_rng(0), 2.0**exponent
+    for values in (3 + rng.standard_normal(120), 0.2 * np.arange(120) + rng.standard_normal(120)):
+        windows = cut_windows(120, 5, 2, 0.15, 0.2)
+        one, scaled = (
+            SeriesCoding.fit(values[:, None].astype(np.float32), v, windows, 5, 2) for v in (values, values * unit)
+        )
+        assert scaled.relative == one.relative
+        np.testing.assert_allclose(scaled.center / unit, one.center)
+        np.testing.assert_allclose(
+            scaled.origin(values * unit, windows.ends) / unit, one.origin(values, windows.ends), rtol=1e-9
+        )
+
+
 SERIES = pl.DataFrame({"t": range(30), "v": np.sin(np.arange(30.0)), "kind": ["a"] * 30})
 BAD_SERIES = {
     "too short": ({"window": 31}, {}, "window of 31 steps is longer than the series of 30"),
@@ -383,6 +468,7 @@ BAD_SERIES = {
     "text": ({"target": "kind"}, {}, "not a number"),
     "no target": ({"target": "w"}, {}, "no column is named 'w'"),
     "order": ({"order_by": "kind"}, {}, "neither numbers nor dates"),
+    "order by the target": ({"order_by": "v"}, {}, "both name 'v'"),
 }
 
 

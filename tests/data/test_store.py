@@ -19,6 +19,9 @@ from axonic.data.schema import target_values
 from axonic.data.store import Store, StoredBatches, draw
 from axonic.data.targets import TargetEncoder
 from axonic.errors import InputError
+from axonic.recipe import Clock
+from axonic.runs.request import Request, Silent
+from axonic.runs.tables import prepare_parts
 from axonic.settings import Settings
 from axonic.storage import load_model
 
@@ -114,6 +117,34 @@ def test_sample(tmp_path, ending):
     split = drawn.split(0.15, 0.2)
     assert [len(part) for part in split] == [300, 100, 100]
     assert sorted(np.concatenate(split)) == list(range(500))
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_a_row_that_can_not_be_learned_is_named_as_the_file_counts(tmp_path, ending):
+    frame = table()
+    row = int(draw(Blocks(write(frame, tmp_path / f"t{ending}")), "number", 0).number[300])  # of the sample the 300th
+    bad = frame.with_columns(number=pl.when(pl.col("row") == row).then(np.inf).otherwise("number").cast(pl.Float64))
+    drawn = draw(Blocks(write(bad, tmp_path / f"t{ending}")), "number", 0)
+    with pytest.raises(InputError, match=rf"infinite \(column 'number', row {row + 1}\)"):
+        drawn.judged("number", "auto")
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("column", ["x", "number"])
+def test_a_row_that_can_not_be_stored_is_named_as_the_file_counts(tmp_path, column):
+    frame = table()
+    drawn = draw(Blocks(write(frame, tmp_path / "t.parquet")), "number", 0)
+    row = next(row for row in range(3500, 4000) if row not in drawn.number)
+    write(
+        frame.with_columns(pl.when(pl.col("row") == row).then(np.inf).otherwise(column).alias(column)),
+        tmp_path / "t.parquet",
+    )
+    with (
+        pytest.raises(InputError, match=rf"infinite \(column '{column}', row {row + 1}\)"),
+        stored(tmp_path / "t.parquet", "number"),
+    ):
+        pass
 
 
 @pytest.mark.usefixtures("small")
@@ -415,6 +446,7 @@ def test_a_sample_of_such_a_table_is_checked_and_raced_on(tmp_path, monkeypatch,
         ("t.parquet", ["--net", "rbf"], "--stream is not for --net rbf"),
         ("t.parquet", ["--optimizer", "lbfgs"], "takes all rows at every step"),
         ("t.parquet", ["--target", "nothing"], "no column is named 'nothing'"),
+        ("t.parquet", ["--target", "Tarjet"], "did you mean 'target'? the columns are row, x"),
         ("t.arrow", [], "can't be read in parts"),
         ("gone.csv", [], "no such file"),
         ("broken.parquet", [], "not a whole Parquet file"),
@@ -477,3 +509,44 @@ def test_test_rows_of_a_table_of_their_own_and_balanced_classes(tmp_path, capsys
     known = [int(table(n, seed)["target"].count()) for n, seed in ((4000, 0), (500, 9))]
     assert (result["n_train"], result["n_valid"], result["n_test"]) == (known[0] - 100, 100, known[1])
     assert result["test"]["accuracy"] > 0.8
+
+
+@pytest.mark.usefixtures("small")
+def test_classes_are_balanced_by_the_rows_that_are_trained_on(tmp_path):
+    frame = table(1000)
+    frame = frame.with_columns(target=pl.when(pl.col("row") % 9 == 0).then(pl.lit("rare")).otherwise("target"))
+    path, settings = write(frame, tmp_path / "t.parquet"), Settings(class_weight="balanced")
+    request = Request(str(path), "target", "auto", None, 0.2, settings, stream=True)
+    found = prepare_parts(request, tmp_path / "run", Clock(), Silent()).store
+    with contextlib.closing(found):
+        _, y = found.read(np.array([0]), found.n_train)
+        totals = np.bincount(y, weights=found.factor[y])
+    np.testing.assert_allclose(totals, found.n_train / 3, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_parts_of_a_table_without_targets_are_left_out_of_its_scores(tmp_path, monkeypatch, ending):
+    settings = Settings(hidden_layer_sizes=(4,), learning_rate=0.1, epochs=2, ensemble=1, monitor=False)
+    runs.fit_table(write(table(900), tmp_path / f"t{ending}"), "target", tmp_path / "run", settings=settings)
+
+    def scored(target):
+        path = write(table(3000, seed=3).with_columns(target=target), tmp_path / f"other{ending}")
+        whole = runs.evaluate_table(tmp_path / "run", path)
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "memory", lambda: 1000)
+            return whole, runs.evaluate_table(tmp_path / "run", path)
+
+    late = pl.when(pl.col("row") >= 2000)
+    whole, in_parts = scored(late.then("target"))
+    assert whole["n"] == in_parts["n"] > 0
+    assert whole["loss"] == pytest.approx(in_parts["loss"], rel=1e-6)
+    with pytest.raises(InputError, match="no row has a 'target'"):
+        scored(late.then(pl.lit(None, pl.String)))
+    path = write(table(3000).with_columns(target=late.then(pl.lit("maybe"))), tmp_path / f"bad{ending}")
+    monkeypatch.setattr(store, "memory", lambda: 1000)
+    with pytest.raises(InputError, match=f"bad{ending}, target, row 2001"):
+        runs.evaluate_table(tmp_path / "run", path)
+    other = table(3000).with_columns(x=late.then(np.inf).otherwise(0.0))
+    with pytest.raises(InputError, match=f"bad{ending}, column 'x', row 2001"):
+        runs.predict_table(tmp_path / "run", write(other, tmp_path / f"bad{ending}"))

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from axonic.data.values import as_dates, as_numbers, missing, narrow
+from axonic.data.values import as_dates, as_numbers, as_text, in_file, missing, narrow
 from axonic.errors import InputError
 
 
@@ -28,6 +28,33 @@ def test_values_that_do_not_fit_are_named_with_their_row():
         as_numbers(pl.Series("h", [date(2020, 1, 1)]))
     with pytest.raises(InputError, match="where dates should be"):
         as_dates(pl.Series("d", [1]), "")
+
+
+@pytest.mark.parametrize("dtype", [pl.Float32, pl.Float64])
+def test_a_float_reads_as_the_same_text_whatever_stands_beside_it(dtype):
+    values = [36.0, 37.5, -0.0, None, float("nan"), 1e20, 38.0]
+    text = ["36", "37.5", "0", None, None, "1e+20", "38"]
+    assert as_text(pl.Series(values, dtype=dtype)).to_list() == text
+    for value, expected in zip(values, text, strict=True):
+        assert as_text(pl.Series([value], dtype=dtype)).to_list() == [expected]
+    assert as_text(pl.Series([36, 2**62 + 1])).to_list() == ["36", str(2**62 + 1)]
+
+
+@pytest.mark.parametrize(
+    ("path", "rows", "where", "said"),
+    [
+        ("t.csv", None, "column 'x', row 2", "t.csv, column 'x', row 2"),
+        ("t.csv", [7, 9], "column 'x', row 2", "t.csv, column 'x', row 10"),
+        ("", np.array([7, 9]), "target, row 1", "target, row 8"),
+        ("", range(100, 200), "column 'row 5', row 1", "column 'row 5', row 101"),
+        ("t.csv", [7, 9], "t.csv, row 1, line 2", "t.csv, row 1, line 2"),
+        ("t.csv", [7, 9], "", "t.csv"),
+    ],
+)
+def test_an_error_counts_rows_as_the_file_does(path, rows, where, said):
+    with pytest.raises(InputError) as refused, in_file(path, rows):
+        raise InputError("what", "how", where)
+    assert str(refused.value) == f"what ({said}): how"
 
 
 def test_narrowing_changes_a_value_by_at_most_a_hundred_thousandth_of_the_spread():

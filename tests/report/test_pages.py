@@ -17,7 +17,7 @@ import pytest
 from axonic import cli
 from axonic.cli import main
 from axonic.errors import InputError
-from axonic.report.pages import _command, fit_page
+from axonic.report.pages import _command, _forecasts, fit_page
 from axonic.runs import fit, write_report
 from axonic.storage import plain
 
@@ -141,6 +141,8 @@ def test_the_command_gives_the_same_settings(monkeypatch, tmp_path):
         t.csv --target y --epochs 5 --batch-size 16 --test-size 0.1 --seed 3 --max-norm 2 --ensemble 2 --no-monitor
         t.csv --target y --hidden none --regularization none --class-weight balanced --task regression
         t.csv --target y --optimizer adam --learning-rate 0.01 --dropout 0.1 --label-smoothing 0.05
+        t.csv --target y --net rnn --activation relu --clip-norm none --sequence-id id --order-by t
+        t.csv --target y --net lstm --optimizer momentum --clip-norm 2 --window 3
     """.strip().splitlines()
     for arguments in map(shlex.split, given):
         assert main(["fit", *arguments, "--quiet"]) == 0
@@ -344,3 +346,9 @@ def test_printed(opened):
     assert page.locator("nav").is_hidden()
     assert page.locator("#loss-1 svg.plot").is_visible()
     assert page.locator("main").is_visible()
+
+
+def test_forecasts_of_huge_values_are_shown():
+    series = {"past": {"step": [0], "value": [1e200]}, "true": {"step": [1, 2], "value": [4e200, 3e200]}}
+    shown = _forecasts({**series, "forecast": [1e200, 7e200]}, {"window": 1, "target": "v"})
+    assert "root mean square error 3.5e200" in shown

@@ -16,6 +16,8 @@ training on what a linear model leaves; Lai et al. 2018 (arXiv 1703.07015) add b
 1970 for the ridge.
 """
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 
@@ -36,6 +38,12 @@ def steps_ahead(ends: np.ndarray, horizon: int) -> np.ndarray:
     return ends[:, None] + np.arange(1, horizon + 1)
 
 
+def unit_of(values: np.ndarray) -> float:
+    """A power of two near the largest of values that are too huge or too small to be squared, otherwise 1."""
+    size = float(np.abs(values).max(initial=0.0))
+    return math.ldexp(1.0, math.frexp(size)[1] - 1) if size > 1e100 or 0 < size < 1e-100 else 1.0
+
+
 def fit_linear(
     values: np.ndarray, bases: np.ndarray, ends: np.ndarray, window: int, horizon: int
 ) -> Float[np.ndarray, "weights horizon"]:
@@ -48,6 +56,9 @@ def fit_linear(
     ends : (n,) where the windows end that may be learned from.
     window, horizon : steps of a window, and steps ahead.
     """
+    if (unit := unit_of(values)) != 1.0:
+        weights = fit_linear(values / unit, bases / unit, ends, window, horizon)
+        return np.vstack([weights[:-1], weights[-1:] * unit])
     parts = [part for part in np.array_split(np.arange(len(ends)), STRETCHES) if len(part)]
     sums = [_sums(values, bases[part], ends[part], window, horizon) for part in parts]
     whole_gram, whole_product = (np.sum([one[i] for one in sums], axis=0) for i in range(2))

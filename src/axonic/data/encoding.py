@@ -271,7 +271,7 @@ class TableEncoder:
             series = block[coding.name]
             if coding.kind == "date":
                 _fill_cycles(out, slot, coding, as_dates(series, coding.format, index))
-            elif count := _fill_category(out, slot, coding, as_text(series)):
+            elif count := _fill_category(out, slot, coding, _spelt(series, coding)):
                 unseen[coding.name] = unseen.get(coding.name, 0) + count
 
     @cached_property
@@ -411,6 +411,16 @@ def _fill_cycles(out: np.ndarray, slot: int, coding: Coding, dates: pl.Series) -
     waves = [wave(2 * np.pi * (turns[cycle] % 1)) for cycle in coding.cycles for wave in (np.sin, np.cos)]
     slot += 2 if coding.has_missing else 1
     out[:, slot : slot + len(waves)] = np.nan_to_num(np.stack(waves, axis=1))
+
+
+def _spelt(series: pl.Series, coding: Coding) -> pl.Series:
+    """A category as text, in which a whole number is spelt as training spelt it: 36, or 36.0 as pandas has it where
+    there are fractions beside it."""
+    text = as_text(series)
+    if series.dtype.is_numeric():
+        known, pointed = [*coding.levels, *coding.rare], text + ".0"
+        text = pointed.zip_with(pointed.is_in(known) & ~text.is_in(known), text)
+    return text
 
 
 def _fill_category(out: np.ndarray, slot: int, coding: Coding, text: pl.Series) -> int:

@@ -359,12 +359,11 @@ def _read_layout(file: io.BufferedReader, path: Path, separator: str) -> _Layout
     if separator == "," and "," not in header:
         separator = next((other for other in ";\t" if other in header), ",")
     body = head[end : end + (1 << 16)]
-    comma = separator == ";" and bool(_COMMA_NUMBER.search(body)) and not _POINT_NUMBER.search(body)
+    comma = separator == ";" and not _POINT_NUMBER.search(body)  # the first fraction may come late
     return _Layout(path, _read_header(path, header, separator), separator, comma, end, head[:end].count(b"\n"))
 
 
-_COMMA_NUMBER = re.compile(rb"(?:^|;)[ +-]*\d+,\d+(?=;|\r?$)", re.MULTILINE)
-_POINT_NUMBER = re.compile(rb"(?:^|;)[ +-]*\d+\.\d+(?=;|\r?$)", re.MULTILINE)
+_POINT_NUMBER = re.compile(rb'(?:^|;)(?: *")?[ +-]*\d+\.\d+"?(?=;|\r?$)', re.MULTILINE)
 
 
 def _first_row_end(content: bytes) -> int:
@@ -388,6 +387,8 @@ def _read_header(path: Path, header: str, separator: str) -> tuple[str, ...]:
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
+    if not names:
+        raise InputError("the table has no columns", "give a file with at least one column and one row", str(path))
     where = f"{path}, header"
     for position, name in enumerate(names, start=1):
         if not name:

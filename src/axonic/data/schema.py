@@ -140,9 +140,7 @@ def infer_schema(frame: pl.DataFrame, target: str, task: str = "auto") -> Schema
         If the target is not there, empty, constant or does not suit the task, if fewer than two rows have one, if a
         class has a single row or every row its own class, or if no column is left to learn from.
     """
-    if target not in frame.columns:
-        raise InputError(f"no column is named {target!r}", _column_hint(target, frame.columns), "target")
-    resolved = resolve_task(frame[target], task)
+    resolved = resolve_task(named(frame, target, "target"), task)
     columns = infer_columns(frame.drop(target))
     used = tuple(column for column in columns if column.kind != "ignored")
     ignored = tuple(column for column in columns if column.kind == "ignored")
@@ -171,9 +169,7 @@ def target_values(frame: pl.DataFrame, schema: Schema) -> pl.Series:
     InputError
         If the column is not there, or a value is no finite number for regression.
     """
-    if schema.target not in frame.columns:
-        raise InputError(f"no column is named {schema.target!r}", _column_hint(schema.target, frame.columns), "target")
-    series = frame[schema.target]
+    series = named(frame, schema.target, "target")
     if schema.task == "regression":
         return _finite_target(series)
     if is_text(series):
@@ -183,17 +179,20 @@ def target_values(frame: pl.DataFrame, schema: Schema) -> pl.Series:
     return series.fill_nan(None) if series.dtype.is_float() else series
 
 
-def _column_hint(name: str, names: Sequence[str]) -> str:
+def check_name(name: str, names: Sequence[str], where: str) -> None:
+    """`InputError` with the names there are, if this is none of them."""
+    if name in names:
+        return
     lower = {other.strip().lower(): other for other in names}
     near = difflib.get_close_matches(name.strip().lower(), lower, n=1)
     listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-    return (f"did you mean {lower[near[0]]!r}? " if near else "") + f"the columns are {listed}"
+    hint = f"did you mean {lower[near[0]]!r}? " if near else ""
+    raise InputError(f"no column is named {name!r}", f"{hint}the columns are {listed}", where)
 
 
 def named(frame: pl.DataFrame, name: str, where: str) -> pl.Series:
-    """The column of that name, or `InputError` with the names there are."""
-    if name not in frame.columns:
-        raise InputError(f"no column is named {name!r}", _column_hint(name, frame.columns), where)
+    """The column of that name; see `check_name`."""
+    check_name(name, frame.columns, where)
     return frame[name]
 
 
@@ -397,7 +396,7 @@ def _counts_the_rows(values: pl.Series) -> bool:
     n = len(values)
     if n < 20 or values[0] not in (0, 1) or values[n - 1] != values[0] + n - 1:
         return False
-    return bool((values.cast(pl.Int64).diff(null_behavior="drop") == 1).all())
+    return bool((values == pl.int_range(values[0], values[0] + n, eager=True)).all())
 
 
 def _date_format(levels: pl.Series, text: pl.Series) -> str:

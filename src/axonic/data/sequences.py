@@ -21,10 +21,10 @@ import numpy as np
 import polars as pl
 
 from axonic import records
-from axonic.data.autoregression import fit_linear, linear_forecast, steps_ahead, steps_before
+from axonic.data.autoregression import fit_linear, linear_forecast, steps_ahead, steps_before, unit_of
 from axonic.data.ragged import Ragged
-from axonic.data.schema import Column, infer_columns, named
-from axonic.data.values import as_dates, as_numbers, missing
+from axonic.data.schema import DATE_FORMATS, infer_columns, named
+from axonic.data.values import as_dates, as_numbers, as_text, missing, parse_dates
 from axonic.errors import InputError
 
 NPZ = ".npz"
@@ -111,12 +111,14 @@ class Layout:
     ----------
     sequence_id, order_by : columns of a long table; of one series `order_by` may be missing.
     window, horizon : of one series.
+    order_format : how `order_by` spells a date in text, as training found it; None if it does not, or is not known.
     """
 
     sequence_id: str | None = None
     order_by: str | None = None
     window: int | None = None
     horizon: int | None = None
+    order_format: str | None = None
 
     def __post_init__(self) -> None:
         """Raise `InputError` for options that do not go together."""
@@ -165,6 +167,7 @@ class Data(NamedTuple):
     by_step : whether the target is one for each step.
     rows : (steps,) row of the file of each step.
     moved : sequences whose steps were not in their order in the file.
+    order_format : of `Layout`.
     """
 
     steps: pl.DataFrame
@@ -174,6 +177,7 @@ class Data(NamedTuple):
     by_step: bool
     rows: np.ndarray
     moved: int
+    order_format: str | None = None
 
     @property
     def sequences(self) -> Ragged:
@@ -181,13 +185,14 @@ class Data(NamedTuple):
         return Ragged(self.steps, self.offsets)
 
 
-def read_npz(path: Path, target: str | None) -> Data:
+def read_npz(path: Path, target: str | None, by_step: bool | None = None) -> Data:
     """Read sequences from a .npz file; see the module.
 
     Parameters
     ----------
     path : the file. Nothing in it is unpickled.
     target : name of the array that holds the targets; None if there is no need of one.
+    by_step : whether there is a target for each step, as in training; None sees it from the file.
 
     Raises
     ------
@@ -214,21 +219,22 @@ def read_npz(path: Path, target: str | None) -> Data:
     sequences = _finite(Ragged.of(values.astype(np.float64), lengths))
     names = [f"x{i}" for i in range(sequences.shape[1])]
     steps = pl.DataFrame(sequences.values, schema=names)
-    found, by_step = None, False
+    found = None
     if target is not None and target in arrays:
-        found, by_step = _npz_target(arrays[target], sequences, there, target, where)
+        found, by_step = _npz_target(arrays[target], sequences, there, target, where, by_step)
     elif target is not None:
         how = f"name one of {', '.join(arrays)} with --target"
         raise InputError(f"no array is named {target!r}", how, where)
     ids = pl.Series("sequence", np.arange(len(sequences)))
-    return Data(steps, sequences.offsets, ids, found, by_step, np.arange(len(steps)), 0)
+    return Data(steps, sequences.offsets, ids, found, bool(by_step), np.arange(len(steps)), 0)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise InputError("this is a single array", "save it with numpy.savez(path, x=..., y=...)", str(path))
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            raise InputError("this is a single array", "save it with numpy.savez(path, x=..., y=...)", str(path))
+        with found as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise InputError("no such file", "check the path", str(path)) from None
@@ -258,25 +264,32 @@ def _lengths(lengths: np.ndarray, x: np.ndarray, where: str) -> np.ndarray:
     return lengths.astype(np.int64)
 
 
-def _npz_target(y: np.ndarray, x: Ragged, there: np.ndarray | None, name: str, where: str) -> tuple[np.ndarray, bool]:
-    """The target of a .npz file, and whether it is one for each step: it is if there are as many as steps, padding
-    counted or not, and not as many as sequences."""
+def _npz_target(
+    y: np.ndarray, x: Ragged, there: np.ndarray | None, name: str, where: str, by_step: bool | None
+) -> tuple[np.ndarray, bool]:
+    """The target of a .npz file, and whether it is one for each step: if that is not known, it is if there are as many
+    as steps, padding counted or not, and not as many as sequences."""
     if y.dtype.kind == "O":
         raise InputError(f"{name} holds Python objects", "give numbers or text", where)
-    if there is not None and y.ndim >= 2 and y.shape[:2] == there.shape:
-        return y[there], True
-    if len(y) == len(x) and y.ndim in (1, 2):
-        return y, False
-    if there is None and y.ndim and len(y) == len(x.values):
-        return y, True
-    how = f"give one for each of the {len(x)} sequences, or one for each step"
-    raise InputError(f"{name} has shape {y.shape}", how, where)
+    of_steps = y.ndim > 0 and (len(y) == len(x.values) if there is None else y.shape[:2] == there.shape)
+    of_sequences = y.ndim in (1, 2) and len(y) == len(x)
+    each = {False: f"one for each of the {len(x)} sequences", True: "one for each step"}
+    how = "give " + (each[by_step] if by_step is not None else ", or ".join(each.values()))
+    if by_step is None:
+        by_step = of_steps and not (there is None and of_sequences)
+    if not (of_steps if by_step else of_sequences):
+        raise InputError(f"{name} has shape {y.shape}", how, where)
+    found = y[there] if by_step and there is not None else y
+    found = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+    if by_step and found.ndim > 1:
+        raise InputError(f"{name} has shape {y.shape}: several values for each step", "give one for each step", where)
+    return found, by_step
 
 
 # --- a long table ---
 
 
-def cut_table(frame: pl.DataFrame, layout: Layout, target: str | None) -> Data:
+def cut_table(frame: pl.DataFrame, layout: Layout, target: str | None, by_step: bool | None = None) -> Data:
     """Cut a long table into sequences, in the order in which they first appear.
 
     Parameters
@@ -284,10 +297,12 @@ def cut_table(frame: pl.DataFrame, layout: Layout, target: str | None) -> Data:
     frame : one row a step.
     layout : which columns name the sequence and order its steps.
     target : the column to predict; None, or one that is not there, is none.
+    by_step : whether there is a target for each step, as in training; None sees it from the file.
 
     Raises
     ------
-    InputError : a column is not there; a row has no name or place; two steps of a sequence have the same place.
+    InputError : a column is not there; a row has no name or place; two steps of a sequence have the same place; a
+        target changes within a sequence and should not.
     """
     if layout.sequence_id is None or layout.order_by is None:
         raise InputError(
@@ -295,10 +310,10 @@ def cut_table(frame: pl.DataFrame, layout: Layout, target: str | None) -> Data:
         )
     names = named(frame, layout.sequence_id, "--sequence-id")
     _refuse_missing(names, "--sequence-id")
-    key = order_key(frame, layout.order_by)
     codes = names.rank("dense").to_numpy().astype(np.int64)
     _, first, codes = np.unique(codes, return_index=True, return_inverse=True)
     place = np.argsort(np.argsort(first))[codes]  # sequences in the order in which they appear
+    key, order_format = order_key(frame, layout.order_by, place, layout.order_format)
     rows = np.lexsort((np.arange(len(frame)), key, place))
     place, key = place[rows], key[rows]
     again = np.flatnonzero((np.diff(place) == 0) & (np.diff(key) == 0))
@@ -315,38 +330,69 @@ def cut_table(frame: pl.DataFrame, layout: Layout, target: str | None) -> Data:
     moved[place[1:][(np.diff(rows) < 0) & (np.diff(place) == 0)]] = True
     keys = [layout.sequence_id, layout.order_by]
     steps = frame[rows]
-    found, by_step = None, False
+    ids = steps[layout.sequence_id][offsets[:-1]]
+    found = None
     if target is not None and target in frame.columns:
         found = steps[target]
         keys.append(target)
-        by_step = _changes(found, offsets)
+        changes = _changes(found, offsets)
+        if by_step is False and changes.any():
+            what = f"{target!r} changes within sequence {ids[int(changes.argmax())]!r}"
+            raise InputError(what, "give one target for each sequence, as in training", f"column {target!r}")
+        by_step = bool(changes.any()) if by_step is None else by_step
         if not by_step:
             found = _per_sequence(found, offsets)
-    ids = steps[layout.sequence_id][offsets[:-1]]
-    return Data(steps.drop(keys), offsets, ids, found, by_step, rows, int(moved.sum()))
+    return Data(steps.drop(keys), offsets, ids, found, bool(by_step), rows, int(moved.sum()), order_format)
 
 
-def order_key(frame: pl.DataFrame, name: str) -> np.ndarray:
-    """The column that orders the steps as numbers.
+def order_key(
+    frame: pl.DataFrame, name: str, place: np.ndarray, order_format: str | None = None
+) -> tuple[np.ndarray, str | None]:
+    """The column that orders the steps as numbers, and how it spells dates.
+
+    Parameters
+    ----------
+    frame : one row a step.
+    name : of the column.
+    place : (steps,) the sequence of each step.
+    order_format : of `Layout`. If it is None, the format is found as in `axonic.data.schema.infer_columns`, but where
+        day and month could be either way round, the order in which time goes forward within the sequences is preferred.
 
     Raises
     ------
-    InputError : it is not there, has gaps, or holds neither numbers nor dates.
+    InputError : it is not there, has gaps, or holds neither numbers nor dates; or dates in another format.
     """
     series = named(frame, name, "--order-by")
     _refuse_missing(series, "--order-by")
-    (column,) = _kinds(series)
+    if order_format is not None:
+        try:
+            return as_dates(series, order_format).to_physical().to_numpy(), order_format
+        except InputError as error:
+            raise InputError(error.what, f"give dates as in training, {order_format}", error.where) from None
+    (column,) = infer_columns(pl.DataFrame([pl.concat([series, series.clear(1)])]))  # with a gap nothing is constant
     if column.kind == "date":
-        return as_dates(series, column.format).to_physical().to_numpy()
+        order_format = _forward(as_text(series), column.format, place) if column.format else None
+        return as_dates(series, order_format or "").to_physical().to_numpy(), order_format
     try:
-        return as_numbers(series).to_numpy()
+        return as_numbers(series).to_numpy(), None
     except InputError:
         how = "name a column of numbers or dates with --order-by"
         raise InputError(f"{name!r} holds neither numbers nor dates", how, "--order-by") from None
 
 
-def _kinds(series: pl.Series) -> tuple[Column, ...]:
-    return infer_columns(pl.DataFrame([series]))
+def _forward(text: pl.Series, format: str, place: np.ndarray) -> str:
+    """The format, or that with day and month the other way round if only with it time goes forward."""
+    other = format.translate(str.maketrans("dm", "md"))
+    if other == format or other not in DATE_FORMATS:
+        return format
+    order = np.argsort(place, kind="stable")
+    same = np.diff(place[order]) == 0
+    dates = [parse_dates(text, f) for f in (format, other)]
+    first, second = (
+        not each.null_count() and bool(np.all(np.diff(each.to_physical().to_numpy()[order])[same] >= 0))
+        for each in dates
+    )
+    return other if second and not first else format
 
 
 def _refuse_missing(series: pl.Series, option: str) -> None:
@@ -356,13 +402,13 @@ def _refuse_missing(series: pl.Series, option: str) -> None:
         raise InputError(f"a row has no {series.name!r}", "fill it in, or leave the row out", f"{option}, row {row}")
 
 
-def _changes(series: pl.Series, offsets: np.ndarray) -> bool:
-    """Whether a column changes within a sequence; missing values aside."""
+def _changes(series: pl.Series, offsets: np.ndarray) -> np.ndarray:
+    """Whether a column changes within each sequence; missing values aside."""
     absent = missing(series).to_numpy()
     codes = series.rank("dense").fill_null(0).to_numpy().astype(np.int64)
     low = np.minimum.reduceat(np.where(absent, np.iinfo(np.int64).max, codes), offsets[:-1])
     high = np.maximum.reduceat(np.where(absent, -1, codes), offsets[:-1])
-    return bool(np.any(high > low))
+    return high > low
 
 
 def _per_sequence(series: pl.Series, offsets: np.ndarray) -> pl.Series:
@@ -385,11 +431,15 @@ class Series(NamedTuple):
     steps : its columns, that of the target first.
     target : (steps,) float64.
     moved : whether the rows were in another order.
+    rows : (steps,) row of the file of each step.
+    order_format : of `Layout`.
     """
 
     steps: pl.DataFrame
     target: np.ndarray
     moved: bool
+    rows: np.ndarray
+    order_format: str | None
 
 
 def order_series(frame: pl.DataFrame, layout: Layout, target: str) -> Series:
@@ -397,13 +447,16 @@ def order_series(frame: pl.DataFrame, layout: Layout, target: str) -> Series:
 
     Raises
     ------
-    InputError : a column is not there, the target has gaps or no numbers, two steps have the same place, or the series
-        is shorter than a window.
+    InputError : a column is not there, the target has gaps or no numbers or orders the steps, two steps have the same
+        place, or the series is shorter than a window.
     """
     series = named(frame, target, "--target")
-    rows = np.arange(len(frame))
+    rows, order_format = np.arange(len(frame)), None
+    if layout.order_by == target:
+        what = f"--order-by and --target both name {target!r}"
+        raise InputError(what, "name the column of the time with --order-by, or leave it out", "--order-by")
     if layout.order_by is not None:
-        key = order_key(frame, layout.order_by)
+        key, order_format = order_key(frame, layout.order_by, np.zeros(len(frame), np.int64), layout.order_format)
         rows = np.argsort(key, kind="stable")
         again = np.flatnonzero(np.diff(key[rows]) == 0)
         if len(again):
@@ -423,7 +476,7 @@ def order_series(frame: pl.DataFrame, layout: Layout, target: str) -> Series:
     order = [layout.order_by] if layout.order_by is not None else []
     steps = frame[rows].drop(order)
     steps = steps.select(target, *(name for name in steps.columns if name != target))
-    return Series(steps, values.to_numpy()[rows], bool(np.any(np.diff(rows) < 0)))
+    return Series(steps, values.to_numpy()[rows], bool(np.any(np.diff(rows) < 0)), rows, order_format)
 
 
 class Windows(NamedTuple):
@@ -471,7 +524,7 @@ def drifts(values: np.ndarray) -> bool:
     time = np.arange(len(values), dtype=np.float64)
     if len(values) < 3 or np.ptp(values) == 0:
         return False
-    return bool(np.corrcoef(time, values)[0, 1] ** 2 >= DRIFTS)
+    return bool(np.corrcoef(time, values / unit_of(values))[0, 1] ** 2 >= DRIFTS)
 
 
 @dataclass(frozen=True)
@@ -515,7 +568,9 @@ class SeriesCoding:
             spread = float(np.sqrt(np.mean(np.square(changes, dtype=np.float64))))
             coding = replace(coding, scale=spread if spread > 0 else 1.0)
         elif linear:
-            coding = replace(coding, center=float(target[: windows.seen].mean()))
+            seen = target[: windows.seen]
+            unit = unit_of(seen)
+            coding = replace(coding, center=float((seen / unit).mean() * unit))
         if not linear:
             return coding
         weights = fit_linear(target, coding.bases(target, ends), ends, window, horizon)

@@ -36,9 +36,9 @@ import polars as pl
 from axonic.data.batches import Batches, Room, Rows, Split
 from axonic.data.encoding import TableEncoder
 from axonic.data.reading import Blocks
-from axonic.data.schema import Schema, infer_schema, target_values
+from axonic.data.schema import Schema, check_name, infer_schema, target_values
 from axonic.data.targets import TargetEncoder
-from axonic.data.values import as_text, is_text, missing
+from axonic.data.values import as_text, in_file, is_text, missing
 from axonic.errors import InputError
 from axonic.seeds import generator
 
@@ -92,11 +92,13 @@ class Drawn(NamedTuple):
             several = (as_text(shown) if is_text(shown) else shown).is_duplicated().to_numpy()
             if not several.all() and several.any():
                 fewer = self.frame.filter(several)
-                schema = infer_schema(fewer, target, task)
+                with in_file(rows=self.number[several]):
+                    schema = infer_schema(fewer, target, task)
                 if schema.task == "classification":
                     kept = {name: getattr(self, name)[several] for name in ("key", "place", "number")}
                     return self._replace(frame=fewer, **kept), schema
-        return self, infer_schema(self.frame, target, task)
+        with in_file(rows=self.number):
+            return self, infer_schema(self.frame, target, task)
 
     def split(self, valid: float, test: float) -> Split:
         """The sample's parts: those of the lowest numbers are held out."""
@@ -121,8 +123,7 @@ def draw(blocks: Blocks, target: str, seed: int, told: Callable[[int], None] = l
     ------
     InputError : the file can't be read, has no such column, or no row with a target.
     """
-    if target not in blocks.names:
-        raise InputError(f"no column is named {target!r}", f"the columns are {', '.join(blocks.names[:20])}", "target")
+    check_name(target, blocks.names, "target")
     room = min(2 * HELD_ROWS + SAMPLE_ROWS, max(1000, SAMPLE_VALUES // len(blocks.names)))
     rng, kept, limit = generator(seed, "sample"), _Kept(), 1.0
     n_rows = n_read = 0
@@ -349,8 +350,11 @@ def _encoded(
         usable = np.delete(usable, held[first:last] - starts[number, 1])
         usable = usable[max(share[0] - trained[number], 0) : max(share[1] - trained[number], 0)]
         if len(usable):
-            y = target.transform(target_values(block, schema)[usable])
-            yield encoder.transform(block, usable), y
+            with in_file(rows=range(n_read, n_read + len(block))):
+                x, values = encoder.transform(block, usable), target_values(block, schema)
+            with in_file(rows=n_read + usable):
+                y = target.transform(values[usable])
+            yield x, y
         told(n_read + len(block))
 
 

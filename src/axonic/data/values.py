@@ -4,7 +4,10 @@ Every part of the package that needs to know what a field means asks here, so th
 check never differ over it. What does not fit is refused with its column and row.
 """
 
-from collections.abc import Sequence
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +18,21 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "?", "#
 """Texts that mean "no value", in a file and in the text columns of a frame."""
 
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "t", "y"), ("false", "no", "f", "n")
+
+
+@contextlib.contextmanager
+def in_file(path: Any = "", rows: Sequence[int] | np.ndarray | None = None) -> Iterator[None]:
+    """Let an `InputError` name the file, if one is given, and count a row as the file does: `rows` are the places in
+    it, from 0, of the rows at hand."""
+    try:
+        yield
+    except InputError as error:
+        where = error.where
+        if rows is not None:
+            where = re.sub(r"\brow (\d+)$", lambda row: f"row {rows[int(row[1]) - 1] + 1}", where)
+        if str(path) not in where:
+            where = f"{path}, {where}" if where else str(path)
+        raise InputError(error.what, error.how, where) from error
 
 
 def is_text(series: pl.Series) -> bool:
@@ -38,12 +56,12 @@ def clean(text: pl.Series) -> pl.Series:
 
 
 def as_text(series: pl.Series) -> pl.Series:
-    """A column as text without blanks around it, null where missing; whole floats read as whole numbers."""
+    """A column as text without blanks around it, null where missing; a whole float reads as a whole number, whatever
+    the other values are."""
     if series.dtype.is_float():
         series = series.fill_nan(None)
-        whole = series.cast(pl.Int64, strict=False)
-        if (whole.cast(series.dtype) == series).all():
-            series = whole
+        whole = series.cast(pl.Int64, strict=False)  # null beyond 64 bits
+        return whole.cast(pl.String).zip_with(whole.cast(series.dtype) == series, series.cast(pl.String))
     if not is_text(series):
         return series.cast(pl.String)
     return clean(series.cast(pl.String))

@@ -9,7 +9,7 @@ from axonic import storage
 from axonic.estimators.feedforward import FeedForwardClassifier, FeedForwardRegressor
 from axonic.estimators.rbf import RBFClassifier, RBFRegressor
 from axonic.estimators.recurrent import RecurrentClassifier, RecurrentRegressor
-from axonic.layers import RBF
+from axonic.layers import RBF, Bidirectional, Chain, EveryStep, MeanOverTime
 from axonic.types import Finding
 
 _ALL = (
@@ -22,7 +22,9 @@ ESTIMATORS = {cls.__name__: cls for cls in _ALL}
 def load(path):
     """A fitted estimator from a file written by `save`, from a model file or from a run directory of the command line.
 
-    What the command line trained predicts from data frames with the columns of its table.
+    What the command line trained on a table predicts from data frames with its columns, what it trained on sequences
+    from arrays of their columns, all of which must be numbers. The file of a model does not tell how it was trained: of
+    a run that is in its directory.
 
     Parameters
     ----------
@@ -39,10 +41,14 @@ def load(path):
     framed = bool(model.info.get("framed", "schema" in model.info))
     try:
         params = {n: storage.parameter_from_json(value) for n, value in model.info.get("params", {}).items()}
+        if model.recurrent and "params" not in model.info:
+            params = _recurrent_parameters(model.network)
         estimator = ESTIMATORS[model.info.get("estimator", default)](**params)
         fitted = {n: _restored(n, model.info.get("fitted", {}).get(n)) for n in _FITTED}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise storage.damaged(Path(path), f"{type(error).__name__}: {error}") from error
+    if model.recurrent:
+        estimator.n_features_in_ = len(model.encoder.columns)
     for name, value in fitted.items():
         if value is not None:
             setattr(estimator, name, value)
@@ -55,6 +61,14 @@ def load(path):
         labels = model.target.classes
         estimator.classes_ = np.asarray(labels) if len(labels) else np.arange(model.target.n_out)
     return estimator
+
+
+def _recurrent_parameters(network: Chain) -> dict[str, Any]:
+    """What the estimator of a network that the command line has trained must know of it."""
+    first = network.layers[0].layer if isinstance(network.layers[0], Bidirectional) else network.layers[0]
+    cell = type(first).__name__.lower()
+    kinds = {type(layer) for layer in network.layers}
+    return {"cell": cell, "head": "every" if EveryStep in kinds else "mean" if MeanOverTime in kinds else "last"}
 
 
 _FITTED = (

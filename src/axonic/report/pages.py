@@ -23,6 +23,7 @@ import numpy as np
 from markupsafe import Markup
 
 from axonic.errors import InputError
+from axonic.health import noise_scale
 from axonic.report import n_scored
 from axonic.report.plots import Axis, Note, Series, axis, clipped, heat, plot, short, spark
 from axonic.settings import Settings
@@ -45,10 +46,17 @@ QUANTITIES = {
     "weight_rms": ("Weights", "Root mean square of w.", True),
     "gradient_rms": ("Gradients", "Root mean square of dL/dw.", True),
     "sign_flips": ("Moves against the gradient", "Share of the weights that a step has moved against it.", False),
-    "gradient_noise": ("Gradient noise", "The batch size at which noise and signal of the gradient balance.", True),
+    "noise_scale": (
+        "Gradient noise",
+        "The batch size at which noise and signal of the gradient balance: the moving average of gradient_noise over "
+        "that of gradient_signal.",
+        True,
+    ),
 }
 """Of the columns of health.csv, in the order in which they are shown: title, words, and whether the shades are
 logarithmic."""
+RECENT = 0.9
+"""What a column of the picture of the noise scale keeps of the sums of the one before it."""
 
 
 def fit_page(
@@ -526,9 +534,8 @@ def _health(rows: Sequence[Mapping[str, str]], key: str) -> list[dict[str, Any]]
     place = {epoch: min(j * HEALTH_COLUMNS // max(len(epochs), HEALTH_COLUMNS), j) for j, epoch in enumerate(epochs)}
     n_columns = max(place.values()) + 1
     starts = [next(epoch for epoch in epochs if place[epoch] == j) for j in range(n_columns)]
-    maps = []
-    known = [name for name in QUANTITIES if name in rows[0]]
-    for name in [*known, *(name for name in rows[0] if name not in (*known, "network", "epoch", "layer"))]:
+    cells, means = {}, {}
+    for name in (name for name in rows[0] if name not in ("network", "epoch", "layer")):
         sums, counts = np.zeros((len(layers), n_columns)), np.zeros((len(layers), n_columns))
         for row in rows:
             try:
@@ -539,7 +546,19 @@ def _health(rows: Sequence[Mapping[str, str]], key: str) -> list[dict[str, Any]]
                 cell = layers.index(row["layer"]), place[int(float(row["epoch"]))]
                 sums[cell] += value
                 counts[cell] += 1
-        values = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+        cells[name] = sums
+        means[name] = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    if {"gradient_noise", "gradient_signal"} <= means.keys():
+        noise, signal = cells["gradient_noise"], cells["gradient_signal"]
+        for j in range(1, n_columns):
+            noise[:, j] += RECENT * noise[:, j - 1]
+            signal[:, j] += RECENT * signal[:, j - 1]
+        means["noise_scale"] = noise_scale(noise, signal)
+        del means["gradient_noise"], means["gradient_signal"]
+    maps = []
+    known = [name for name in QUANTITIES if name in means]
+    for name in [*known, *(name for name in means if name not in known)]:
+        values = means[name]
         if not np.isfinite(values).any():
             continue
         title, words, log = QUANTITIES.get(name, (name.replace("_", " "), "", False))
@@ -625,7 +644,8 @@ def _forecasts(series: Mapping[str, Any], result: Mapping[str, Any]) -> Markup:
     """The forecasts one step ahead, with what came before."""
     past, true, forecast = series["past"], series["true"], series["forecast"]
     steps, values = [*past["step"], *true["step"]], [*past["value"], *true["value"]]
-    rmse = short(math.sqrt(sum((t - f) ** 2 for t, f in zip(true["value"], forecast, strict=True)) / len(forecast)))
+    errors = (t - f for t, f in zip(true["value"], forecast, strict=True))
+    rmse = short(math.hypot(*errors) / math.sqrt(len(forecast)))
     return plot(
         "forecasts",
         "Forecasts one step ahead",
@@ -746,24 +766,27 @@ def _command(request: Mapping[str, Any]) -> str:
     if request.get("stream"):
         words.append("--stream")
     hidden = ",".join(map(str, settings["hidden_layer_sizes"])) or "none"
+    recurrent = settings["net"] in RECURRENT
     activation = settings["activation"]
+    activation = activation if isinstance(activation, str) else ",".join(activation)
     loss = settings["loss"]
     if isinstance(loss, Mapping):
         number = next((v for k, v in loss.items() if k != "loss" and isinstance(v, int | float)), None)
         loss = loss["loss"] if number is None else f"{loss['loss']}:{number:g}"
     options = {
         "--hidden": (hidden, "64,64"),
-        "--activation": (activation if isinstance(activation, str) else ",".join(activation), "relu"),
+        "--activation": (activation, "tanh" if recurrent else "relu"),
         "--loss": (loss, "auto"),
-        "--optimizer": (settings["optimizer"], "momentum"),
+        "--optimizer": (settings["optimizer"], "adam" if recurrent else "momentum"),
         "--learning-rate": (settings["learning_rate"], "auto"),
         "--batch-size": ("auto" if settings["batch_stage"] else settings["batch_size"], "auto"),
         "--epochs": (settings["epochs"], "auto"),
         "--regularization": (settings["regularization"] or "none", "auto"),
     }
     for field in dataclasses.fields(Settings):
-        if field.name not in NAMED and field.name in settings and settings[field.name] is not None:
-            options["--" + field.name.replace("_", "-")] = settings[field.name], field.default
+        if field.name not in NAMED and field.name in settings:
+            value = "none" if settings[field.name] is None else settings[field.name]
+            options["--" + field.name.replace("_", "-")] = value, "none" if field.default is None else field.default
     for name, (value, default) in options.items():
         if value != default:
             words += [f"--no-{name[2:]}"] if value is False else [name] if value is True else [name, str(value)]

@@ -90,7 +90,7 @@ def _table(request: Request, network: bool, reporter: Reporter) -> dict[str, Any
 def _sequences(request: Request, network: bool, reporter: Reporter) -> dict[str, Any]:
     prepared = prepare(request, None, Clock(), reporter)
     enough = network and len(prepared.rows.x) >= ENOUGH_ROWS
-    corrects = prepared.series is not None and prepared.series.coding.linear is not None
+    corrects = prepared.series is not None and bool(prepared.series.coding.linear)
 
     def rehearsal() -> Rehearsal:
         tried = rehearse(_some_sequences(prepared))

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from axonic import distributed, recipe
+from axonic import distributed, optimizers, recipe
 from axonic.baselines import baselines
-from axonic.data.batches import Rows, Split, balanced
+from axonic.data.batches import Rows, Split
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged
 from axonic.data.sequences import Layout
@@ -36,11 +36,13 @@ from axonic.runs.page import write_page, write_report
 from axonic.runs.prepare import prepare
 from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
 from axonic.runs.request import Reporter, Request, Silent
-from axonic.runs.tables import streams
+from axonic.runs.tables import class_factors, streams
 from axonic.settings import Settings, pair
 from axonic.storage import model_file, plain
 from axonic.training import StopRule
 from axonic.types import Finding, Severity
+
+TEST_SIZE = 0.2
 
 
 class _Watcher(recipe.Watcher):
@@ -81,7 +83,7 @@ def fit_table(
     *,
     task: Literal["auto", "classification", "regression"] = "auto",
     test: str | os.PathLike[str] | None = None,
-    test_size: float = 0.2,
+    test_size: float = TEST_SIZE,
     settings: Settings | None = None,
     layout: Layout | None = None,
     stream: bool | None = None,
@@ -97,7 +99,7 @@ def fit_table(
     target : the column to predict.
     out : the run directory; an earlier run there is replaced once the new one starts to train.
     task : what the target asks for; "auto" infers it.
-    test : a table of test rows; None holds out `test_size` of the rows.
+    test : a table of test rows; None holds out `test_size` of the rows (with a table leave that as it is).
     test_size : share of the rows for the test, from 0 (none) to below 1.
     settings : how to train.
     layout : how sequences lie in the file.
@@ -119,12 +121,30 @@ def fit_table(
         raise InputError(
             f"test_size = {test_size!r} is impossible", f"give a number from 0 to below {1 - VALIDATION_FRACTION:g}"
         )
-    test = None if test is None else os.path.abspath(test)
     settings, layout = settings or Settings(), layout or Layout()
+    _refuse_unused(settings, layout, test, test_size, stop_on)
+    test = None if test is None else os.path.abspath(test)
     stream = streams(data, settings, stream)
     request = Request(os.path.abspath(data), target, task, test, test_size, settings, layout, stream)
     with distributed.own_folder(Path(out), copied=False) as folder:
         return _run(request, RunDirectory(folder), budget, reporter, stop_on, resumes=False)
+
+
+def _refuse_unused(settings: Settings, layout: Layout, test: Any, test_size: float, stop_on: Severity | None) -> None:
+    """Raise `InputError` for what another option leaves without effect."""
+    if test is not None and test_size != TEST_SIZE:
+        raise InputError(
+            f"test_size = {test_size!r} is for a share of the rows", "leave it out, or --test", "--test-size"
+        )
+    if stop_on is not None and not settings.monitor:
+        raise InputError(f"--stop-on {stop_on} looks at what --no-monitor leaves out", "leave one out", "--stop-on")
+    if not settings.autoregression and not layout.forecasts:
+        raise InputError("--no-autoregression is for a series", "leave it out, or give --window", "--no-autoregression")
+    if settings.optimizer != "auto" and settings.batch_size != Settings.batch_size:
+        rule = optimizers.get(settings.optimizer)
+        if rule.full_batch:
+            what = f"batch_size = {settings.batch_size!r} is impossible"
+            raise InputError(what, f"leave it out: {type(rule).__name__} takes all rows at every step", "--batch-size")
 
 
 def resume_run(
@@ -210,6 +230,10 @@ def _trained(
     n_rows, width = prepared.frame.shape if store is None else (store.n_rows, prepared.frame.width)
     prepared = prepared._replace(frame=prepared.frame.head(0))
     loss, n_out = pair(settings, schema.task, encoded_target.n_out)
+    weighted = rows
+    if settings.class_weight == "balanced":
+        factor = class_factors(np.bincount(rows.y[split.train], minlength=encoded_target.n_out))
+        weighted = rows._replace(weight=rows.weight * factor[rows.y])
     stored = 0 if store is None else distributed.added(store.checksum)
     fingerprint = _fingerprint(rows, encoder, encoded_target, stored)
     if not resumes:
@@ -220,10 +244,6 @@ def _trained(
             "give that one with --data, or start afresh",
             request.data,
         )
-    weighted = rows
-    if settings.class_weight == "balanced":
-        weight = balanced(rows.y, rows.weight.astype(np.float64), encoded_target.n_out)
-        weighted = rows._replace(weight=(weight / weight[split.train].mean()).astype(np.float32))
     try:
         journal = RunJournal(directory)
         distributed.at_end(journal.flush)
@@ -274,7 +294,7 @@ def _trained(
             "learning_rate": fitted.learning_rate,
             "l2": fitted.l2,
             "networks": len(fitted.members),
-            "batch_size": fitted.batch_size,
+            "batch_size": task.n_train if _takes_all(fitted) else fitted.batch_size,
             "epochs": fitted.n_epochs,
             "seconds": 0.0,
             "seconds_by_phase": {},
@@ -300,6 +320,11 @@ def _trained(
         directory.discard()
         raise
     return plain(result)
+
+
+def _takes_all(fitted: recipe.Fit) -> bool:
+    """Whether all training rows are taken at once: by the rule at every step, or in closed form."""
+    return fitted.optimizer is None or fitted.optimizer.full_batch
 
 
 def _recurrent(settings: Settings, layout: Layout) -> dict[str, Any]:

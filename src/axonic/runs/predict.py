@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 
 from axonic.calibration import reliability
-from axonic.data.schema import Schema, usable_rows
+from axonic.data.schema import Schema
+from axonic.data.values import in_file
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.runs import sequences
-from axonic.runs.tables import encoded, parts
+from axonic.runs.tables import encoded, no_targets, parts
 from axonic.storage import load_model, plain, unwritable, write
 
 
@@ -39,7 +40,8 @@ def predict_table(
     Returns
     -------
     table : a column "prediction" and, with `proba`, one for each class, with `std` a column "std"; rows in their order.
-        Of sequences in a long table also the column that names them; of a series the steps ahead.
+        Of several numbers or labels "prediction_1", ..., and so on. Of sequences in a long table also the column that
+        names them ("id NAME" where the name is taken); of a series the steps ahead.
     unseen : for each column, the number of values beyond what training saw; see `TableEncoder.encode`.
 
     Raises
@@ -47,7 +49,7 @@ def predict_table(
     InputError : a file can't be read, a column is missing or holds what it did not hold in training.
     """
     model = load_model(run)
-    if proba and model.task != "classification":
+    if proba and model.task == "regression":
         raise InputError("--proba is for classes and this model predicts numbers", "leave it out", str(run))
     if steps is not None and "series" not in model.info:
         raise InputError("--steps is for a model that forecasts a series", "leave it out", str(run))
@@ -60,11 +62,12 @@ def predict_table(
         table = _predicted(model, asked.x, proba, std)
         if model.by_step:
             return table[np.argsort(asked.rows)], asked.unseen
-        return (table if asked.ids is None else asked.ids.hstack(table)), asked.unseen
+        return (table if asked.ids is None else _beside(asked.ids, table)), asked.unseen
     tables: list[pl.DataFrame] = []
     unseen: dict[str, int] = {}
-    for part in parts(data):
-        x, new = model.encoder.encode(part)
+    for first, part in parts(data):
+        with in_file(data, range(first, first + len(part))):
+            x, new = model.encoder.encode(part)
         tables.append(_predicted(model, x, proba, std))
         _add_up(unseen, new)
     return pl.concat(tables), unseen
@@ -89,6 +92,10 @@ def _predicted(model: Model, x: Any, proba: bool, std: bool) -> pl.DataFrame:
                 columns |= dict(zip(names, values.T, strict=True))
         return pl.DataFrame(columns)
     p = model.probabilities(x)
+    if model.task == "multilabel":
+        found = {"prediction": model.decided(p), "proba": p if proba else None, "std": spread}
+        told = {name: np.asarray(values).T for name, values in found.items() if values is not None}
+        return pl.DataFrame({f"{name}_{i + 1}": one for name, of in told.items() for i, one in enumerate(of)})
     table = pl.DataFrame({"prediction": model.target.inverse(p.argmax(axis=1))})
     if spread is not None:
         table = table.with_columns(pl.Series("std", spread[np.arange(len(p)), p.argmax(axis=1)]))
@@ -101,6 +108,11 @@ def _predicted(model: Model, x: Any, proba: bool, std: bool) -> pl.DataFrame:
 def _class_columns(model: Model) -> list[str]:
     """A column name for each class: the class itself, or "proba CLASS" where that is taken."""
     return [f"proba {label}" if str(label) in ("prediction", "std") else str(label) for label in model.target.classes]
+
+
+def _beside(ids: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+    """Predictions beside what they are of: a column under its name, or "id NAME" where that is taken."""
+    return ids.rename(lambda name: f"id {name}" if name in table.columns else name).hstack(table)
 
 
 def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> dict[str, Any]:
@@ -116,17 +128,20 @@ def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) ->
         raise InputError("the model was not trained on a table", "evaluate it in Python with score()", str(run))
     schema = Schema.from_json(model.info["schema"])
     if model.recurrent:
-        x, y, origin = sequences.evaluated(model, data)
+        x, y, origin, unseen = sequences.evaluated(model, data)
         scores = model.metrics(x, y, origin=origin)
-        return plain({"task": model.task, "target": schema.target, "n": len(x), **scores, "unseen": {}})
+        return plain({"task": model.task, "target": schema.target, "n": len(x), **scores, "unseen": unseen})
     outputs, targets, unseen = [], [], {}
-    for part in parts(data):
-        if outputs and not len(usable_rows(part, schema)):
+    for first, part in parts(data):
+        found = encoded(part, schema, model.encoder, model.target, data, first)
+        if found is None:
             continue
-        x, codes, new = encoded(part, schema, model.encoder, model.target, data)
+        x, codes, new = found
         outputs.append(model.outputs(x))
         targets.append(codes)
         _add_up(unseen, new)
+    if not outputs:
+        raise no_targets(schema, data)
     a, y = np.concatenate(outputs), np.concatenate(targets)
     scores: dict[str, Any] = model.scores(a, y)
     if model.task == "classification":

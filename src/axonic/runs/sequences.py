@@ -16,7 +16,7 @@ from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged, join
 from axonic.data.reading import read_table
-from axonic.data.schema import Column, Schema, infer_columns, resolve_task
+from axonic.data.schema import Column, Schema, infer_columns, named, resolve_task
 from axonic.data.sequences import (
     NPZ,
     Data,
@@ -28,7 +28,7 @@ from axonic.data.sequences import (
     read_npz,
 )
 from axonic.data.targets import TargetEncoder
-from axonic.data.values import as_text, is_text, missing
+from axonic.data.values import as_text, in_file, is_text, missing
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.recipe import Fit
@@ -50,7 +50,7 @@ def prepare(request: Request) -> Prepared:
         return _prepare_series(request)
     read = read_sequences(data, layout, target)
     if read.target is None:
-        raise InputError(f"no column is named {target!r}", f"the columns are {', '.join(read.steps.columns)}", "target")
+        named(read.steps, target, "target")
     if settings.head == "auto":
         settings = dataclasses.replace(settings, head="every" if read.by_step else "last")
     if read.by_step and settings.head != "every":
@@ -61,7 +61,8 @@ def prepare(request: Request) -> Prepared:
     read, labels = _labelled(read, target)
     if len(read.sequences) < 2:
         raise InputError("there is one sequence only", "give two or more, or forecast one series with --window", data)
-    resolved = _task(labels, request.task, "step" if read.by_step else "sequence")
+    with in_file(rows=_label_rows(read)):
+        resolved = _task(labels, request.task, "step" if read.by_step else "sequence")
     columns = infer_columns(read.steps)
     used = tuple(column for column in columns if column.kind != "ignored")
     ignored = tuple(column for column in columns if column.kind == "ignored")
@@ -80,10 +81,14 @@ def prepare(request: Request) -> Prepared:
     encoded_target, y = _encode_target(read, labels, resolved, split.train, settings)
     steps = read.sequences.steps(split.train)
     cycles = None if read.by_step else np.repeat(y[split.train], read.sequences.lengths[split.train], axis=0)
-    encoder = TableEncoder.fit(read.steps, schema, rows=steps, target=cycles)
-    x = Ragged(encoder.transform(read.steps), read.offsets)
+    with in_file(rows=read.rows):
+        encoder = TableEncoder.fit(read.steps, schema, rows=steps, target=cycles)
+        x = Ragged(encoder.transform(read.steps), read.offsets)
+    layout = dataclasses.replace(layout, order_format=read.order_format)
     if test is not None:
-        more, more_y = _encoded(read_sequences(test, layout, target), schema, encoder, encoded_target, test)
+        with in_file(test):
+            others = _read_others(test, layout, target, read.by_step)
+            more, more_y, _ = _encoded(others, schema, encoder, encoded_target, test)
         split = split._replace(test=np.arange(n, n + len(more)))
         x, y = join([x, more]), join([y, more_y])
     lengths = read.sequences.lengths
@@ -95,14 +100,25 @@ def prepare(request: Request) -> Prepared:
     )
 
 
-def read_sequences(path: str | os.PathLike[str], layout: Layout, target: str | None) -> Data:
+def read_sequences(
+    path: str | os.PathLike[str], layout: Layout, target: str | None, by_step: bool | None = None
+) -> Data:
     """The sequences of a file."""
     path = Path(path)
     if path.suffix.lower() == NPZ:
         if layout.sequence_id is not None or layout.order_by is not None:
             raise InputError("a .npz file has no columns", "leave out --sequence-id and --order-by", str(path))
-        return read_npz(path, target)
-    return cut_table(read_table(path), layout, target)
+        return read_npz(path, target, by_step)
+    return cut_table(read_table(path), layout, target, by_step)
+
+
+def _read_others(path: str | os.PathLike[str], layout: Layout, target: str | None, by_step: bool | None = None) -> Data:
+    """The sequences of another file than the one that is trained on."""
+    is_table = layout.sequence_id is not None
+    if is_table == (Path(path).suffix.lower() == NPZ):
+        kind = "a table with one row a step" if is_table else "a .npz file"
+        raise InputError(f"the sequences trained on are in {kind}", "give the others in one too", str(path))
+    return read_sequences(path, layout, target, by_step)
 
 
 def _labelled(read: Data, name: str) -> tuple[Data, Any]:
@@ -132,6 +148,13 @@ def _labelled(read: Data, name: str) -> tuple[Data, Any]:
     return read, series[steps] if read.by_step else series[kept]
 
 
+def _label_rows(read: Data) -> np.ndarray:
+    """The row of the file of each target: of sequences the first, in a .npz file their number."""
+    if read.by_step:
+        return read.rows
+    return read.rows[read.offsets[:-1]] if isinstance(read.target, pl.Series) else np.arange(len(read.sequences))
+
+
 def _task(labels: Any, task: str, each: str) -> Any:
     if isinstance(labels, pl.Series):
         return resolve_task(labels, task, each)
@@ -150,38 +173,42 @@ def _encode_target(
     read: Data, labels: Any, task: Any, train: np.ndarray, settings: Settings
 ) -> tuple[TargetEncoder, Any]:
     if not read.by_step:
-        encoder = fit_target(settings, labels, task, train)
-        return encoder, encoder.transform(labels)
+        with in_file(rows=_label_rows(read)):
+            encoder = fit_target(settings, labels, task, train)
+        return encoder, _codes(read, labels, encoder)
     known = np.flatnonzero(~missing(labels).to_numpy())
     seen = np.isin(known, read.sequences.steps(train))
-    encoder = fit_target(settings, labels[known], task, np.flatnonzero(seen))
-    return encoder, _step_codes(labels, encoder, read.offsets)
+    with in_file(rows=read.rows[known]):
+        encoder = fit_target(settings, labels[known], task, np.flatnonzero(seen))
+    return encoder, _codes(read, labels, encoder)
 
 
-def _step_codes(labels: pl.Series, encoder: TargetEncoder, offsets: np.ndarray) -> Ragged:
-    """The targets of all steps, -1 or NaN where there is none."""
+def _codes(read: Data, labels: Any, encoder: TargetEncoder) -> np.ndarray | Ragged:
+    """The targets of all sequences, or of all steps, -1 or NaN where there is none."""
+    if not read.by_step:
+        with in_file(rows=_label_rows(read)):
+            return encoder.transform(labels)
     known = np.flatnonzero(~missing(labels).to_numpy())
-    codes = encoder.transform(labels[known])
+    with in_file(rows=read.rows[known]):
+        codes = encoder.transform(labels[known])
     if codes.dtype.kind == "i":
         all_codes = np.full(len(labels), -1, np.int32)
     else:
         all_codes = np.full((len(labels), codes.shape[1]), np.nan, np.float32)
     all_codes[known] = codes
-    return Ragged(all_codes, offsets)
+    return Ragged(all_codes, read.offsets)
 
 
 def _encoded(
     read: Data, schema: Schema, encoder: TableEncoder, target: TargetEncoder, path: Any
-) -> tuple[Ragged, np.ndarray | Ragged]:
-    """Inputs and targets of the sequences of another file that have a target."""
+) -> tuple[Ragged, np.ndarray | Ragged, dict[str, int]]:
+    """Inputs, targets and unseen values of the sequences of another file that have a target."""
     if read.target is None:
         raise InputError(f"no column is named {schema.target!r}", "give known targets", str(path))
-    by_step = read.by_step
     read, labels = _labelled(read, schema.target)
-    x = Ragged(encoder.transform(read.steps), read.offsets)
-    if by_step:
-        return x, _step_codes(labels, target, read.offsets)
-    return x, target.transform(labels)
+    with in_file(rows=read.rows):
+        matrix, unseen = encoder.encode(read.steps)
+    return Ragged(matrix, read.offsets), _codes(read, labels, target), unseen
 
 
 # --- one series ---
@@ -209,8 +236,10 @@ def _prepare_series(request: Request) -> Prepared:
     ignored = tuple(column for column in others if column.kind == "ignored")
     schema = Schema((Column(target, "number"), *used), target, "regression", ignored)
     findings = check_series(series, windows)
-    encoder = TableEncoder.fit(series.steps, schema, rows=np.arange(windows.seen), bounded=False)
-    encoded = encoder.transform(series.steps)
+    with in_file(rows=series.rows):
+        encoder = TableEncoder.fit(series.steps, schema, rows=np.arange(windows.seen), bounded=False)
+        encoded = encoder.transform(series.steps)
+    layout = dataclasses.replace(layout, order_format=series.order_format)
     linear = forecasts_linearly(settings)
     coding = SeriesCoding.fit(encoded, series.target, windows, window, horizon, linear)
     y = coding.targets(series.target, windows.ends)
@@ -290,8 +319,9 @@ class Asked(NamedTuple):
 def asked(model: Model, path: str | os.PathLike[str]) -> Asked:
     """The sequences of a file to predict."""
     layout = layout_of(model, path)
-    read = read_sequences(path, layout, None)
-    matrix, unseen = model.encoder.encode(read.steps)
+    read = _read_others(path, layout, None)
+    with in_file(rows=read.rows):
+        matrix, unseen = model.encoder.encode(read.steps)
     x = Ragged(matrix, read.offsets)
     ids = None if layout.sequence_id is None or model.by_step else pl.DataFrame([read.ids])
     return Asked(x, ids, read.rows, unseen)
@@ -301,7 +331,7 @@ def raw(model: Model, path: str | os.PathLike[str], n: int) -> Ragged:
     """The first n sequences of a file, or windows of its series, as they are before they are encoded."""
     layout = layout_of(model, path)
     if not layout.forecasts:
-        read = read_sequences(path, layout, Schema.from_json(model.info["schema"]).target)
+        read = _read_others(path, layout, Schema.from_json(model.info["schema"]).target)
         steps = read.steps if layout.sequence_id is not None else read.steps.to_numpy()
         return Ragged(steps, read.offsets)[:n]
     schema = Schema.from_json(model.info["schema"])
@@ -316,29 +346,30 @@ def forecast(model: Model, path: str | os.PathLike[str], n_steps: int | None) ->
     """What follows the series of a file: columns "step", counted from 1, and "prediction"."""
     schema = Schema.from_json(model.info["schema"])
     series = read_series(path, layout_of(model, path), schema.target)
-    found = model.forecast(series.steps.select([column.name for column in schema.columns]), n_steps)
+    window = SeriesCoding.from_json(model.info["series"]).window
+    names = [column.name for column in schema.columns if column.name in series.steps.columns]
+    with in_file(rows=series.rows[-window:]):
+        found = model.forecast(series.steps.select(names), n_steps)
     return pl.DataFrame({"step": np.arange(1, len(found) + 1), "prediction": found})
 
 
-def evaluated(model: Model, path: str | os.PathLike[str]) -> tuple[Ragged, Any, np.ndarray | None]:
-    """Inputs, targets and origins of a file with known targets."""
+def evaluated(model: Model, path: str | os.PathLike[str]) -> tuple[Ragged, Any, np.ndarray | None, dict[str, int]]:
+    """Inputs, targets, origins and unseen values of a file with known targets."""
     schema, layout = Schema.from_json(model.info["schema"]), layout_of(model, path)
     if "series" not in model.info:
-        read = read_sequences(path, layout, schema.target)
-        if read.target is not None and read.by_step != model.by_step:
-            kind = "each step" if model.by_step else "each sequence"
-            raise InputError(f"the model predicts one {schema.target!r} for {kind}", "give such targets", str(path))
-        x, y = _encoded(read, schema, model.encoder, model.target, path)
-        return x, y, None
+        read = _read_others(path, layout, schema.target, model.by_step)
+        x, y, unseen = _encoded(read, schema, model.encoder, model.target, path)
+        return x, y, None, unseen
     coding = SeriesCoding.from_json(model.info["series"])
     series = read_series(path, layout, schema.target)
     ends = np.arange(coding.window - 1, len(series.target) - coding.horizon)
     if len(ends) == 0:
         what = f"a series of {len(series.target)} steps has no window of {coding.window} with {coding.horizon} ahead"
         raise InputError(what, "give more steps", str(path))
-    x = coding.inputs(model.encoder.transform(series.steps), ends)
+    with in_file(rows=series.rows):
+        matrix, unseen = model.encoder.encode(series.steps)
     y = model.target.transform(coding.targets(series.target, ends))
-    return x, y, coding.origin(series.target, ends)
+    return coding.inputs(matrix, ends), y, coding.origin(series.target, ends), unseen
 
 
 def layout_of(model: Model, path: Any) -> Layout:

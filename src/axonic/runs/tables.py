@@ -17,6 +17,7 @@ from axonic.data.reading import Blocks, read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.data.store import Drawn, Store, draw, fits
 from axonic.data.targets import TargetEncoder
+from axonic.data.values import in_file
 from axonic.errors import InputError
 from axonic.recipe import Clock
 from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
@@ -89,9 +90,11 @@ def prepare_parts(request: Request, out: Path | None, clock: Clock, reporter: Re
         *("storing", Store.write, blocks, drawn, rows, split, schema, encoder, target, folder, reporter.read),
         share=(distributed.index(), distributed.count()),
     )
-    if settings.class_weight == "balanced" and drawn.labels is not None:
-        counts = drawn.labels["count"].to_numpy()
-        store = dataclasses.replace(store, factor=(counts.sum() / (len(counts) * counts)).astype(np.float32))
+    if settings.class_weight == "balanced" and drawn.labels is not None and schema.task == "classification":
+        held = np.concatenate([split.valid, split.test])
+        held = rows.y[held[held < len(drawn.frame)]]
+        counts = drawn.labels["count"].to_numpy() - np.bincount(held, minlength=len(drawn.labels))
+        store = dataclasses.replace(store, factor=class_factors(counts))
     reporter.stage(
         {
             "stage": "table",
@@ -100,6 +103,13 @@ def prepare_parts(request: Request, out: Path | None, clock: Clock, reporter: Re
         }
     )
     return prepared._replace(store=store)
+
+
+def class_factors(counts: np.ndarray) -> np.ndarray:
+    """The weight of a row of each class that gives the classes equal totals, with a mean of 1 over all rows, by the
+    number of training rows that each class has; 1 for a class that has none."""
+    share = counts.sum() / np.count_nonzero(counts)
+    return np.where(counts > 0, share / np.maximum(counts, 1), 1).astype(np.float32)
 
 
 def _with_test(numbers: np.ndarray, rows: Rows) -> np.ndarray:
@@ -131,31 +141,44 @@ def encode(
         every = drawn.labels.select(pl.col("label").alias(schema.target))
         target = fit_target(settings, target_values(every, schema), schema.task)
     codes = target.transform(y)
-    encoder = TableEncoder.fit(frame, schema, rows=usable[split.train], target=codes[split.train])
-    x = encoder.transform(frame, usable)
+    with in_file(rows=None if drawn is None else drawn.number):
+        encoder = TableEncoder.fit(frame, schema, rows=usable[split.train], target=codes[split.train])
+        x = encoder.transform(frame, usable)
     if test is not None:
-        test_x, test_codes, _ = encoded(read_table(test), schema, encoder, target, test)
+        found = encoded(read_table(test), schema, encoder, target, test)
+        if found is None:
+            raise no_targets(schema, test)
+        test_x, test_codes, _ = found
         split = split._replace(test=np.arange(len(x), len(x) + len(test_x)))
         x, codes = np.concatenate([x, test_x]), np.concatenate([codes, test_codes])
     return Rows(x, codes, np.ones(len(x), np.float32)), split, encoder, target
 
 
 def encoded(
-    frame: pl.DataFrame, schema: Schema, encoder: TableEncoder, target: TargetEncoder, path: Any
-) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-    """Inputs, targets and unseen values of the rows of another table that have a target."""
-    values = target_values(frame, schema)
-    usable = usable_rows(frame, schema)
-    if len(usable) == 0:
-        raise InputError(f"no row has a {schema.target!r}", "give rows with known targets", str(path))
-    x, unseen = encoder.encode(frame, usable)
-    return x, target.transform(values[usable]), unseen
+    frame: pl.DataFrame, schema: Schema, encoder: TableEncoder, target: TargetEncoder, path: Any, first: int = 0
+) -> tuple[np.ndarray, np.ndarray, dict[str, int]] | None:
+    """Inputs, targets and unseen values of the rows of another table that have a target, or None if none has; `first`
+    rows of the file come before it."""
+    with in_file(path, range(first, first + len(frame))):
+        values = target_values(frame, schema)
+        usable = usable_rows(frame, schema)
+        if len(usable) == 0:
+            return None
+        x, unseen = encoder.encode(frame, usable)
+    with in_file(path, first + usable):
+        return x, target.transform(values[usable]), unseen
 
 
-def parts(data: str | os.PathLike[str]) -> Iterator[pl.DataFrame]:
-    """A table in one piece, or in several if it would take more than half of the memory."""
+def no_targets(schema: Schema, path: Any) -> InputError:
+    """The error for a table none of whose rows has a target."""
+    return InputError(f"no row has a {schema.target!r}", "give rows with known targets", str(path))
+
+
+def parts(data: str | os.PathLike[str]) -> Iterator[tuple[int, pl.DataFrame]]:
+    """A table in one piece, or in several if it would take more than half of the memory, each with the number of its
+    first row."""
     if Path(data).suffix.lower() in STREAMED and not fits(blocks := Blocks(data)):
         blocks.settle()
-        yield from blocks
+        yield from blocks.between(0)
     else:
-        yield read_table(data)
+        yield 0, read_table(data)
