@@ -1,6 +1,8 @@
 """A network that corrects a linear forecast is kept if it does so beyond chance, and otherwise leaves it alone."""
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -8,7 +10,8 @@ import pytest
 
 from axonic import RecurrentRegressor, correction
 from axonic.cli import main
-from axonic.correction import standard_error
+from axonic.correction import Settled, standard_error
+from axonic.types import Finding
 
 FAST = {"hidden_layer_sizes": (8,), "learning_rate": 0.03, "epochs": 60, "ensemble": 1, "regularization": None}
 
@@ -99,3 +102,21 @@ def test_a_gain_that_is_certain_and_does_not_matter_is_left(monkeypatch):
     stage = RecurrentRegressor("gru", **FAST).fit_series(series, window=3).notebook_[-1]
     assert stage["decision"] == "linear"
     assert stage["reason"].endswith("no more than 100 % of the squared error")
+
+
+@pytest.mark.parametrize(
+    ("linear", "alone", "told"),
+    [
+        (False, False, ["train.vanishing", "train.short_memory", "data.idle_steps"]),
+        (True, False, ["train.short_memory"]),
+        (True, True, ["data.no_signal"]),
+    ],
+    ids=["no linear forecast", "corrected", "alone"],
+)
+def test_a_network_that_corrects_is_not_measured_by_what_may_be_noise(linear, alone, told):
+    found = lambda code: Finding(code, "info", "", {}, "", "")  # noqa: E731
+    diagnosed = [found(code) for code in ("train.vanishing", "train.short_memory", "data.idle_steps")]
+    nothing: Any = None
+    coding: Any = SimpleNamespace(linear=((0.5,),) if linear else ())
+    settled = Settled(nothing, coding, [found("data.no_signal")] if alone else [])
+    assert [finding.code for finding in settled.said(diagnosed)] == told

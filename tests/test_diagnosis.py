@@ -184,7 +184,8 @@ def test_a_loss_that_is_no_spec_is_refused_in_one_line():
 def test_rows_that_do_not_suit_how_they_are_trained_on():
     x, y = blobs()
     model = FeedForwardClassifier(**HIDDEN, standardize=False)
-    assert said(model.fit(x * [1, 10, 1e3, 1e5], y))[0].code == "data.unscaled"
+    unscaled = said(model.fit(x * [1, 10, 1e3, 1e5], y))[0]
+    assert (unscaled.code, unscaled.where) == ("data.unscaled", "input 4 of the network")  # a column may have several
     order = np.argsort(y)
     model = FeedForwardClassifier(**HIDDEN, shuffle=False).fit(x[order], y[order])
     assert said(model)[0].code == "data.sorted"
@@ -196,7 +197,22 @@ def test_rows_that_do_not_suit_how_they_are_trained_on():
 def test_shuffled_labels_have_no_signal():
     x, y = blobs(400)
     model = FeedForwardClassifier(**HIDDEN).fit(x, np.random.default_rng(0).permutation(y))
-    assert said(model)[0].code == "data.no_signal"
+    finding = said(model)[0]
+    assert finding.code == "data.no_signal"
+    assert "standardize" not in finding.remedy  # it holds already
+
+
+@pytest.mark.parametrize("loss", ["absolute", "quantile"])
+def test_a_loss_whose_slope_does_not_fade_is_given_time_to_settle(loss, tmp_path, capsys):
+    """Little is to be learned of most rows; of sixteen, all is, once the steps become shorter."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 2))
+    y = 20 + 3 * x[:, 0] + rng.exponential(8, 200)
+    pl.DataFrame(x, ["a", "b"]).with_columns(y=pl.Series(y)).write_csv(tmp_path / "t.csv")
+    assert main(["check", str(tmp_path / "t.csv"), "--target", "y", "--loss", loss, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["quick_run"]["share_of_constant_answer"] > 0.5  # suspicious
+    assert "net.cannot_fit_batch" not in [finding["code"] for finding in result["findings"]]
 
 
 def test_one_cause_is_one_finding():

@@ -105,6 +105,35 @@ def test_of_one_target_a_sequence_no_step_is_told_apart():
     assert by_the_clock(task.member(optimizers.Momentum(0.1), 0, 0.0, 2)) is None
 
 
+def test_where_truncation_cuts_the_error_off_it_is_the_cause():
+    """The last of 12 steps stands fourth in the third window of 4 steps, so its error reaches 4 steps."""
+    task, fit = task_and_fit(0.9, [T] * 3)
+    head = task.network.layers[1:]
+    examined = examine(task._replace(network=layers.chain(layers.rnn(1, "tanh", truncate=4), *head)), fit)
+    np.testing.assert_allclose(examined.layers[0].reach, [*0.9 ** np.arange(4), *[0] * 8], rtol=1e-5)
+    (vanishing,) = findings(examined, 0.1)
+    assert vanishing.code == "train.vanishing"
+    assert vanishing.cause.startswith("truncate=4 cuts off")
+    assert "truncate" in vanishing.remedy
+    assert "LSTM" not in vanishing.remedy
+    assert vanishing.evidence["truncate"] == 4
+    (memory,) = findings(examined._replace(felt=np.r_[np.ones(4), np.zeros(8)]), 0.9)  # no idle steps
+    assert memory.code == "train.short_memory"
+    assert "raise truncate=4" in memory.remedy
+    faded = np.r_[0.1 ** np.arange(4), np.zeros(8)]  # before it is cut off
+    (vanishing,) = findings(examined._replace(layers=[ThroughTime("layer 1 (RNN)", faded, 4)]), 0.1)
+    assert "LSTM" in vanishing.remedy
+
+
+def test_clipping_is_proposed_only_where_it_is_not_in_force():
+    layer = ThroughTime("layer 1 (RNN)", 1.2 ** np.arange(40.0))
+    examined = Examined([layer], np.ones(40), np.full(5, 40))
+    assert "Clip the gradient" in findings(examined, 0.9)[0].remedy
+    (exploding,) = findings(examined, 0.9, clip_norm=1.0)
+    assert "lip" not in exploding.remedy
+    assert "only clip_norm=1 keeps" in exploding.cause
+
+
 # --- the loss of every step ---
 
 

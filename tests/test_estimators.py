@@ -2,6 +2,7 @@
 
 import datetime as dt
 import inspect
+import io
 import pickle
 import re
 
@@ -1008,6 +1009,18 @@ def test_a_quantile_has_its_share_of_new_rows_below_it(tau):
     assert np.mean(y[600:] < model.predict(x[600:])) == pytest.approx(tau, abs=0.06)
 
 
+def test_a_quantile_is_scored_as_one():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 2))
+    y = x[:, 0] + rng.exponential(size=400)
+    model = FeedForwardRegressor(loss=losses.quantile(0.9), **FITS).fit(x[:300], y[:300]).model_
+    scores = model.metrics(model.encoder.transform(x[300:]), model.target.transform(y[300:]))
+    predicted = model.numbers(model.encoder.transform(x[300:])).ravel()
+    assert scores["below"] == pytest.approx(np.mean(y[300:] <= predicted))
+    unit = (y[300:] - predicted) / model.target.scale[0]
+    assert scores["loss"] == pytest.approx(np.mean(np.maximum(0.9 * unit, -0.1 * unit)), rel=1e-4)
+
+
 def test_a_quantile_of_the_diabetes_data():
     x, y = load_diabetes(return_X_y=True)
     part = np.random.default_rng(0).permutation(len(y))
@@ -1124,3 +1137,13 @@ def test_a_warm_start_keeps_the_scale_of_the_target():
         model.set_params(loss="poisson").fit(X, NUMBERS)
     quantile = fast(FeedForwardRegressor, warm_start=True, loss=losses.quantile(0.2)).fit(X, NUMBERS)
     quantile.set_params(loss=losses.quantile(0.8)).fit(X, NUMBERS)
+
+
+def test_the_command_line_finds_the_columns_of_a_frame_of_numbers_by_name(tmp_path, capsys):
+    frame = pd.DataFrame(X, columns=[f"col {j}" for j in range(X.shape[1])])
+    model = fast().fit(frame, LABELS)
+    model.save(tmp_path / "m.safetensors")
+    frame[frame.columns[::-1]].to_csv(tmp_path / "x.csv", index=False)
+    assert main(["predict", str(tmp_path / "m.safetensors"), str(tmp_path / "x.csv")]) == 0
+    found = pd.read_csv(io.StringIO(capsys.readouterr().out))["prediction"]
+    np.testing.assert_array_equal(found, model.predict(frame))

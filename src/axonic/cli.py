@@ -306,7 +306,7 @@ def evaluate(run: Path, data: Path, /, *, json: Json = False) -> int:
         return 0
     console = Console(highlight=False)
     console.print(f"{scores['n']} rows, {scores['task']} of {scores['target']}")
-    for name in ("loss", "accuracy", "ece", "r2", "rmse", "mae"):
+    for name in ("loss", "accuracy", "ece", "r2", "rmse", "mae", "below"):
         if name in scores:
             console.print(f"  {name:9s} {figure(scores[name])}")
     for each in scores.get("reliability", ()):

@@ -10,8 +10,8 @@ standard error; on 29 series two did better (`benchmarks/corrections.py`). Windo
 steps that are forecast, so their gains go together and vary more in the mean than as many by themselves (Diebold and
 Mariano 1995, "Comparing predictive accuracy", section 1.1): see `standard_error`. Of thousands of windows a gain may
 be certain and yet of no use: less than 1 %, within which a loss counts as flat while training, is none. What remains
-where the network is not kept is the linear forecast, which has no more need of windows to be judged by, and is fitted to
-these too.
+where the network is not kept is the linear forecast, which has no more need of windows to be judged by, and is fitted
+to these too.
 """
 
 from dataclasses import replace
@@ -33,6 +33,9 @@ ERRORS = 2.0
 SHARE = 0.01
 """Share of the linear forecast's squared error that it must be above as well."""
 
+UNTOLD = {"data.no_signal", "train.vanishing", "data.idle_steps"}
+"""Findings that say nothing of a network which corrects a linear forecast."""
+
 
 class Series(NamedTuple):
     """A series as a network is trained on it: its values (steps,), its windows, what they look like, and the network's
@@ -52,10 +55,13 @@ class Settled(NamedTuple):
     findings: list[Finding]
 
     def said(self, diagnosed: list[Finding]) -> list[Finding]:
-        """What is to be said in all: where a linear forecast is corrected, a network that gave its place to a constant
-        is told by this alone."""
-        others = [f for f in diagnosed if not (self.coding.linear and f.code == "data.no_signal")]
-        return [*others, *self.findings]
+        """What is to be said in all. Where a linear forecast is corrected, the network is not told that it learned
+        nothing or that errors fade, since what is left for it may be noise, nor that steps are idle, since the linear
+        forecast looks at all of them; where that stands alone, nothing of how far the network remembered."""
+        if not self.coding.linear:
+            return [*diagnosed, *self.findings]
+        untold = {*UNTOLD, "train.short_memory"} if self.findings else UNTOLD
+        return [*(f for f in diagnosed if f.code not in untold), *self.findings]
 
 
 def standard_error(gains: np.ndarray, horizon: int) -> float:

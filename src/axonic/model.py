@@ -31,7 +31,7 @@ from axonic.errors import InputError
 from axonic.layers import RBF, Dense, EveryStep
 from axonic.layers.base import Chain
 from axonic.layers.rbf import distances, radial_value
-from axonic.losses import Loss
+from axonic.losses import Loss, Quantile, Robust
 from axonic.programs import compiled, make_room
 from axonic.types import Params, Sequence
 
@@ -280,8 +280,9 @@ class Model:
         Classification: `loss` is the mean negative logarithm of the probability of the true class (natural),
         `accuracy`, and `ece`, the expected calibration error (`axonic.calibration`). Several labels: `loss` is the sum
         over the labels of their mean cross-entropy, `accuracy` the share of rows with every label right. Regression:
-        `loss` is half the mean squared error of the encoded target, `rmse` and `mae` in the target's units, and `r2`
-        (NaN for a single row); of several targets the mean, as in scikit-learn.
+        `loss` is half the mean squared error of the encoded target, or the loss itself if that is huber, absolute or
+        quantile; `rmse` and `mae` in the target's units, and `r2` (NaN for a single row); of a quantile also `below`,
+        the share of the targets that are no higher than predicted; of several targets the mean, as in scikit-learn.
 
         Parameters
         ----------
@@ -326,11 +327,16 @@ class Model:
         square = mean((true - predicted) ** 2)
         spread = mean((true - mean(true)) ** 2)
         r2 = np.mean(1 - square / spread) if np.all(spread > 0) else np.nan
+        loss = 0.5 * np.sum(mean((y - a) ** 2))
+        if isinstance(self.loss, Robust):
+            loss = mean(np.asarray(self.loss.value(jnp.asarray(a), jnp.asarray(y))))
+        below = {"below": float(np.mean(mean(true <= predicted)))} if isinstance(self.loss, Quantile) else {}
         return {
-            "loss": float(0.5 * np.sum(mean((y - a) ** 2))),
+            "loss": float(loss),
             "r2": float(r2),
             "rmse": float(np.mean(np.sqrt(square))),
             "mae": float(np.mean(mean(np.abs(true - predicted)))),
+            **below,
         }
 
 

@@ -351,4 +351,4 @@ def test_printed(opened):
 def test_forecasts_of_huge_values_are_shown():
     series = {"past": {"step": [0], "value": [1e200]}, "true": {"step": [1, 2], "value": [4e200, 3e200]}}
     shown = _forecasts({**series, "forecast": [1e200, 7e200]}, {"window": 1, "target": "v"})
-    assert "root mean square error 3.5e200" in shown
+    assert "root mean square error 3.54e200" in shown

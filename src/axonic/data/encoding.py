@@ -165,14 +165,20 @@ class TableEncoder:
 
     @classmethod
     def from_array(
-        cls, x: np.ndarray, rows: Rows | None = None, standardize: bool = True, bounded: bool = True
+        cls,
+        x: np.ndarray,
+        rows: Rows | None = None,
+        standardize: bool = True,
+        bounded: bool = True,
+        names: Sequence[str] | None = None,
     ) -> "TableEncoder":
-        """Learn the encoding of an array (n, n_columns) of numbers, whose columns are called x0, x1, ...
+        """Learn the encoding of an array (n, n_columns) of numbers.
 
         Parameters
         ----------
         x : numbers; NaN is a missing value.
         rows, standardize, bounded : as for `fit`.
+        names : of the columns; None calls them x0, x1, ...
 
         Raises
         ------
@@ -180,7 +186,8 @@ class TableEncoder:
             If the array is not two-dimensional or not of numbers, or a training value is infinite.
         """
         _check_array(x)
-        codings = [Coding(f"x{j}", "number") for j in range(x.shape[1])]
+        names = [f"x{j}" for j in range(x.shape[1])] if names is None else names
+        codings = [Coding(name, "number") for name in names]
         return cls(tuple(_fit_linear(x, codings, rows, standardize, bounded)), standardize)
 
     # --- applying it ---

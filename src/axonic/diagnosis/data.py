@@ -18,7 +18,8 @@ ENOUGH_ROWS = 20
 
 
 def check_unscaled(task: Task) -> Iterator[Finding]:
-    """data.unscaled: columns that are much larger than others, or than a network is made for."""
+    """data.unscaled: inputs that are much larger than others, or than a network is made for. They are encoded: a column
+    may have several."""
     x = task.rows.x[task.split.train].astype(np.float64)
     size, deviation = np.sqrt(np.mean(x * x, axis=0)), x.std(axis=0)
     varies = deviation > 0
@@ -28,8 +29,8 @@ def check_unscaled(task: Task) -> Iterator[Finding]:
         yield Finding(
             "data.unscaled",
             "warning",
-            f"column {worst + 1}",
-            {"largest_rms": rounded(size[worst]), "ratio_of_deviations": rounded(ratio), "columns": len(size)},
+            f"input {worst + 1} of the network",
+            {"largest_rms": rounded(size[worst]), "ratio_of_deviations": rounded(ratio), "inputs": len(size)},
             f"Inputs are not on one scale (the largest has a root mean square of {size[worst]:.3g}): no learning rate "
             "suits all weights of the first layer.",
             "Leave standardize=True, or bring every column to mean 0 and deviation 1.",

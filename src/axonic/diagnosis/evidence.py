@@ -56,11 +56,9 @@ class Losses(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The network as it is and after a change: mean losses on training rows and on the rows that judge, and the share
-    by which the latter fell with its standard error."""
+    """The network as it is and after a change: mean losses on the rows that judge, and the share by which they fell
+    with its standard error."""
 
-    train_before: float
-    train_after: float
     before: float
     after: float
     gain: float
@@ -219,8 +217,7 @@ class Evidence:
 
     def compare_losses(self, after: Losses) -> Comparison:
         """The network as it is, and one with these losses."""
-        before = self.losses
-        old, new = before.judged, after.judged
+        old, new = self.losses.judged, after.judged
         with np.errstate(invalid="ignore", over="ignore"):
             base = float(np.mean(old))
             if not np.isfinite(base):
@@ -230,8 +227,7 @@ class Evidence:
             else:
                 fall, base = old - new, max(base, 1e-12)
                 gain, error = float(fall.mean() / base), float(fall.std() / np.sqrt(len(fall)) / base)
-        means = [float(np.mean(part)) for part in (before.train, after.train, old, new)]
-        return Comparison(means[0], means[1], means[2], means[3], gain, error)
+        return Comparison(float(np.mean(old)), float(np.mean(new)), gain, error)
 
     def again(self, *, rate: float | None = None, l2: float | None = None, batch_size: int | None = None) -> Trained:
         """Train once more from the start with another rate, penalty or batch size."""

@@ -168,7 +168,7 @@ def check_mismatch(e: Evidence) -> Iterator[Finding]:
 
 
 def _wrong_delta(e: Evidence) -> float | None:
-    """The relative error of delta against central differences of the value, where it is above 1 %; only a loss of the
+    """The relative error of delta against central differences of the value, where it is above 5 %; only a loss of the
     user's own is put to this test, since axonic's are tested with it."""
     if type(e.loss).__module__.startswith("axonic."):
         return None

@@ -17,10 +17,10 @@ from axonic.health import noise_scale
 from axonic.layers.base import Chain
 from axonic.layers.dropout import Dropout
 from axonic.optimizers import Optimizer
-from axonic.recipe import Fit
-from axonic.recipe.rate import CALM, RATES, ends, sweep_curves
+from axonic.recipe import Fit, Member
+from axonic.recipe.rate import CALM, RATES, SWEEP_WINDOWS, ends, sweep_curves, with_rate
 from axonic.regularization import Regularization
-from axonic.training import State
+from axonic.training import State, StopRule
 from axonic.types import Finding
 
 LEARNED_LITTLE = 0.9
@@ -50,6 +50,8 @@ LEARNED_ALL = 0.01
 """A training loss below this share of a constant answer's leaves nothing for a larger network to learn."""
 FIT_ROWS, FIT_STEPS, FIT_SHARE = 16, 1000, 0.05
 """TheDeepChecker: 16 rows are fitted to 5 % of the loss in 1,000 steps."""
+REST_SHARE = 1 / 30
+"""Then the steps become so much shorter."""
 FLAT_NOISE = 0.05
 
 
@@ -203,21 +205,35 @@ def check_cannot_fit(e: Evidence) -> Iterator[Finding]:
     calm = (dataclasses.replace(layer, rate=0.0) if isinstance(layer, Dropout) else layer for layer in e.network.layers)
     member = e.member.changed(l2=0.0, l1=0.0, network=Chain(tuple(calm)), regularization=Regularization())
     member = member._replace(batches=dataclasses.replace(member.batches, split=Split(part, none, none)))
-    curves = np.array(sweep_curves(member, RATES, e.watcher, FIT_STEPS))
     start = float(e.column(e.look_at(part), "loss")[0])
-    last = float(ends(curves).min())
-    if last > FIT_SHARE * start and np.isfinite(start):
+    last = ends(np.array(sweep_curves(member, RATES, e.watcher, FIT_STEPS)))
+    lowest = float(last.min())
+    if FIT_SHARE * start < lowest < np.inf and not e.ended:
+        lowest = min(lowest, _at_rest(e, member, RATES[int(np.argmin(last))]))
+    if lowest > FIT_SHARE * start and np.isfinite(start):
         yield Finding(
             "net.cannot_fit_batch",
             "error",
             "",
-            {"rows": len(part), "steps": FIT_STEPS, "loss_before": rounded(start), "loss_after": rounded(last)},
-            f"{len(part)} rows cannot be learned by heart in {FIT_STEPS} steps at any rate: their loss goes from "
-            f"{start:.3g} to {last:.3g} only. The network has too few units on the way, its outputs cannot reach the "
-            "targets, or its gradient is wrong.",
+            {"rows": len(part), "steps": FIT_STEPS, "loss_before": rounded(start), "loss_after": rounded(lowest)},
+            f"{len(part)} rows cannot be learned by heart in {FIT_STEPS} steps at any rate and as many short ones: "
+            f"their loss goes from {start:.3g} to {lowest:.3g} only. The network has too few units on the way, its "
+            "outputs cannot reach the targets, or its gradient is wrong.",
             "Use more units in the smallest hidden layer (hidden_layer_sizes=(64, 64)) and the loss that fits the "
             'target (loss="auto"); check a loss of your own: what its outputs can be, and its delta.',
         )
+
+
+def _at_rest(e: Evidence, member: Member, rate: float) -> float:
+    """The loss where a run at this rate ends, after as many steps again at a share of it: where the gradient is as long
+    near the lowest loss as far from it, like that of absolute errors, steps of one length lead to and fro about it. The
+    program is that of the sweep, of which a rate is a value."""
+    batches = dataclasses.replace(member.batches, epoch_batches=FIT_STEPS // SWEEP_WINDOWS)
+    stop = StopRule(SWEEP_WINDOWS, SWEEP_WINDOWS + 1)
+    member = member._replace(batches=batches)
+    there = e.train(with_rate(member, rate), stop)
+    rest = e.train(with_rate(member._replace(params=there.state.current), rate * REST_SHARE), stop)
+    return float(ends(rest.history[:, :1].T).min())
 
 
 def check_batch_too_large(e: Evidence) -> Iterator[Finding]:
@@ -434,10 +450,7 @@ def check_no_signal(e: Evidence) -> Iterator[Finding]:
         )
 
 
-NO_SIGNAL_REMEDY = (
-    "Check that the columns can tell the target; bring inputs to a common scale (standardize=True); or collect more "
-    "rows."
-)
+NO_SIGNAL_REMEDY = "Check that the columns can tell the target, or collect more rows."
 
 
 def no_signal(fit: Fit) -> list[Finding]:

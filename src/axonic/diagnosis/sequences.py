@@ -51,10 +51,12 @@ class ThroughTime(NamedTuple):
     ----------
     where : the layer, counted from 1, with its kind and direction.
     norms : (longest,) norm_k for k = 0, 1, ...; NaN beyond the longest sequence.
+    truncate : window of its backward pass in steps; None goes back to the first step.
     """
 
     where: str
     norms: np.ndarray
+    truncate: int | None = None
 
     @property
     def reach(self) -> np.ndarray:
@@ -66,6 +68,13 @@ class ThroughTime(NamedTuple):
         """Steps until the error stays below `MEMORY` of what it was."""
         there = np.flatnonzero(np.nan_to_num(self.reach) >= MEMORY)
         return int(there[-1]) + 1 if len(there) else 0
+
+    def cut(self, steps: int) -> bool:
+        """Whether it is truncation that ends this memory, within so many steps: the error goes from there at once to
+        0."""
+        if self.truncate is None or self.truncate >= steps:
+            return False
+        return not np.any(np.nan_to_num(self.norms)[self.memory :])
 
 
 class Examined(NamedTuple):
@@ -102,10 +111,11 @@ def examine_at(task: Task, params: Params, part: np.ndarray) -> Examined:
     for place, layer in enumerate(task.network.layers):
         if not isinstance(layer, RNN | LSTM | GRU | Bidirectional):
             continue
-        kind = type(layer.layer if isinstance(layer, Bidirectional) else layer).__name__
+        cell: Any = layer.layer if isinstance(layer, Bidirectional) else layer
         for way in ("onward", "back") if isinstance(layer, Bidirectional) else ("",):
             norms = _by_lag(np.asarray(deltas[len(looked)]), rows.x.lengths, back=way == "back")
-            looked.append(ThroughTime(f"layer {place + 1} ({f'{kind} {way}'.strip()})", norms))
+            where = f"layer {place + 1} ({f'{type(cell).__name__} {way}'.strip()})"
+            looked.append(ThroughTime(where, norms, cell.truncate))
     return Examined(looked, _by_lag(np.asarray(error_in), rows.x.lengths), rows.x.lengths)
 
 
@@ -161,7 +171,7 @@ def _of_gates(layer: Any, params: Any, cache: Any, error: Array) -> Array:
     return layer.backward(params._replace(w=jnp.eye(n, dtype=x.dtype)), cache._replace(x=x), error)[1]
 
 
-def findings(examined: Examined, learned: float) -> list[Finding]:
+def findings(examined: Examined, learned: float, clip_norm: float | None = None) -> list[Finding]:
     """What is to be said.
 
     Parameters
@@ -169,6 +179,7 @@ def findings(examined: Examined, learned: float) -> list[Finding]:
     examined : of a trained network.
     learned : the share of the loss of an answer without looking at the sequence by which the validation loss has come
         down; 1 is all of it.
+    clip_norm : the norm to which gradients were clipped; None if they were not.
     """
     longest = int(np.median(examined.lengths))
     if longest < FEW_STEPS:
@@ -183,18 +194,32 @@ def findings(examined: Examined, learned: float) -> list[Finding]:
             "steps": longest,
             "learned": round(learned, 4),
         }
+        if layer.cut(longest):
+            evidence["truncate"] = layer.truncate
         if np.nanmax(reach) > EXPLODED:
-            found.append(_exploding(layer, evidence))
+            found.append(_exploding(layer, evidence, clip_norm))
         elif reach[-1] < VANISHED and learned < LEARNED:
             found.append(_vanishing(layer, evidence))
         elif layer.memory < longest:
             found.append(_memory(layer, evidence))
-    if not any(finding.code in ("train.vanishing", "train.exploding") for finding in found):
-        found += _idle(examined, longest)
+    truncated = any(layer.truncate is not None and layer.truncate < longest for layer in examined.layers)
+    if not truncated and not any(finding.code in ("train.vanishing", "train.exploding") for finding in found):
+        found += _idle(examined, longest)  # a truncated dL/dx does not say on what the answer depends
     return found
 
 
 def _vanishing(layer: ThroughTime, evidence: dict[str, Any]) -> Finding:
+    if "truncate" in evidence:
+        return Finding(
+            "train.vanishing",
+            "warning",
+            layer.where,
+            evidence,
+            f"truncate={layer.truncate} cuts off what goes back from the last of {evidence['steps']} steps after "
+            f"{evidence['memory']}, so nothing can be learned from the beginning, and the network is little better "
+            "than an answer that does not look at the sequence.",
+            "Leave truncate out, or raise it to the number of steps that matter.",
+        )
     remedy = (
         "Use LSTM or GRU layers, whose state is carried on without being multiplied by weights; "
         if ("RNN" in layer.where)
@@ -212,15 +237,24 @@ def _vanishing(layer: ThroughTime, evidence: dict[str, Any]) -> Finding:
     )
 
 
-def _exploding(layer: ThroughTime, evidence: dict[str, Any]) -> Finding:
+def _exploding(layer: ThroughTime, evidence: dict[str, Any], clip_norm: float | None) -> Finding:
+    clipped = clip_norm is not None
+    harm = (
+        f"the gradient is that of the earliest ones almost alone, and only clip_norm={clip_norm:g} keeps single "
+        "batches from throwing the weights far off."
+        if clipped
+        else "single batches may throw the weights far off."
+    )
     return Finding(
         "train.exploding",
         "warning",
         layer.where,
         evidence,
         f"The error grows to {evidence['largest']:.2g} times its size on its way back through {evidence['steps']} "
-        "steps: single batches may throw the weights far off.",
-        "Clip the gradient (clip_norm=1), truncate the backward pass, or lower the learning rate.",
+        f"steps: {harm}",
+        "Truncate the backward pass, or lower the learning rate."
+        if clipped
+        else "Clip the gradient (clip_norm=1), truncate the backward pass, or lower the learning rate.",
     )
 
 
@@ -232,8 +266,12 @@ def _memory(layer: ThroughTime, evidence: dict[str, Any]) -> Finding:
         evidence,
         f"Less than {MEMORY:.0%} of an error at the last step reaches further back than {evidence['memory']} of "
         f"{evidence['steps']} steps.",
-        "Nothing needs to be done if what matters is recent; otherwise use LSTM or GRU layers with more units, or both "
-        "directions.",
+        "Nothing needs to be done if what matters is recent; otherwise "
+        + (
+            f"raise truncate={layer.truncate}, which cuts it off, or leave it out."
+            if "truncate" in evidence
+            else "use LSTM or GRU layers with more units, or both directions."
+        ),
     )
 
 
@@ -264,7 +302,8 @@ def diagnose(task: Task, fit: Fit) -> list[Finding]:
     """What is to be said of a fit of sequences."""
     best, trivial = float(fit.states[0].best_loss), trivial_loss(task, fit)
     learned = 1 - best / trivial if trivial is not None and trivial > 0 else 1.0
-    return findings(examine(task, fit), 0.0 if 0 in fit.constant else learned)
+    clip_norm = task.settings.clip(fit.optimizer)
+    return findings(examine(task, fit), 0.0 if 0 in fit.constant else learned, clip_norm)
 
 
 def constant_loss(task: Task, fit: Fit) -> float | None:

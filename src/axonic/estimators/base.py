@@ -338,7 +338,8 @@ class Estimator(BaseEstimator):
             schema = Schema(self._columns, "", self._task)
             self._encoder = TableEncoder.fit(X, schema, train, self.standardize, y[train])
         else:
-            self._encoder = TableEncoder.from_array(X, train, self.standardize)
+            names = [str(name) for name in self.feature_names_in_] if hasattr(self, "feature_names_in_") else None
+            self._encoder = TableEncoder.from_array(X, train, self.standardize, names=names)
 
     def _rows(self, X, y, weight, train) -> Rows:
         return Rows(self._encoded(X), y, (weight / weight[train].mean()).astype(np.float32))

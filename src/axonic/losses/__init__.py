@@ -28,7 +28,7 @@ from axonic.losses.classic import (
 )
 from axonic.losses.counts import Poisson, poisson
 from axonic.losses.matched import Matching, matching
-from axonic.losses.robust import Absolute, Huber, Quantile, absolute, huber, quantile
+from axonic.losses.robust import Absolute, Huber, Quantile, Robust, absolute, huber, quantile
 from axonic.losses.steps import EachStepLoss, each_step
 
 LOSSES: dict[str, type[Loss]] = {
@@ -55,6 +55,7 @@ __all__ = [
     "MeanSquaredError",
     "Poisson",
     "Quantile",
+    "Robust",
     "SquaredError",
     "Target",
     "absolute",

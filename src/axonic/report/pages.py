@@ -220,8 +220,10 @@ def _percent(value: float | None, digits: int = 1) -> str:
 
 def _scores(result: Mapping[str, Any]) -> dict[str, Any]:
     """A table: the network and what it has to beat, on the validation and test rows."""
-    measures = ("loss", "accuracy") if result["task"] == "classification" else ("rmse", "r2", "loss")
     parts = [part for part in ("test", "valid", "train") if result[part]]
+    measures = ("loss", "accuracy") if result["task"] == "classification" else ("rmse", "r2", "loss")
+    if any("below" in result[part] for part in parts):
+        measures = ("loss", "below", "rmse")
     rows = [("network", {part: result[part] for part in parts})]
     names = _rivals(result)
     baselines = result.get("baselines", {})
@@ -259,6 +261,11 @@ def _headline(result: Mapping[str, Any]) -> dict[str, Any]:
         error = math.sqrt(max(share * (1 - share), 0.25 / max(n, 1)) / max(n, 1))
         head, unit = _percent(share), f"of {n} {rows} are classified right (± {100 * error:.1f}, standard error)"
         name, key = "log-loss", "loss"
+    elif (share := scores.get("below")) is not None:
+        unit = (
+            f"of {n} {rows} are no higher than predicted; asked was a quantile, so errors around the mean say nothing"
+        )
+        return {"figure": _percent(share), "unit": unit, "sentences": []}
     else:
         head, unit = short(scores["rmse"]), f"is the typical error (root mean square) on {n} {rows}"
         name, key = "typical error", "rmse"

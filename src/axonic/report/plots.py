@@ -356,13 +356,12 @@ def short(value: Any) -> str:
         return "–"
     if value == 0:
         return "0"
-    if float(value).is_integer() and abs(value) < 1e5:
-        return str(int(value))
-    if 1e-3 <= abs(value) < 1e5:
-        text = f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+    if 999.5 <= abs(value) < 999_999.5:
+        return f"{value:.0f}"
+    if 1e-3 <= abs(value) < 999.5:
+        return f"{value:.3g}"
+    mantissa, exponent = f"{value:.{2 if abs(value) > 1 else 1}e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def clipped(text: str, most: int) -> str:

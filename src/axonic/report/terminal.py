@@ -209,6 +209,7 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
         return
     console = Console(highlight=False)
     scores = ("loss", "accuracy") if result["task"] == "classification" else ("loss", "r2", "rmse")
+    scores = ("loss", "below", "rmse") if "below" in result["train"] else scores
     table = Table("part", "rows", *scores, box=None, pad_edge=False)
     for part in ("train", "valid", "test"):
         if result[part]:
@@ -230,7 +231,7 @@ def _print_baselines(result: dict[str, Any], console: Console) -> None:
     part = next((part for part in ("test", "valid") if result[part]), None)
     if part is None or not result["baselines"]:
         return
-    score = "loss" if result["task"] == "classification" else "rmse"
+    score = "loss" if result["task"] == "classification" or "below" in result["train"] else "rmse"
     others = [f"{name.replace('_', ' ')} {figure(s[part][score])}" for name, s in result["baselines"].items()]
     what = "simple forecasts" if result["net"] in ("rnn", "lstm", "gru") else "simpler models"
     console.print(f"{score} of {what} ({part}): {', '.join(others)}", soft_wrap=True)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from axonic.checks import ENOUGH_ROWS, check_table
+from axonic.correction import UNTOLD
 from axonic.data.reading import read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.data.sequences import Layout
@@ -94,8 +95,7 @@ def _sequences(request: Request, network: bool, reporter: Reporter) -> dict[str,
 
     def rehearsal() -> Rehearsal:
         tried = rehearse(_some_sequences(prepared))
-        # what a linear forecast leaves may well be noise
-        found = [f for f in tried.findings if not (corrects and f.code == "data.no_signal")]
+        found = [f for f in tried.findings if not (corrects and f.code in UNTOLD)]
         return tried._replace(findings=found)
 
     return _result(len(prepared.frame), prepared.schema, prepared.findings, rehearsal if enough else None)
