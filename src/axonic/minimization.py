@@ -135,9 +135,11 @@ def _run(
     def step(carry: _Carry) -> _Carry:
         x, state, info = rule.step(objective, carry.x, carry.state)
         converged = _largest(info.grads) <= tol  # at the point before the step, which is then not taken
-        asked = converged if rule.looks_ahead else jnp.asarray(False)
-        here = lambda: _largest(objective.value_and_grad(carry.x)[1]) <= tol  # noqa: E731
-        converged = jax.lax.cond(asked, here, lambda: converged)
+        asked = jnp.asarray(False)
+        if rule.looks_ahead:  # then the gradient was that of another point
+            asked, no = converged, asked
+            here = lambda: _largest(objective.value_and_grad(carry.x)[1]) <= tol  # noqa: E731
+            converged = jax.lax.cond(asked, here, lambda: no)
         x = jax.tree.map(lambda new, old: jnp.where(converged, old, new), x, carry.x)
         index = carry.step + ~converged
         return _Carry(

@@ -64,5 +64,5 @@ def helped(stage: Stage) -> bool:
     """Whether the branches have lowered the mean validation loss enough to go on with others; in a stage that was read
     from a file, a loss that was not finite is None."""
     was, now = ([math.inf if loss is None else loss for loss in stage[part]] for part in ("before", "after"))
-    before = float(np.mean(was))
-    return before == math.inf > np.mean(now) or float(np.mean(now)) < before - SAME * abs(before)
+    before, after = float(np.mean(was)), float(np.mean(now))
+    return after < (before - SAME * abs(before) if math.isfinite(before) else before)
