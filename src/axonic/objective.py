@@ -300,10 +300,10 @@ def clipped(grads: Params, norm: Any) -> Params:
     """A gradient shortened to `norm` if it is longer."""
     leaves = jax.tree.leaves(grads)
     top = functools.reduce(jnp.maximum, [jnp.max(jnp.abs(g)) for g in leaves])
-    top = jnp.maximum(top, jnp.finfo(top.dtype).tiny)  # what is squared is at most 1, however large the gradient
-    length = top * jnp.sqrt(sum(jnp.sum(jnp.square(g / top)) for g in leaves))
-    factor = jnp.minimum(1.0, norm / jnp.maximum(length, jnp.finfo(length.dtype).tiny))
-    return jax.tree.map(lambda g: g * factor.astype(g.dtype), grads)
+    top = jnp.maximum(top, jnp.finfo(top.dtype).tiny)  # what is squared is at most 1
+    relative = jnp.maximum(jnp.sqrt(sum(jnp.sum(jnp.square(g / top)) for g in leaves)), 1.0)
+    longer = top * relative > norm
+    return jax.tree.map(lambda g: jnp.where(longer, g / top * (norm / relative).astype(g.dtype), g), grads)
 
 
 def _matrix(product: Callable[[Params], Params], like: Params) -> Float[Array, "n n"]:
