@@ -225,6 +225,14 @@ def test_runs_predict_in_python(folder, capsys):
     assert load(folder / "series").predict(np.sin(np.arange(24) / 3).reshape(2, 12, 1)).shape == (2, 3)
 
 
+def test_a_quantile_of_a_series_is_held_against_simple_forecasts(folder, tmp_path, capsys):
+    about = ["--target", "v", "--order-by", "t", "--net", "gru", "--window", "12", "--loss", "quantile:0.9"]
+    shown = answer(capsys, "fit", folder / "series.csv", *about, "--out", tmp_path / "run", *FAST)
+    assert "rmse of simple forecasts (test): last value" in shown
+    assert "below" in shown
+    assert "no higher than predicted" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_unseen_values_are_counted_when_sequences_are_scored(folder, tmp_path, capsys):
     frame = pl.read_csv(folder / "long.csv")
     frame.with_columns(v=pl.col("v") + 1e6).write_csv(tmp_path / "far.csv")

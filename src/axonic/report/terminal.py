@@ -231,9 +231,12 @@ def _print_baselines(result: dict[str, Any], console: Console) -> None:
     part = next((part for part in ("test", "valid") if result[part]), None)
     if part is None or not result["baselines"]:
         return
-    score = "loss" if result["task"] == "classification" or "below" in result["train"] else "rmse"
+    what, score = "simpler models", "rmse"
+    if result["net"] in ("rnn", "lstm", "gru"):
+        what = "simple forecasts"
+    elif result["task"] == "classification" or "below" in result["train"]:
+        score = "loss"
     others = [f"{name.replace('_', ' ')} {figure(s[part][score])}" for name, s in result["baselines"].items()]
-    what = "simple forecasts" if result["net"] in ("rnn", "lstm", "gru") else "simpler models"
     console.print(f"{score} of {what} ({part}): {', '.join(others)}", soft_wrap=True)
 
 
