@@ -463,10 +463,10 @@ def split_rows(
     return Split(np.setdiff1d(rest, held_valid), np.sort(held_valid), np.sort(held_test))
 
 
-def balanced(codes: np.ndarray, weight: np.ndarray, n_classes: int) -> np.ndarray:
-    """The factor of each row's weight that gives every class of these rows the same total, their sum unchanged."""
-    totals = np.bincount(codes, weights=weight, minlength=n_classes)
-    return (weight.sum() / (np.count_nonzero(totals) * np.maximum(totals, 1e-300)))[codes]
+def class_factors(totals: np.ndarray) -> np.ndarray:
+    """The factor on the weights of each class that gives the classes equal totals, their sum unchanged, from the total
+    of each in training; 1 for a class that has none."""
+    return np.divide(totals.sum() / np.count_nonzero(totals), totals, out=np.ones(len(totals)), where=totals > 0)
 
 
 def resplit(split: Split, seed: int, classes: np.ndarray | None = None) -> Split:

@@ -35,7 +35,7 @@ from sklearn.utils.validation import (
 from axonic import recipe as recipes
 from axonic import storage
 from axonic.checks import check_beside, check_rows
-from axonic.data.batches import Rows, Split, balanced, split_rows
+from axonic.data.batches import Rows, Split, class_factors, split_rows
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import join
 from axonic.data.schema import Schema, Task, canonical, infer_columns
@@ -502,7 +502,7 @@ class Classifier(ClassifierMixin, Estimator):
         if isinstance(self.class_weight, str):
             if self.class_weight != "balanced":
                 raise InputError(f"class_weight = {self.class_weight!r} is impossible", "give 'balanced' or a dict")
-            return balanced(y, weight, len(self.classes_))
+            return class_factors(np.bincount(y, weights=weight, minlength=len(self.classes_)))[y]
         weights = list(self.class_weight.values()) if isinstance(self.class_weight, dict) else [None]
         if not all(isinstance(w, int | float | np.number) and np.isfinite(w) and w >= 0 for w in weights):
             how = "give 'balanced' or a dict from class to a number that is not negative"

@@ -15,7 +15,7 @@ import numpy as np
 
 from axonic import distributed, optimizers, recipe
 from axonic.baselines import baselines
-from axonic.data.batches import Rows, Split
+from axonic.data.batches import Rows, Split, class_factors
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged
 from axonic.data.sequences import Layout
@@ -36,7 +36,7 @@ from axonic.runs.page import write_page, write_report
 from axonic.runs.prepare import prepare
 from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
 from axonic.runs.request import Reporter, Request, Silent
-from axonic.runs.tables import class_factors, streams
+from axonic.runs.tables import streams
 from axonic.settings import Settings, pair
 from axonic.storage import model_file, plain
 from axonic.training import StopRule
@@ -233,7 +233,7 @@ def _trained(
     weighted = rows
     if settings.class_weight == "balanced":
         factor = class_factors(np.bincount(rows.y[split.train], minlength=encoded_target.n_out))
-        weighted = rows._replace(weight=rows.weight * factor[rows.y])
+        weighted = rows._replace(weight=(rows.weight * factor[rows.y]).astype(np.float32))
     stored = 0 if store is None else distributed.added(store.checksum)
     fingerprint = _fingerprint(rows, encoder, encoded_target, stored)
     if not resumes:

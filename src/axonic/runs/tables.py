@@ -11,7 +11,7 @@ import polars as pl
 
 from axonic import distributed
 from axonic.checks import check_table
-from axonic.data.batches import Rows, Split, split_rows
+from axonic.data.batches import Rows, Split, class_factors, split_rows
 from axonic.data.encoding import TableEncoder
 from axonic.data.reading import Blocks, read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
@@ -94,7 +94,7 @@ def prepare_parts(request: Request, out: Path | None, clock: Clock, reporter: Re
         held = np.concatenate([split.valid, split.test])
         held = rows.y[held[held < len(drawn.frame)]]
         counts = drawn.labels["count"].to_numpy() - np.bincount(held, minlength=len(drawn.labels))
-        store = dataclasses.replace(store, factor=class_factors(counts))
+        store = dataclasses.replace(store, factor=class_factors(counts).astype(np.float32))
     reporter.stage(
         {
             "stage": "table",
@@ -103,13 +103,6 @@ def prepare_parts(request: Request, out: Path | None, clock: Clock, reporter: Re
         }
     )
     return prepared._replace(store=store)
-
-
-def class_factors(counts: np.ndarray) -> np.ndarray:
-    """The weight of a row of each class that gives the classes equal totals, with a mean of 1 over all rows, by the
-    number of training rows that each class has; 1 for a class that has none."""
-    share = counts.sum() / np.count_nonzero(counts)
-    return np.where(counts > 0, share / np.maximum(counts, 1), 1).astype(np.float32)
 
 
 def _with_test(numbers: np.ndarray, rows: Rows) -> np.ndarray:
