@@ -202,6 +202,23 @@ def test_the_task_follows_the_target(values, task):
     assert infer_schema(frame, "y").task == task
 
 
+def test_numbers_with_a_mark_are_numbers_unless_the_marks_differ():
+    prices = [f"${1000 + 37 * i:,}" for i in range(40)]
+    frame = pl.DataFrame(
+        {
+            "price": prices,
+            "share": [f"{i} %" for i in range(40)],
+            "mixed": [f"${i}" if i % 2 else f"{i} €" for i in range(40)],
+            "y": [f"£{i % 7 + 0.5}" for i in range(40)],
+        }
+    )
+    schema = infer_schema(frame, "y")
+    assert [(column.name, column.kind) for column in schema.columns] == [("price", "number"), ("share", "number")]
+    assert [column.name for column in schema.ignored] == ["mixed"]
+    assert schema.task == "regression"
+    assert target_values(frame, schema).to_list() == [i % 7 + 0.5 for i in range(40)]
+
+
 def test_whole_numbers_that_hardly_repeat_are_a_measurement():
     frame = pl.DataFrame({"x": RNG.normal(size=8), "y": [1, 2, 3, 4, 5, 6, 7, 7]})
     assert infer_schema(frame, "y").task == "regression"

@@ -27,6 +27,8 @@ from axonic.data.values import (
     is_text,
     missing,
     parse_dates,
+    share_a_mark,
+    spelt,
 )
 from axonic.errors import InputError
 
@@ -236,8 +238,8 @@ def _task_of(values: pl.Series, counts: pl.DataFrame) -> Task:
     if labels.dtype == pl.Boolean:
         return "classification"
     if labels.dtype == pl.String:
-        numbers = labels.cast(pl.Float64, strict=False)
-        if numbers.null_count() or holds_codes(labels):
+        numbers = spelt(labels)
+        if numbers.null_count() or holds_codes(labels) or not share_a_mark(labels):
             return "classification"
         labels = numbers
     return "classification" if _look_like_labels(labels, len(values)) else "regression"
@@ -287,8 +289,9 @@ def infer_columns(frame: pl.DataFrame) -> tuple[Column, ...]:
     """Infer what each column of a table of features holds.
 
     - *boolean*: booleans, and text with two values that are yes/no, true/false, y/n or t/f in any case.
-    - *number*: numbers, and text in which every value spells one. Whole numbers with zeros in front at a fixed width
-      (``02139``) are codes, hence categories.
+    - *number*: numbers, and text in which every value spells one (``1,234``, ``$5`` and ``45 %`` do: see
+      `axonic.data.values.spelt`), all in the same currency or percent. Whole numbers with zeros in front at a fixed
+      width (``02139``) are codes, hence categories.
     - *date*: dates, and text in which every value fits one of `DATE_FORMATS`. Where day and month could be either way
       round, the order in which the rows are sorted is preferred, else month first; the schema holds the format chosen.
     - *category*: other text, if the levels with a slot of their own (the 50 most frequent, among those on two rows or
@@ -347,8 +350,7 @@ def _infer_text(text: pl.Series) -> Column:
     levels = counts["level"]
     if len(levels) == 1 and not text.null_count():
         return Column(name, "ignored", CONSTANT)
-    numbers = levels.cast(pl.Float64, strict=False)
-    if not numbers.null_count() and not holds_codes(levels):
+    if not spelt(levels).null_count() and not holds_codes(levels) and share_a_mark(levels):
         is_id = holds_only_digits(levels) and _is_id(text.cast(pl.Int64, strict=False).drop_nulls())
         return Column(name, "ignored", ID_LIKE) if is_id else Column(name, "number")
     words = levels.str.to_lowercase().unique()

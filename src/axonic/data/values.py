@@ -72,7 +72,7 @@ def as_numbers(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None
 
     Parameters
     ----------
-    series : numbers, booleans, or text that spells numbers.
+    series : numbers, booleans, or text that spells numbers; see `spelt`.
     rows : indices of the values in their table, for the error message; 0, 1, 2, ... by default.
 
     Raises
@@ -83,10 +83,33 @@ def as_numbers(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None
     if not is_text(series):
         return _numbers_of(series, "numbers")
     text = as_text(series)
-    numbers = text.cast(pl.Float64, strict=False)
+    numbers = spelt(text)
     if numbers.null_count() > text.null_count():
         _refuse_unread(text, numbers, "a number", rows)
     return numbers
+
+
+_WRITTEN = r"^[+-]?[$€£¥₹]?\s?[+-]?(\d{1,3}([,'’\u00a0\u202f]\d{3})+|\d+)(\.\d*)?\s?[%$€£¥₹]?$"
+_MARK = r"([$€£¥₹%])"
+
+
+def spelt(text: pl.Series) -> pl.Series:
+    """The number that each text spells, Float64 (n,), null where it spells none.
+
+    Numbers are spelt as programs do (``-1234.5``, ``1e5``), or as people do: thousands set apart by a comma, an
+    apostrophe or a blank that does not break (``1,234.50``), a currency on either side (``$1,234``, ``5 €``), a percent
+    sign behind (``45 %`` is 45). The decimal point is a point.
+    """
+    numbers = text.cast(pl.Float64, strict=False)
+    if numbers.null_count() == text.null_count():
+        return numbers
+    bare = text.str.replace_all(r"[^\d.+-]", "").set(~text.str.contains(_WRITTEN).fill_null(False), None)
+    return numbers.fill_null(bare.cast(pl.Float64, strict=False))
+
+
+def share_a_mark(text: pl.Series) -> bool:
+    """Whether no two numbers of a text column bear different marks, as dollars and percents do."""
+    return text.str.extract(_MARK).drop_nulls().n_unique() <= 1
 
 
 def as_booleans(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None) -> pl.Series:
