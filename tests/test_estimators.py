@@ -3,6 +3,7 @@
 import datetime as dt
 import inspect
 import io
+import json
 import pickle
 import re
 
@@ -943,6 +944,28 @@ def test_a_run_loaded_in_python_reads_frames_by_name(given, run_on_numbers):
     run, frame = run_on_numbers
     estimator = load(run)
     np.testing.assert_array_equal(outputs(estimator, given(frame)), estimator.model_.predict_proba(frame))
+
+
+def test_a_run_loaded_in_python_tells_how_it_was_trained(run_on_numbers):
+    run, _ = run_on_numbers
+    estimator, result = load(run), json.loads((run / "result.json").read_text())
+    assert estimator.get_params() == FeedForwardClassifier(learning_rate=0.1, epochs=3).get_params()
+    assert [finding._asdict() for finding in estimator.findings_] == result["findings"]
+    assert estimator.notebook_ == result["stages"]
+    assert (estimator.n_iter_, estimator.l2_, estimator.batch_size_) == (3, result["l2"], result["batch_size"])
+    lines = (run / "history.csv").read_text().splitlines()
+    assert lines[0] == "network," + ",".join(estimator.history_)
+    written = pl.read_csv(run / "history.csv")["train_loss"].to_numpy()
+    np.testing.assert_array_equal(estimator.history_["train_loss"], written)
+    assert np.isfinite(estimator.history_["test_loss"]).all() and len(written) == 3
+    alone = load(run / "model.safetensors")
+    assert not hasattr(alone, "history_") and alone.get_params() == FeedForwardClassifier().get_params()
+
+
+def test_a_rule_without_a_rate_has_none_after_loading_either(tmp_path):
+    model = FeedForwardClassifier(hidden_layer_sizes=(2,), optimizer="lbfgs", epochs=2, ensemble=1).fit(X, LABELS)
+    model.save(tmp_path / "m.safetensors")
+    assert np.isnan(model.learning_rate_) and np.isnan(load(tmp_path / "m.safetensors").learning_rate_)
 
 
 def test_a_batch_in_which_all_text_is_missing():

@@ -131,6 +131,22 @@ class RunDirectory:
         write(self.path / MODEL, model)
         write_json(self.path / RESULT, result)
 
+    def history(self, network: int = 1) -> dict[str, list[float | None]]:
+        """The losses of a network by column, a value an epoch, None where there is none.
+
+        Raises
+        ------
+        InputError : the file is damaged.
+        """
+        path = self.path / HISTORY
+        try:
+            table = csv.DictReader(io.StringIO(_text(path)))
+            rows = [row for row in table if row["network"] == str(network)]
+            names = (name for name in table.fieldnames or () if name != "network")
+            return {name: [float(row[name]) if row[name] else None for row in rows] for name in names}
+        except (KeyError, ValueError, TypeError, csv.Error) as error:
+            raise InputError(f"not a whole history: {error}", "start the run afresh", str(path)) from error
+
     def keep_evidence(self, evidence: Mapping[str, Any]) -> None:
         """Write what the page shows of the predictions; before `finish`."""
         for name in (PAGE, RESULT):

@@ -10,6 +10,7 @@ from axonic.estimators.feedforward import FeedForwardClassifier, FeedForwardRegr
 from axonic.estimators.rbf import RBFClassifier, RBFRegressor
 from axonic.estimators.recurrent import RecurrentClassifier, RecurrentRegressor
 from axonic.layers import RBF, Bidirectional, Chain, EveryStep, MeanOverTime
+from axonic.run_directory import RunDirectory
 from axonic.types import Finding
 
 _ALL = (
@@ -23,8 +24,8 @@ def load(path):
     """A fitted estimator from a file written by `save`, from a model file or from a run directory of the command line.
 
     What the command line trained on a table predicts from data frames with its columns, what it trained on sequences
-    from arrays of their columns, all of which must be numbers. The file of a model does not tell how it was trained: of
-    a run that is in its directory.
+    from arrays of their columns, all of which must be numbers. A run directory tells how it was trained, its parameters
+    and what `fit` leaves in attributes, as a file written by `save` does; the model file of a run alone does not.
 
     Parameters
     ----------
@@ -40,11 +41,13 @@ def load(path):
     default = kind + ("Regressor" if model.task == "regression" else "Classifier")
     framed = bool(model.info.get("framed", "schema" in model.info))
     try:
-        params = {n: storage.parameter_from_json(value) for n, value in model.info.get("params", {}).items()}
+        cls = ESTIMATORS[model.info.get("estimator", default)]
+        told = model.info if "params" in model.info else _told_by_the_run(Path(path), cls)
+        params = {n: storage.parameter_from_json(value) for n, value in told["params"].items()}
         if model.recurrent and "params" not in model.info:
-            params = _recurrent_parameters(model.network)
-        estimator = ESTIMATORS[model.info.get("estimator", default)](**params)
-        fitted = {n: _restored(n, model.info.get("fitted", {}).get(n)) for n in _FITTED}
+            params |= _recurrent_parameters(model.network)
+        estimator = cls(**params)
+        fitted = {n: _restored(n, value) for n, value in told["fitted"].items() if n in _FITTED}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise storage.damaged(Path(path), f"{type(error).__name__}: {error}") from error
     if model.recurrent:
@@ -61,6 +64,21 @@ def load(path):
         labels = model.target.classes
         estimator.classes_ = np.asarray(labels) if len(labels) else np.arange(model.target.n_out)
     return estimator
+
+
+def _told_by_the_run(path: Path, cls: type) -> dict[str, Any]:
+    """What `save` would have kept of the fit of a command line's run; nothing if there is only its model."""
+    directory = RunDirectory(path)
+    result = directory.result() if path.is_dir() else None
+    if result is None:
+        return {"params": {}, "fitted": {}}
+    settings = directory.run()["settings"]
+    own = settings | {"random_state": settings["seed"], "cell": settings["net"]}
+    if settings["batch_stage"] and settings["branch_stage"]:
+        own["recipe"] = "full"
+    fitted = {f"{name}_": result[name] for name in ("learning_rate", "l2", "batch_size", "findings")}
+    fitted |= {"n_iter_": result["epochs"], "notebook_": result["stages"], "history_": directory.history()}
+    return {"params": {name: own[name] for name in cls().get_params() if name in own}, "fitted": fitted}
 
 
 def _recurrent_parameters(network: Chain) -> dict[str, Any]:
@@ -86,7 +104,7 @@ _FITTED = (
 
 def _restored(name: str, value: Any) -> Any:
     if value is None:
-        return None
+        return np.nan if name == "learning_rate_" else None
     if name == "history_":
         return {column: np.asarray(values, float if column != "epoch" else int) for column, values in value.items()}
     if name == "findings_":
