@@ -202,6 +202,16 @@ def test_shuffled_labels_have_no_signal():
     assert "standardize" not in finding.remedy  # it holds already
 
 
+@pytest.mark.parametrize(("loss", "answer"), [("auto", "the mean"), ("absolute", "the median"), ("quantile", "the quantile")])
+def test_the_constant_answer_is_called_what_it_is(loss, answer):
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((120, 5)), rng.exponential(8, 120)
+    model = FeedForwardRegressor(loss=loss, ensemble=3).fit(x, y)
+    finding = said(model)[0]
+    assert finding.code == "data.no_signal"
+    assert f"({answer} of the target" in finding.cause
+
+
 @pytest.mark.parametrize("loss", ["absolute", "quantile"])
 def test_a_loss_whose_slope_does_not_fade_is_given_time_to_settle(loss, tmp_path, capsys):
     """Little is to be learned of most rows; of sixteen, all is, once the steps become shorter."""

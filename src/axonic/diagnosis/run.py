@@ -16,6 +16,7 @@ from axonic.diagnosis.evidence import ERRORS, Comparison, Evidence, rounded
 from axonic.health import noise_scale
 from axonic.layers.base import Chain
 from axonic.layers.dropout import Dropout
+from axonic.losses import Absolute, EachStepLoss, Huber, Quantile
 from axonic.optimizers import Optimizer
 from axonic.recipe import Fit, Member
 from axonic.recipe.rate import CALM, RATES, SWEEP_WINDOWS, ends, sweep_curves, with_rate
@@ -53,6 +54,13 @@ FIT_ROWS, FIT_STEPS, FIT_SHARE = 16, 1000, 0.05
 REST_SHARE = 1 / 30
 """Then the steps become so much shorter."""
 FLAT_NOISE = 0.05
+MEAN = "the mean of the target, the frequencies of its classes"
+CONSTANTS: dict[type, str] = {
+    Absolute: "the median of the target",
+    Quantile: "the quantile of the target",
+    Huber: "the middle of the target",
+}
+"""The best constant answer by loss (`axonic.recipe.baseline`), where it is another than the mean."""
 
 
 def check_nonfinite(e: Evidence) -> Iterator[Finding]:
@@ -458,6 +466,7 @@ def no_signal(fit: Fit) -> list[Finding]:
     constant, networks = len(fit.constant), len(fit.members)
     if not constant:
         return []
+    loss = fit.loss.loss if isinstance(fit.loss, EachStepLoss) else fit.loss
     return [
         Finding(
             "data.no_signal",
@@ -465,7 +474,7 @@ def no_signal(fit: Fit) -> list[Finding]:
             "",
             {"constant_networks": constant, "networks": networks},
             f"{constant} of {networks} networks did no better on their validation rows than always answering "
-            "with one constant (the mean of the target, the frequencies of its classes), and now answer so.",
+            f"with one constant ({CONSTANTS.get(type(loss), MEAN)}), and now answer so.",
             NO_SIGNAL_REMEDY,
         )
     ]
