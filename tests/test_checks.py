@@ -69,6 +69,12 @@ def test_infinite_values_are_an_error_with_the_first_row():
     assert finding.evidence == {"infinite": 2, "rows": N, "first_row": 5}
 
 
+def test_infinite_values_of_a_sample_are_named_by_their_row_in_the_file():
+    frame = pl.DataFrame({"x": [1.0, np.inf, 2.0], "y": [0.5, 1.5, 2.5]})
+    (finding,) = (f for f in check_table(frame, infer_schema(frame, "y"), [4, 17, 30]) if f.code == "data.infinite")
+    assert finding.evidence["first_row"] == 18
+
+
 def test_columns_left_out_are_named_with_the_reason():
     result = findings(
         x=X,

@@ -202,7 +202,9 @@ def test_shuffled_labels_have_no_signal():
     assert "standardize" not in finding.remedy  # it holds already
 
 
-@pytest.mark.parametrize(("loss", "answer"), [("auto", "the mean"), ("absolute", "the median"), ("quantile", "the quantile")])
+@pytest.mark.parametrize(
+    ("loss", "answer"), [("auto", "the mean"), ("absolute", "the median"), ("quantile", "the quantile")]
+)
 def test_the_constant_answer_is_called_what_it_is(loss, answer):
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((120, 5)), rng.exponential(8, 120)

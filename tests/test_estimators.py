@@ -957,15 +957,18 @@ def test_a_run_loaded_in_python_tells_how_it_was_trained(run_on_numbers):
     assert lines[0] == "network," + ",".join(estimator.history_)
     written = pl.read_csv(run / "history.csv")["train_loss"].to_numpy()
     np.testing.assert_array_equal(estimator.history_["train_loss"], written)
-    assert np.isfinite(estimator.history_["test_loss"]).all() and len(written) == 3
+    assert np.isfinite(estimator.history_["test_loss"]).all()
+    assert len(written) == 3
     alone = load(run / "model.safetensors")
-    assert not hasattr(alone, "history_") and alone.get_params() == FeedForwardClassifier().get_params()
+    assert not hasattr(alone, "history_")
+    assert alone.get_params() == FeedForwardClassifier().get_params()
 
 
 def test_a_rule_without_a_rate_has_none_after_loading_either(tmp_path):
     model = FeedForwardClassifier(hidden_layer_sizes=(2,), optimizer="lbfgs", epochs=2, ensemble=1).fit(X, LABELS)
     model.save(tmp_path / "m.safetensors")
-    assert np.isnan(model.learning_rate_) and np.isnan(load(tmp_path / "m.safetensors").learning_rate_)
+    assert np.isnan(model.learning_rate_)
+    assert np.isnan(load(tmp_path / "m.safetensors").learning_rate_)
 
 
 def test_a_batch_in_which_all_text_is_missing():

@@ -510,7 +510,8 @@ def test_the_result_has_what_was_promised(folder):
 
 
 def test_scores_of_a_result_are_those_of_evaluate(folder, tmp_path):
-    make_table(50, seed=3).write_csv(tmp_path / "test.csv")
+    table = make_table(60, seed=3).with_columns(kind=pl.when(pl.int_range(60) >= 10).then("kind"))  # ten without
+    table.write_csv(tmp_path / "test.csv")
     arguments = ["--out", str(tmp_path / "run"), "--test", str(tmp_path / "test.csv"), *OPTIONS, "--quiet", "--json"]
     assert main(["fit", str(folder / "t.csv"), *arguments]) == 0
     scores = runs.evaluate_table(tmp_path / "run", tmp_path / "test.csv")
@@ -518,6 +519,9 @@ def test_scores_of_a_result_are_those_of_evaluate(folder, tmp_path):
     assert scores["n"] == result["n_test"] == 50
     for name, value in result["test"].items():
         assert scores[name] == pytest.approx(value, rel=1e-6)
+    worst = load_json(tmp_path / "run" / "report.json")["worst"]
+    assert worst
+    assert [one["true"] for one in worst] == [table["kind"][one["row"] - 1] for one in worst]
 
 
 def test_the_batch_of_a_rule_that_takes_all_rows_is_all_of_them(folder, tmp_path):

@@ -48,6 +48,8 @@ class Table:
 
     frame: pl.DataFrame
     schema: Schema
+    places: Sequence[int] | np.ndarray | None = None
+    """Of the rows in their file, from 0; None if these are all of its rows."""
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -74,19 +76,20 @@ class Table:
         return series if len(self.rows) == len(series) else series[self.rows]
 
 
-def check_table(frame: pl.DataFrame, schema: Schema) -> list[Finding]:
+def check_table(frame: pl.DataFrame, schema: Schema, places: Sequence[int] | np.ndarray | None = None) -> list[Finding]:
     """Examine a table before training.
 
     Parameters
     ----------
     frame : the table.
     schema : what `infer_schema` made of it.
+    places : of its rows in their file, from 0, if it is a sample of them.
 
     Returns
     -------
     findings : errors first, then warnings, then what is merely worth knowing. Training is possible if none is an error.
     """
-    table = Table(frame, schema)
+    table = Table(frame, schema, places)
     return by_severity([finding for check in CHECKS for finding in check(table)])
 
 
@@ -208,7 +211,8 @@ def check_infinite(table: Table) -> Iterator[Finding]:
         infinite = as_numbers(table.frame[column.name]).is_infinite()
         count = int(infinite.sum())
         if count:
-            row = int(infinite.arg_true()[0]) + 1
+            first = int(infinite.arg_true()[0])
+            row = 1 + (first if table.places is None else int(table.places[first]))
             yield Finding(
                 "data.infinite",
                 "error",

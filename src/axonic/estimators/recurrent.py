@@ -22,7 +22,7 @@ from axonic.diagnosis import diagnose
 from axonic.errors import InputError
 from axonic.estimators.base import Classifier, Estimator, Regressor, document, printer
 from axonic.model import Model
-from axonic.settings import HEADS, fit_target, forecasts_linearly
+from axonic.settings import CELLS, HEADS, fit_target, forecasts_linearly
 
 PARAMETERS = (
     "cell",
@@ -77,8 +77,8 @@ class _Recurrent(Estimator):
             setattr(self, name, values[name])
 
     def _network_settings(self):
-        if self.cell not in ("rnn", "lstm", "gru"):
-            raise InputError(f"cell = {self.cell!r} is impossible", "use rnn, lstm or gru")
+        if self.cell not in CELLS:
+            raise InputError(f"cell = {self.cell!r} is impossible", f"use {', '.join(CELLS)}")
         if self.head not in HEADS:
             raise InputError(f"head = {self.head!r} is impossible", f"use {', '.join(HEADS)}")
         return {

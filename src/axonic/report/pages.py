@@ -26,7 +26,7 @@ from axonic.errors import InputError
 from axonic.health import noise_scale
 from axonic.report import n_scored
 from axonic.report.plots import Axis, Note, Series, axis, clipped, heat, plot, short, spark
-from axonic.settings import Settings
+from axonic.settings import CELLS, Settings
 
 PAGE = "report.html"
 RESULT, COMPARISON, CHECK = "result.json", "compare.json", "check.json"
@@ -231,19 +231,16 @@ def _scores(result: Mapping[str, Any]) -> dict[str, Any]:
     return {"measures": measures, "parts": parts, "rows": rows, "n": {part: n_scored(result, part) for part in parts}}
 
 
-RECURRENT = ("rnn", "lstm", "gru")
-
-
 def _rivals(result: Mapping[str, Any]) -> dict[str, str]:
     """What the network has to beat, by the names of `axonic.baselines`."""
-    if result["net"] in RECURRENT:
+    if result["net"] in CELLS:
         return {"linear": "linear forecast", "season": "a season ago", "last_value": "last value"}
     return {"linear": "linear model", "constant": "constant"}
 
 
 def _units(result: Mapping[str, Any]) -> str:
     """What is predicted at a time."""
-    if result["net"] not in RECURRENT:
+    if result["net"] not in CELLS:
         return "rows"
     return "windows" if result.get("window") else "sequences"
 
@@ -278,7 +275,7 @@ def _headline(result: Mapping[str, Any]) -> dict[str, Any]:
         sentences.append(f"{told} (R² {short(share)}).")
     others = {name: scores.get(part) for name, scores in result.get("baselines", {}).items()}
     labels = {"linear": "a linear model", "constant": "always giving the same answer"}
-    if result["net"] in RECURRENT:
+    if result["net"] in CELLS:
         labels = {"linear": "the linear forecast alone", "season": "the value of a season ago"}
         labels |= {} if "season" in others else {"last_value": "the last value"}
     for other, label in labels.items():
@@ -773,7 +770,7 @@ def _command(request: Mapping[str, Any]) -> str:
     if request.get("stream"):
         words.append("--stream")
     hidden = ",".join(map(str, settings["hidden_layer_sizes"])) or "none"
-    recurrent = settings["net"] in RECURRENT
+    recurrent = settings["net"] in CELLS
     activation = settings["activation"]
     activation = activation if isinstance(activation, str) else ",".join(activation)
     loss = settings["loss"]

@@ -136,7 +136,7 @@ def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) ->
         found = encoded(part, schema, model.encoder, model.target, data, first)
         if found is None:
             continue
-        x, codes, new = found
+        x, codes, new, _ = found
         outputs.append(model.outputs(x))
         targets.append(codes)
         _add_up(unseen, new)

@@ -46,11 +46,10 @@ def prepare(request: Request, clock: Clock, reporter: Reporter) -> Prepared:
     schema = infer_schema(frame, request.target, request.task)
     findings = clock.time("checking", check_table, frame, schema)
     reporter.data(frame, schema, findings)
-    rows, split, encoder, target = clock.time(
+    rows, split, encoder, target, numbers = clock.time(
         "encoding", encode, frame, schema, request.test, request.test_size, request.settings
     )
     info = {"schema": schema.to_json()}
-    numbers = _with_test(usable_rows(frame, schema) + 1, rows)
     return Prepared(
         *(request.settings, frame, schema, findings, "", rows, split, encoder, target, None, info),
         resplits=True,
@@ -63,7 +62,7 @@ def sample(request: Request, clock: Clock, reporter: Reporter) -> tuple[Blocks, 
     blocks = Blocks(request.data)
     drawn = clock.time("reading", draw, blocks, request.target, request.settings.seed, reporter.read)
     drawn, schema = drawn.judged(request.target, request.task)
-    findings = clock.time("checking", check_table, drawn.frame, schema)
+    findings = clock.time("checking", check_table, drawn.frame, schema, drawn.number)
     reporter.stage({"stage": "sample", "decision": f"{len(drawn.frame)} of {drawn.n_read} rows", "reason": ""})
     reporter.data(drawn.frame, schema, findings)
     return blocks, drawn, schema, findings
@@ -74,14 +73,14 @@ def prepare_parts(request: Request, out: Path | None, clock: Clock, reporter: Re
     encoded, beside `out`; with None the sample is all there is to train on."""
     settings = request.settings
     blocks, drawn, schema, findings = sample(request, clock, reporter)
-    rows, split, encoder, target = clock.time(
+    rows, split, encoder, target, numbers = clock.time(
         "encoding", encode, drawn.frame, schema, request.test, request.test_size, settings, drawn
     )
     prepared = Prepared(
         *(settings, drawn.frame, schema, findings, "", rows, split, encoder, target, None),
         info={"schema": schema.to_json()},
         resplits=False,
-        numbers=_with_test(drawn.number + 1, rows),
+        numbers=numbers,
     )
     if out is None:
         return prepared
@@ -105,11 +104,6 @@ def prepare_parts(request: Request, out: Path | None, clock: Clock, reporter: Re
     return prepared._replace(store=store)
 
 
-def _with_test(numbers: np.ndarray, rows: Rows) -> np.ndarray:
-    """The numbers of rows in their file, and after them those of the rows of a test table."""
-    return np.concatenate([numbers, np.arange(1, len(rows.x) - len(numbers) + 1)])
-
-
 def encode(
     frame: pl.DataFrame,
     schema: Schema,
@@ -117,9 +111,9 @@ def encode(
     test_size: float,
     settings: Settings,
     drawn: Drawn | None = None,
-) -> tuple[Rows, Split, TableEncoder, TargetEncoder]:
+) -> tuple[Rows, Split, TableEncoder, TargetEncoder, np.ndarray]:
     """Split the rows that have a target, fit the encoders on the training rows and encode all rows; `drawn` if they are
-    a sample."""
+    a sample. The last is the number of each row in its file, counted from 1."""
     usable = usable_rows(frame, schema)
     y = target_values(frame, schema)[usable]
     classes = y.to_physical().rank("dense").to_numpy() if schema.task == "classification" else None
@@ -137,21 +131,23 @@ def encode(
     with in_file(rows=None if drawn is None else drawn.number):
         encoder = TableEncoder.fit(frame, schema, rows=usable[split.train], target=codes[split.train])
         x = encoder.transform(frame, usable)
+    numbers = 1 + (usable if drawn is None else drawn.number)
     if test is not None:
         found = encoded(read_table(test), schema, encoder, target, test)
         if found is None:
             raise no_targets(schema, test)
-        test_x, test_codes, _ = found
+        test_x, test_codes, _, places = found
         split = split._replace(test=np.arange(len(x), len(x) + len(test_x)))
         x, codes = np.concatenate([x, test_x]), np.concatenate([codes, test_codes])
-    return Rows(x, codes, np.ones(len(x), np.float32)), split, encoder, target
+        numbers = np.concatenate([numbers, 1 + places])
+    return Rows(x, codes, np.ones(len(x), np.float32)), split, encoder, target, numbers
 
 
 def encoded(
     frame: pl.DataFrame, schema: Schema, encoder: TableEncoder, target: TargetEncoder, path: Any, first: int = 0
-) -> tuple[np.ndarray, np.ndarray, dict[str, int]] | None:
-    """Inputs, targets and unseen values of the rows of another table that have a target, or None if none has; `first`
-    rows of the file come before it."""
+) -> tuple[np.ndarray, np.ndarray, dict[str, int], np.ndarray] | None:
+    """Inputs, targets and unseen values of the rows of another table that have a target, and their places in the file,
+    or None if none has; `first` rows of the file come before it."""
     with in_file(path, range(first, first + len(frame))):
         values = target_values(frame, schema)
         usable = usable_rows(frame, schema)
@@ -159,7 +155,7 @@ def encoded(
             return None
         x, unseen = encoder.encode(frame, usable)
     with in_file(path, first + usable):
-        return x, target.transform(values[usable]), unseen
+        return x, target.transform(values[usable]), unseen, first + usable
 
 
 def no_targets(schema: Schema, path: Any) -> InputError:
