@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-as-users test-little test-rest test-all lint docs bench examples clean
+.PHONY: demo test test-as-users test-others test-all lint docs bench examples clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -17,27 +17,23 @@ $(VENV)/installed-dev: $(VENV)/installed
 demo: $(VENV)/installed
 	$(BIN)/axonic demo --out demo-run
 
-# Nearly all of the tests' time is the compiler's. A few are compiled as users compile; those that compile much and compute little
-# without optimisation; the others without the passes that take longest. The three run side by side.
+# Much of the tests' time is the compiler's. A few are compiled as users compile; the others, which compile much and compute
+# little, without optimisation. The two run side by side.
 AS_USERS := tests/test_training.py
-LITTLE := $(wildcard tests/data tests/layers tests/optimizers) $(patsubst %,tests/test_%.py,cli documentation estimators export losses multilabel objective recipe regularizers specs)
-QUICKLY := XLA_FLAGS=--xla_cpu_use_fusion_emitters=false
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+QUICKLY := XLA_FLAGS="--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+PYTEST := $(BIN)/python -m pytest --dist loadfile
 
 test: $(VENV)/installed-dev
-	@$(MAKE) --no-print-directory --jobs 3 test-as-users test-little test-rest
+	@$(MAKE) --no-print-directory --jobs 2 test-as-users test-others
 
 test-as-users: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(AS_USERS)
 
-test-little: $(VENV)/installed-dev
-	XLA_FLAGS="--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0" $(PYTEST) $(LITTLE)
-
-test-rest: $(VENV)/installed-dev
-	$(QUICKLY) $(PYTEST) tests $(patsubst %,--ignore=%,$(AS_USERS) $(LITTLE))
+test-others: $(VENV)/installed-dev
+	$(QUICKLY) $(PYTEST) -n 3 tests --ignore=$(AS_USERS)
 
 test-all: $(VENV)/installed-dev
-	$(PYTEST) --all
+	$(PYTEST) -n 2 --all
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
 from axonic import RecurrentClassifier, RecurrentRegressor
+from axonic.recipe import penalty
 
 CHOICES = {
     "last": {},
@@ -41,7 +42,12 @@ CHOICES = {
     "weight average .99": {"weight_average": 0.99},
     "dropout .2": {"dropout": 0.2},
     "batches of 16": {"batch_size": 16},
+    "c of 1": {"penalties": (1.0,)},
+    "c of 1, batches of 16": {"penalties": (1.0,), "batch_size": 16},
 }
+"""Parameters of the estimator; "penalties" are the candidates of c, of which there are two by default (with one network
+there is no choice)."""
+CANDIDATES = penalty.PENALTIES
 TEST = 500
 FLOOR = 1e-3
 """Losses are compared no further down than this."""
@@ -156,8 +162,10 @@ def measure(job):
     warnings.simplefilter("ignore", ConvergenceWarning)
     (x, y), (x_test, y_test) = load(name, seed, few=few)
     estimator = RecurrentRegressor if y.dtype.kind == "f" else RecurrentClassifier
+    params = dict(CHOICES[choice])
+    penalty.PENALTIES = params.pop("penalties", CANDIDATES)
     begun = time.perf_counter()
-    model = estimator(**CHOICES[choice], ensemble=networks, random_state=seed).fit(x, y)
+    model = estimator(**params, ensemble=networks, random_state=seed).fit(x, y)
     seconds = time.perf_counter() - begun
     if y.dtype.kind == "f":
         loss, right = float(np.mean((model.predict(x_test) - y_test) ** 2) / np.var(y_test)), np.nan

@@ -1,12 +1,19 @@
 """Shared set-up: types of arrays are checked, the same examples are drawn every time, 64-bit numbers are had where a
 test asks for them, and nothing may be executed where a test reads files that were forged."""
 
+from pathlib import Path
+
 import jax
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-install_import_hook("axonic", "beartype.beartype")
+import axonic
+
+SOURCE = Path(axonic.__file__).parent
+SHAPED = [path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if "from jaxtyping" in path.read_text()]
+install_import_hook([".".join(("axonic", *path.with_suffix("").parts)) for path in SHAPED], "beartype.beartype")
+"""Of modules that name shapes alone: every call of a checked function takes some fifty microseconds."""
 
 settings.register_profile("fixed", derandomize=True, database=None)
 settings.load_profile("fixed")

@@ -216,7 +216,7 @@ def test_every_parameter_is_documented():
 
 
 BAD = {
-    "cell": ({"cell": "transformer"}, "use rnn, lstm or gru"),
+    "cell": ({"cell": "transformer"}, "use rnn, lstm, gru"),
     "head": ({"head": "first"}, "use last, mean, every"),
     "truncate": ({"truncate": 0}, "at least 1"),
     "chrono": ({"chrono": 2}, "at least 3"),

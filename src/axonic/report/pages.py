@@ -10,6 +10,7 @@ show. Whatever comes from a user (names of columns, classes and files) is escape
 
 import csv
 import dataclasses
+import functools
 import io
 import itertools
 import json
@@ -195,6 +196,18 @@ def _page(template: str, **values: Any) -> str:
         """A file of our own, as it is."""
         return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
+    page = _environment().get_template(template)
+    try:
+        return page.render(style=inline("style.css"), script=inline("script.js"), **values)
+    except jinja2.UndefinedError as error:
+        raise ValueError(str(error)) from error
+
+
+@functools.cache
+def _environment() -> Any:
+    """The templates, each compiled once."""
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -203,12 +216,7 @@ def _page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(short=short, percent=_percent, clipped=clipped)
-    try:
-        return environment.get_template(template).render(
-            style=inline("style.css"), script=inline("script.js"), **values
-        )
-    except jinja2.UndefinedError as error:
-        raise ValueError(str(error)) from error
+    return environment
 
 
 def _percent(value: float | None, digits: int = 1) -> str:
