@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from axonic import RecurrentClassifier, RecurrentRegressor, load, optimizers
+from axonic.data import batches
 from axonic.errors import InputError
 from axonic.layers import BothEnds, EveryStep, LastStep, MeanOverTime
 from tests.oracles import compilations
@@ -51,6 +52,18 @@ def test_classes_of_sequences_of_mixed_lengths(classifier):
     np.testing.assert_allclose(alone, p[:5], atol=1e-5)
     longer = [*X[:3], np.zeros((40, 2))]
     np.testing.assert_allclose(classifier.predict_proba(longer)[:3], p[:3], atol=1e-5)
+
+
+def test_how_far_a_batch_is_filled_up_changes_nothing(monkeypatch):
+    """42 sequences of 50 train, in two batches of 21."""
+    fits = []
+    for filled_up in (1, 8, 32):
+        monkeypatch.setattr(batches, "FILLED_UP", filled_up)
+        model = RecurrentClassifier("gru", **FAST).fit(X[:50], Y[:50])
+        fits.append((model.history_["train_loss"], model.predict_proba(X)))
+    for losses, p in fits[1:]:
+        np.testing.assert_allclose(losses, fits[0][0], rtol=1e-4)
+        np.testing.assert_allclose(p, fits[0][1], atol=1e-4)
 
 
 def test_arrays_and_lists_are_the_same(classifier):
@@ -293,8 +306,9 @@ def test_the_whole_recipe():
 
 
 def test_one_program_serves_another_set_of_sequences():
+    """Of as many steps, in batches that are filled up as far (`axonic.data.batches.Batches.width`)."""
     options = {**FAST, "epochs": 2, "hidden_layer_sizes": (7,)}
-    RecurrentClassifier("rnn", **options).fit(X, Y)
+    RecurrentClassifier("rnn", **options).fit(*sequences(120, seed=2))
     more, labels = sequences(200, seed=1)
     with compilations() as compiled:
         RecurrentClassifier("rnn", **options).fit(more, labels)

@@ -139,6 +139,28 @@ def test_padding_costs_less_than_a_third():
     assert walked <= 1.15 * lengths[batches.split.valid].sum()
 
 
+@pytest.mark.parametrize(
+    ("n", "size", "options", "width"),
+    [
+        (50, 32, {}, 24),  # 42 to train on: twice 21
+        (40, 32, {}, 24),
+        (38, 32, {}, 32),  # one batch of 32
+        (100, 128, {}, 88),
+        (20, 5, {}, 5),
+        (50, 32, {"shuffle": False}, 32),
+        (50, 32, {"devices": 2}, 32),
+    ],
+)
+def test_a_batch_of_sequences_is_filled_up_no_more_than_it_has_to_be(n, size, options, width):
+    batches = stream([3] * n, size, **options)
+    n_train = len(batches.split.train)
+    assert batches.width == width
+    assert batches.batches_per_pass == -(-n_train // size)
+    assert batches.tape(Cursor())[0].weight.shape[1] == width
+    if not options:
+        assert {len(rows) for rows, _ in epoch(batches)} <= {n_train // batches.batches_per_pass + i for i in (0, 1)}
+
+
 # --- arrays ---
 
 

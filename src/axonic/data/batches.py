@@ -42,6 +42,7 @@ LOOK_STEPS, LOOK_WHOLE = 250, 8
 """Steps from one that is looked at to the next, so that looking costs some hundredths of the time; where every step
 takes all rows, steps are longer."""
 ALIGNMENT = 64
+FILLED_UP = 8
 SIMILAR = 1.2
 """Sequences of one class of lengths: the longest has at most so many times the steps of the shortest."""
 
@@ -224,16 +225,27 @@ class Batches:
     process: int = 0
     on_device: Room | None = None
 
+    @functools.cached_property
+    def width(self) -> int:
+        """Rows of a slot: of a batch, and what padding there is. A row of padding costs as much as any, of sequences a
+        lot, and they are compiled for their number of steps anyway: there a batch that rows are dealt out to evenly is
+        filled up to a multiple of `FILLED_UP` only."""
+        if self._lengths is None or not self.shuffle or self.devices > 1:
+            return self.batch_size
+        count = -(-len(self.split.train) // self.batch_size)
+        even = -(-len(self.split.train) // max(1, count))
+        return min(self.batch_size, max(1, -(-even // FILLED_UP)) * FILLED_UP)
+
     @property
     def share(self) -> slice:
         """Which rows of a batch, filled up to a multiple of the devices, are those of this process."""
-        size = -(-self.batch_size // self.devices) * self.devices // self.processes
+        size = -(-self.width // self.devices) * self.devices // self.processes
         return slice(self.process * size, (self.process + 1) * size)
 
     @functools.cached_property
     def n_slots(self) -> int:
         steps = self.rows.x.longest if isinstance(self.rows.x, Ragged) else 1
-        return n_slots(self.batch_size, row_bytes(self.rows), self.n_weights * steps)
+        return n_slots(self.width, row_bytes(self.rows), self.n_weights * steps)
 
     @functools.cached_property
     def batches_per_pass(self) -> int:
@@ -276,7 +288,7 @@ class Batches:
 
     def _plan(self, cursor: Cursor) -> tuple[np.ndarray, list[Segment], Cursor]:
         """The row numbers of the tape that begins at `cursor`, what to do with them, and the cursor after it."""
-        slots = np.full((self.n_slots, self.batch_size), -1, np.int64)
+        slots = np.full((self.n_slots, self.width), -1, np.int64)
         segments: list[Segment] = []
         held = [(self._batches(part), self._count(part)) for part in (self.split.valid, self.split.test)]
         n_held = sum(count for _, count in held)
@@ -306,7 +318,7 @@ class Batches:
         the others. The number of slots is a power of two, so that tables of similar size share one program."""
         parts = [self._batches(part) for part in self.split]
         _, train, valid, test = (int(bound) for bound in np.cumsum([0, *(len(part) for part in parts)]))
-        slots = np.full((max(MIN_SLOTS, 1 << (test - 1).bit_length()), self.batch_size), -1, np.int64)
+        slots = np.full((max(MIN_SLOTS, 1 << (test - 1).bit_length()), self.width), -1, np.int64)
         slots[:test] = np.concatenate(parts)
         segments = [Segment(0, train, train, valid, valid, test, 1)] * most
         tape = self._gather(slots, segments, self._buffers(len(slots)), most)
@@ -318,11 +330,11 @@ class Batches:
             yield tape._replace(segments=table, n_segments=np.int32(len(epochs))), cursor
 
     def _count(self, part: np.ndarray | range) -> int:
-        return -(-len(part) // self.batch_size)
+        return -(-len(part) // self.width)
 
     def _batches(self, part: np.ndarray) -> np.ndarray:
-        """Row numbers in rows of `batch_size`, -1 for padding; sequences the longest first if they may be shuffled."""
-        batches = np.full((self._count(part), self.batch_size), -1, np.int64)
+        """Row numbers in rows of `width`, -1 for padding; sequences the longest first if they may be shuffled."""
+        batches = np.full((self._count(part), self.width), -1, np.int64)
         if self._lengths is not None and self.shuffle:
             part = part[np.argsort(-self._lengths[part], kind="stable")]
         batches.reshape(-1)[: len(part)] = part
@@ -342,9 +354,9 @@ class Batches:
             if self._length_classes is not None:
                 similar = np.argsort(self._length_classes[orders], axis=1, kind="stable")
                 orders = np.take_along_axis(orders, similar, axis=1)
-            batches = np.full((len(orders), self.batches_per_pass * self.batch_size), -1, np.int64)
+            batches = np.full((len(orders), self.batches_per_pass * self.width), -1, np.int64)
             batches[:, self._places] = orders
-            batches = batches.reshape(len(orders), -1, self.batch_size)
+            batches = batches.reshape(len(orders), -1, self.width)
             if self._length_classes is not None:
                 places = rng.permuted(np.broadcast_to(np.arange(batches.shape[1]), batches.shape[:2]), axis=1)
                 batches = np.take_along_axis(batches, places[..., None], axis=1)
@@ -359,7 +371,7 @@ class Batches:
         count, n = self.batches_per_pass, len(self.split.train)
         firsts = np.arange(count + 1) * n // count
         batch = np.repeat(np.arange(count), np.diff(firsts))
-        return batch * self.batch_size + np.arange(n) - firsts[batch]
+        return batch * self.width + np.arange(n) - firsts[batch]
 
     @functools.cached_property
     def _lengths(self) -> np.ndarray | None:
@@ -406,7 +418,7 @@ class Batches:
     def _gather(self, slots: np.ndarray, segments: list[Segment], buffers: Room, room: int = 0) -> Tape:
         table = _table(segments, max(len(slots), room))
         if self.devices > 1:
-            filled_up = np.pad(slots, ((0, 0), (0, -self.batch_size % self.devices)), constant_values=-1)
+            filled_up = np.pad(slots, ((0, 0), (0, -self.width % self.devices)), constant_values=-1)
             slots = np.ascontiguousarray(filled_up[:, self.share])
         self._fill(slots, buffers)
         return Tape(*buffers, *table)
