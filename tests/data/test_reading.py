@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from axonic.data import reading
 from axonic.data.reading import read_table
-from axonic.data.values import MISSING
+from axonic.data.values import MISSING, spelt
 from axonic.errors import InputError
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -105,6 +105,26 @@ def test_the_first_fraction_may_come_late(tmp_path, monkeypatch, point, quote):
     for frame in (read_table(path), pl.concat(blocks)):
         assert frame["a"].to_list() == [*range(whole), *(i + 0.25 for i in range(30_000))]
         assert frame["b"].to_list() == words * 25_000
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_points_set_thousands_apart_where_fractions_have_a_comma(tmp_path, monkeypatch, quote):
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 1 << 12)
+    fields = {"1.234": 1234, "12,5": 12.5, "1.234.567,25": 1234567.25, "-3": -3, "999": 999, "0,125": 0.125}
+    rows = [f"{quote}{field}{quote};{quote}{field} €{quote};v1.234,x" for field in fields] * 300
+    path = written(tmp_path, "a;b;c\n" + "\n".join(rows) + "\n")
+    blocks = reading.Blocks(path)
+    blocks.settle()
+    for frame in (read_table(path), pl.concat(blocks)):
+        assert frame["a"].to_list() == [*fields.values()] * 300
+        assert spelt(frame["b"]).to_list() == [*fields.values()] * 300
+        assert frame["c"].unique().to_list() == ["v1.234,x"]
+
+
+def test_a_point_before_three_digits_is_a_decimal_point_if_no_fraction_has_a_comma(tmp_path):
+    assert read(tmp_path, "a;b\n1.234;x,y\n12.125;z\n")["a"].to_list() == pytest.approx([1.234, 12.125])
+    late = "a;b\n" + "1;x\n" * 40_000 + "1.234;x\n"
+    assert read(tmp_path, late)["a"][-1] == pytest.approx(1.234)
 
 
 def test_a_fraction_with_a_comma_is_no_number_beside_those_with_a_point(tmp_path):

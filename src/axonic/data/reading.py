@@ -171,6 +171,9 @@ class _Layout:
     names: tuple[str, ...]
     separator: str
     decimal_comma: bool
+    """No number of the first rows has a decimal point."""
+    grouped: bool
+    """And some have a decimal comma, so that points set thousands apart."""
     start: int
     """Offset of the first row of data, and the number of lines before it."""
     lines: int
@@ -192,7 +195,7 @@ class _Block:
 def _read_delimited(path: Path, separator: str) -> pl.DataFrame:
     with open(path, "rb") as file:
         layout = _read_layout(file, path, separator)
-        columns = [_Ladder(name, layout.decimal_comma) for name in layout.names]
+        columns = [_Ladder(name) for name in layout.names]
         _climb(file, layout, columns)
         late = [column for column in columns if column.is_late_text]
         if late:
@@ -256,11 +259,27 @@ def _last_row_end(data: bytes) -> int:
 
 
 def _parse(layout: _Layout, block: _Block, types: Types) -> pl.DataFrame:
-    """The fields of a block in the types given; as text if they do not fit."""
-    frame = _parse_quickly(layout, block.data, types)
-    if frame is None and types != layout.as_text:
+    """The fields of a block in the types given; as text if they do not fit, or if its numbers have decimal commas,
+    which are points then."""
+    frame = None if layout.decimal_comma else _parse_quickly(layout, block.data, types)
+    if frame is None and (types != layout.as_text or layout.decimal_comma):
         frame = _parse_quickly(layout, block.data, layout.as_text)
-    return _parse_slowly(layout, block) if frame is None else frame
+    frame = _parse_slowly(layout, block) if frame is None else frame
+    if not layout.decimal_comma:
+        return frame
+    return frame.with_columns(_with_points(column, layout.grouped) for column in frame)
+
+
+_NUMBER = r"^\s*[+-]?[$€£¥₹]?\s?[+-]?({})(,\d*)?([eE][+-]?\d+)?\s?[%$€£¥₹]?\s*$"
+_PLAIN, _GROUPED = _NUMBER.format(r"\d+"), _NUMBER.format(r"\d+|[1-9]\d{0,2}([.'’\u00a0\u202f]\d{3})+")
+
+
+def _with_points(text: pl.Series, grouped: bool) -> pl.Series:
+    """Numbers with a decimal comma as others spell them, ``1.234,5 %`` as ``1234.5 %``, if points set thousands apart;
+    other text as it is."""
+    number = text.str.contains(_GROUPED if grouped else _PLAIN).fill_null(False)
+    pointed = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+    return pointed.zip_with(number, text)
 
 
 def _parse_quickly(layout: _Layout, data: bytes, types: Types) -> pl.DataFrame | None:
@@ -282,7 +301,6 @@ def _parse_quickly(layout: _Layout, data: bytes, types: Types) -> pl.DataFrame |
             has_header=False,
             schema=types,
             separator=layout.separator,
-            decimal_comma=layout.decimal_comma,
             null_values=list(MISSING[1:]),
         )
     except pl.exceptions.PolarsError:
@@ -359,11 +377,22 @@ def _read_layout(file: io.BufferedReader, path: Path, separator: str) -> _Layout
     if separator == "," and "," not in header:
         separator = next((other for other in ";\t" if other in header), ",")
     body = head[end : end + (1 << 16)]
-    comma = separator == ";" and not _POINT_NUMBER.search(body)  # the first fraction may come late
-    return _Layout(path, _read_header(path, header, separator), separator, comma, end, head[:end].count(b"\n"))
+    point, either, comma = (separator == ";" and bool(p.search(body)) for p in (_POINT, _EITHER, _COMMA))
+    comma = comma and not point
+    maybe = comma or (separator == ";" and not point and not either)  # the first fraction may come late
+    names = _read_header(path, header, separator)
+    return _Layout(path, names, separator, maybe, comma, end, head[:end].count(b"\n"))
 
 
-_POINT_NUMBER = re.compile(rb'(?:^|;)(?: *")?[ +-]*\d+\.\d+"?(?=;|\r?$)', re.MULTILINE)
+def _field(number: str) -> re.Pattern[bytes]:
+    """A field that holds such a number, with what may stand beside one."""
+    return re.compile(rb"(?:^|;)[^;\w\n]{0,5}(?:" + number.encode() + rb")[^;\w\n]{0,5}(?=;|\r?$)", re.MULTILINE)
+
+
+_POINT = _field(r"(?![1-9]\d{0,2}\.\d{3}(?!\d))\d+\.\d+")
+_EITHER = _field(r"\d+\.\d+")
+_COMMA = _field(r"\d[\d.]*,\d+")
+"""A decimal point, what may be one or a thousand set apart (1.234), a decimal comma."""
 
 
 def _first_row_end(content: bytes) -> int:
@@ -467,9 +496,8 @@ def _parse_numbers(text: pl.Series, dtype: Any) -> pl.Series | None:
 class _Ladder:
     """One column while it is being read: it climbs from whole numbers to numbers to text, and never down."""
 
-    def __init__(self, name: str, decimal_comma: bool) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.decimal_comma = decimal_comma
         self.dtype: Any = pl.Int64
         self.parts: list[pl.Series] = []
         self.has_numbers = False
@@ -491,14 +519,13 @@ class _Ladder:
         self.parts.append(part)
 
     def _climb(self, text: pl.Series) -> pl.Series:
-        numeric = text.str.replace(",", ".", literal=True) if self.decimal_comma else text
         if self.dtype == pl.Int64:
-            numbers = _parse_numbers(numeric, pl.Int64)
-            if numbers is not None and not holds_codes(numeric):
+            numbers = _parse_numbers(text, pl.Int64)
+            if numbers is not None and not holds_codes(text):
                 return narrow(numbers)
-            self.dtype = pl.String if numbers is not None or holds_only_digits(numeric) else pl.Float64
+            self.dtype = pl.String if numbers is not None or holds_only_digits(text) else pl.Float64
         if self.dtype == pl.Float64:
-            numbers = _parse_numbers(numeric, pl.Float64)
+            numbers = _parse_numbers(text, pl.Float64)
             if numbers is not None:
                 return narrow(numbers)
             self.dtype = pl.String
@@ -540,7 +567,7 @@ class _DelimitedBlocks:
         return self._first_pass() if self.dtypes is None else self._known(self.dtypes, first, last)
 
     def _first_pass(self) -> Iterator[tuple[int, pl.DataFrame]]:
-        ladders = [_Ladder(name, self.layout.decimal_comma) for name in self.names]
+        ladders = [_Ladder(name) for name in self.names]
         place, rows, lines = self.layout.start, 0, self.layout.lines
         self.starts = [(place, rows, lines)]
         with open(self.path, "rb") as file:
@@ -576,7 +603,7 @@ class _DelimitedBlocks:
     def _typed(self, text: pl.Series, dtype: Any) -> pl.Series:
         if dtype == pl.String:
             return clean(text)
-        numbers = _parse_numbers(text.str.replace(",", ".", literal=True) if self.layout.decimal_comma else text, dtype)
+        numbers = _parse_numbers(text, dtype)
         if numbers is None:
             raise InputError(
                 f"column {text.name!r} has changed", "leave the file alone while it is read", str(self.path)
