@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import re
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from axonic import FeedForwardClassifier, FeedForwardRegressor, load, losses, optimizers
 from axonic.cli import main
+from axonic.errors import InputError
 from axonic.layers import activations
 from axonic.specs import spec
 from tests import plainly
@@ -946,7 +948,7 @@ def test_a_run_loaded_in_python_reads_frames_by_name(given, run_on_numbers):
     np.testing.assert_array_equal(outputs(estimator, given(frame)), estimator.model_.predict_proba(frame))
 
 
-def test_a_run_loaded_in_python_tells_how_it_was_trained(run_on_numbers):
+def test_a_run_loaded_in_python_tells_how_it_was_trained(run_on_numbers, tmp_path):
     run, _ = run_on_numbers
     estimator, result = load(run), json.loads((run / "result.json").read_text())
     assert estimator.get_params() == FeedForwardClassifier(learning_rate=0.1, epochs=3).get_params()
@@ -959,6 +961,11 @@ def test_a_run_loaded_in_python_tells_how_it_was_trained(run_on_numbers):
     np.testing.assert_array_equal(estimator.history_["train_loss"], written)
     assert np.isfinite(estimator.history_["test_loss"]).all()
     assert len(written) == 3
+    (tmp_path / "part").mkdir()
+    for name in ("model.safetensors", "result.json"):
+        shutil.copy(run / name, tmp_path / "part")
+    with pytest.raises(InputError, match="no run.json in this folder"):
+        load(tmp_path / "part")
     alone = load(run / "model.safetensors")
     assert not hasattr(alone, "history_")
     assert alone.get_params() == FeedForwardClassifier().get_params()

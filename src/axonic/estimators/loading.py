@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from axonic import storage
+from axonic.errors import InputError
 from axonic.estimators.feedforward import FeedForwardClassifier, FeedForwardRegressor
 from axonic.estimators.rbf import RBFClassifier, RBFRegressor
 from axonic.estimators.recurrent import RecurrentClassifier, RecurrentRegressor
@@ -33,16 +34,16 @@ def load(path):
 
     Raises
     ------
-    InputError : there is none, or the file is damaged.
+    InputError : there is none, or a file is damaged.
     """
     model = storage.load_model(path)
     kind = "RBF" if any(isinstance(layer, RBF) for layer in model.network.layers) else "FeedForward"
     kind = "Recurrent" if model.recurrent else kind
     default = kind + ("Regressor" if model.task == "regression" else "Classifier")
     framed = bool(model.info.get("framed", "schema" in model.info))
+    told = model.info if "params" in model.info else _told_by_the_run(Path(path), ESTIMATORS[default])
     try:
         cls = ESTIMATORS[model.info.get("estimator", default)]
-        told = model.info if "params" in model.info else _told_by_the_run(Path(path), cls)
         params = {n: storage.parameter_from_json(value) for n, value in told["params"].items()}
         if model.recurrent and "params" not in model.info:
             params |= _recurrent_parameters(model.network)
@@ -72,12 +73,16 @@ def _told_by_the_run(path: Path, cls: type) -> dict[str, Any]:
     result = directory.result() if path.is_dir() else None
     if result is None:
         return {"params": {}, "fitted": {}}
-    settings = directory.run()["settings"]
-    own = settings | {"random_state": settings["seed"], "cell": settings["net"]}
-    if settings["batch_stage"] and settings["branch_stage"]:
-        own["recipe"] = "full"
-    fitted = {f"{name}_": result[name] for name in ("learning_rate", "l2", "batch_size", "findings")}
-    fitted |= {"n_iter_": result["epochs"], "notebook_": result["stages"], "history_": directory.history()}
+    run, history = directory.run(), directory.history()
+    try:
+        settings = run["settings"]
+        own = settings | {"random_state": settings["seed"], "cell": settings["net"]}
+        if settings["batch_stage"] and settings["branch_stage"]:
+            own["recipe"] = "full"
+        fitted = {f"{name}_": result[name] for name in ("learning_rate", "l2", "batch_size", "findings")}
+        fitted |= {"n_iter_": result["epochs"], "notebook_": result["stages"], "history_": history}
+    except (KeyError, TypeError) as error:
+        raise InputError(f"not a whole run: {error}", "name its model.safetensors", str(path)) from error
     return {"params": {name: own[name] for name in cls().get_params() if name in own}, "fitted": fitted}
 
 
