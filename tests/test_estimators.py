@@ -964,7 +964,7 @@ def test_a_run_loaded_in_python_tells_how_it_was_trained(run_on_numbers, tmp_pat
     (tmp_path / "part").mkdir()
     for name in ("model.safetensors", "result.json"):
         shutil.copy(run / name, tmp_path / "part")
-    with pytest.raises(InputError, match="no run.json in this folder"):
+    with pytest.raises(InputError, match=r"no run\.json in this folder"):
         load(tmp_path / "part")
     alone = load(run / "model.safetensors")
     assert not hasattr(alone, "history_")
