@@ -214,6 +214,14 @@ def test_the_constant_answer_is_called_what_it_is(loss, answer):
     assert f"({answer} of the target" in finding.cause
 
 
+def test_rows_that_a_network_of_the_proposed_size_cannot_fit_are_no_fault_of_it():
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((120, 2)), rng.exponential(8, 120)
+    codes = {units: [f.code for f in said(FeedForwardRegressor((units,), ensemble=3).fit(x, y))] for units in (4, 64)}
+    assert "net.cannot_fit_batch" in codes[4]
+    assert "net.cannot_fit_batch" not in codes[64]
+
+
 @pytest.mark.parametrize("loss", ["absolute", "quantile"])
 def test_a_loss_whose_slope_does_not_fade_is_given_time_to_settle(loss, tmp_path, capsys):
     """Little is to be learned of most rows; of sixteen, all is, once the steps become shorter."""
@@ -221,7 +229,8 @@ def test_a_loss_whose_slope_does_not_fade_is_given_time_to_settle(loss, tmp_path
     x = rng.standard_normal((200, 2))
     y = 20 + 3 * x[:, 0] + rng.exponential(8, 200)
     pl.DataFrame(x, ["a", "b"]).with_columns(y=pl.Series(y)).write_csv(tmp_path / "t.csv")
-    assert main(["check", str(tmp_path / "t.csv"), "--target", "y", "--loss", loss, "--json"]) == 0
+    arguments = ["--target", "y", "--loss", loss, "--hidden", "60,60", "--json"]
+    assert main(["check", str(tmp_path / "t.csv"), *arguments]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["quick_run"]["share_of_constant_answer"] > 0.5  # suspicious
     assert "net.cannot_fit_batch" not in [finding["code"] for finding in result["findings"]]
