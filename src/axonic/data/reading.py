@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from axonic.data.values import MISSING, clean, holds_codes, holds_only_digits, narrow
+from axonic.data.values import MISSING, clean, grouped, holds_codes, holds_only_digits, narrow, written
 from axonic.errors import InputError
 
 BLOCK_BYTES = 4 << 20
@@ -172,7 +172,7 @@ class _Layout:
     separator: str
     decimal_comma: bool
     """No number of the first rows has a decimal point."""
-    grouped: bool
+    has_groups: bool
     """And some have a decimal comma, so that points set thousands apart."""
     start: int
     """Offset of the first row of data, and the number of lines before it."""
@@ -267,17 +267,16 @@ def _parse(layout: _Layout, block: _Block, types: Types) -> pl.DataFrame:
     frame = _parse_slowly(layout, block) if frame is None else frame
     if not layout.decimal_comma:
         return frame
-    return frame.with_columns(_with_points(column, layout.grouped) for column in frame)
+    return frame.with_columns(_with_points(column, layout.has_groups) for column in frame)
 
 
-_NUMBER = r"^\s*[+-]?[$€£¥₹]?\s?[+-]?({})(,\d*)?([eE][+-]?\d+)?\s?[%$€£¥₹]?\s*$"
-_PLAIN, _GROUPED = _NUMBER.format(r"\d+"), _NUMBER.format(r"\d+|[1-9]\d{0,2}([.'’\u00a0\u202f]\d{3})+")
+_PLAIN, _GROUPED = written(r"\d+", ","), written(grouped(r"[1-9]\d{0,2}", "."), ",")
 
 
-def _with_points(text: pl.Series, grouped: bool) -> pl.Series:
+def _with_points(text: pl.Series, has_groups: bool) -> pl.Series:
     """Numbers with a decimal comma as others spell them, ``1.234,5 %`` as ``1234.5 %``, if points set thousands apart;
     other text as it is."""
-    number = text.str.contains(_GROUPED if grouped else _PLAIN).fill_null(False)
+    number = text.str.contains(_GROUPED if has_groups else _PLAIN).fill_null(False)
     pointed = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
     return pointed.zip_with(number, text)
 

@@ -89,8 +89,29 @@ def as_numbers(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None
     return numbers
 
 
-_WRITTEN = r"^[+-]?[$€£¥₹]?\s?[+-]?(\d{1,3}([,'’\u00a0\u202f]\d{3})+|\d+)(\.\d*)?\s?[%$€£¥₹]?$"
-_MARK = r"([$€£¥₹%])"
+_CURRENCIES = "$€£¥₹"
+_MARK = rf"([{_CURRENCIES}%])"
+
+
+def written(whole: str, point: str) -> str:
+    """The regular expression of a number as people write it, blanks around it allowed.
+
+    Parameters
+    ----------
+    whole : of the digits before the decimal point.
+    point : of the decimal point.
+    """
+    number = rf"({whole})({point}\d*)?([eE][+-]?\d+)?"
+    return rf"^\s*[+-]?[{_CURRENCIES}]?\s?[+-]?{number}\s?[%{_CURRENCIES}]?\s*$"
+
+
+def grouped(first: str, mark: str) -> str:
+    """The regular expression of digits whose thousands a mark, an apostrophe or a blank that does not break sets apart,
+    after a first group."""
+    return rf"{first}([{mark}'’\u00a0\u202f]\d{{3}})+|\d+"
+
+
+_WRITTEN = written(grouped(r"\d{1,3}", ","), r"\.")
 
 
 def spelt(text: pl.Series) -> pl.Series:
@@ -103,7 +124,7 @@ def spelt(text: pl.Series) -> pl.Series:
     numbers = text.cast(pl.Float64, strict=False)
     if numbers.null_count() == text.null_count():
         return numbers
-    bare = text.str.replace_all(r"[^\d.+-]", "").set(~text.str.contains(_WRITTEN).fill_null(False), None)
+    bare = text.str.replace_all(r"[^\d.eE+-]", "").set(~text.str.contains(_WRITTEN).fill_null(False), None)
     return numbers.fill_null(bare.cast(pl.Float64, strict=False))
 
 

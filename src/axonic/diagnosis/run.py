@@ -16,7 +16,8 @@ from axonic.diagnosis.evidence import ERRORS, Comparison, Evidence, rounded
 from axonic.health import noise_scale
 from axonic.layers.base import Chain
 from axonic.layers.dropout import Dropout
-from axonic.losses import Absolute, EachStepLoss, Huber, MeanSquaredError, Quantile
+from axonic.losses import Absolute, Huber, MeanSquaredError, Quantile
+from axonic.losses.steps import of_a_step
 from axonic.optimizers import Optimizer
 from axonic.recipe import Fit, Member
 from axonic.recipe.rate import CALM, RATES, SWEEP_WINDOWS, ends, sweep_curves, with_rate
@@ -237,7 +238,7 @@ def check_cannot_fit(e: Evidence) -> Iterator[Finding]:
 
 def _as_proposed(e: Evidence) -> bool:
     """Whether no hidden layer is small and the loss is one of the package's whose outputs can reach the targets."""
-    loss = e.loss.loss if isinstance(e.loss, EachStepLoss) else e.loss
+    loss = of_a_step(e.loss)
     fits = type(loss).__module__.startswith("axonic.losses.") and not isinstance(loss, MeanSquaredError)
     return fits and e.settings.net != "rbf" and min(e.settings.hidden_layer_sizes, default=0) >= SMALL_LAYER
 
@@ -476,7 +477,6 @@ def no_signal(fit: Fit) -> list[Finding]:
     constant, networks = len(fit.constant), len(fit.members)
     if not constant:
         return []
-    loss = fit.loss.loss if isinstance(fit.loss, EachStepLoss) else fit.loss
     return [
         Finding(
             "data.no_signal",
@@ -484,7 +484,7 @@ def no_signal(fit: Fit) -> list[Finding]:
             "",
             {"constant_networks": constant, "networks": networks},
             f"{constant} of {networks} networks did no better on their validation rows than always answering "
-            f"with one constant ({CONSTANTS.get(type(loss), MEAN)}), and now answer so.",
+            f"with one constant ({CONSTANTS.get(type(of_a_step(fit.loss)), MEAN)}), and now answer so.",
             NO_SIGNAL_REMEDY,
         )
     ]

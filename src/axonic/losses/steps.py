@@ -72,3 +72,8 @@ def each_step(loss: Loss) -> EachStepLoss:
     [1.25]
     """
     return EachStepLoss(loss)
+
+
+def of_a_step(loss: Loss) -> Loss:
+    """The loss of one step, if this is one at every step; otherwise the loss itself."""
+    return loss.loss if isinstance(loss, EachStepLoss) else loss

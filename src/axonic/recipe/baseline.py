@@ -23,7 +23,6 @@ from axonic.data.ragged import Ragged, known_steps, places
 from axonic.losses import (
     Absolute,
     CrossEntropy,
-    EachStepLoss,
     Huber,
     LogLikelihood,
     Loss,
@@ -34,6 +33,7 @@ from axonic.losses import (
     SquaredError,
 )
 from axonic.losses.matched import inverse
+from axonic.losses.steps import of_a_step
 from axonic.programs import compiled
 from axonic.recipe.networks import Member, Trained
 from axonic.types import Params
@@ -60,7 +60,7 @@ def constant(member: Member) -> tuple[Params, float] | None:
     b = found.astype(last.b.dtype)
     y, weight = weighted_targets(rows, split.valid, len(b))
     y = y.astype(b.dtype)
-    values = loss_values(_of_a_step(member.trial.loss), np.broadcast_to(b, y.shape), y)
+    values = loss_values(of_a_step(member.trial.loss), np.broadcast_to(b, y.shape), y)
     params = list(jax.tree.map(np.zeros_like, member.params))
     params[place] = last._replace(w=np.zeros_like(last.w), b=b)
     return tuple(params), float(np.average(values, weights=weight))
@@ -69,7 +69,7 @@ def constant(member: Member) -> tuple[Params, float] | None:
 def constant_bias(member: Member) -> np.ndarray | None:
     """The pre-activation (n_out,) of the constant answer to the training rows; None where it is not known."""
     rows, train = member.batches.rows, member.batches.split.train
-    return bias(_of_a_step(member.trial.loss), *weighted_targets(rows, train, len(output(member.params)[1].b)))
+    return bias(of_a_step(member.trial.loss), *weighted_targets(rows, train, len(output(member.params)[1].b)))
 
 
 def by_the_clock(member: Member) -> float | None:
@@ -78,7 +78,7 @@ def by_the_clock(member: Member) -> float | None:
     rows, split = member.batches.rows, member.batches.split
     if not isinstance(rows.y, Ragged):
         return None
-    n_out, loss = len(output(member.params)[1].b), _of_a_step(member.trial.loss)
+    n_out, loss = len(output(member.params)[1].b), of_a_step(member.trial.loss)
     (y, weight, step), (y_valid, weight_valid, step_valid) = (
         (*weighted_targets(rows, part, n_out), places(rows.y[part])) for part in (split.train, split.valid)
     )
@@ -97,10 +97,6 @@ def output(params: Params) -> tuple[int, Any]:
     """The place and the params of the last layer that has any."""
     place = max(place for place, own in enumerate(params) if own)
     return place, params[place]
-
-
-def _of_a_step(loss: Loss) -> Loss:
-    return loss.loss if isinstance(loss, EachStepLoss) else loss
 
 
 def no_worse(member: Member, run: Trained) -> tuple[Trained, bool]:
