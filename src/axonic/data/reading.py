@@ -270,7 +270,7 @@ def _parse(layout: _Layout, block: _Block, types: Types) -> pl.DataFrame:
     return frame.with_columns(_with_points(column, layout.has_groups) for column in frame)
 
 
-_PLAIN, _GROUPED = written(r"\d+", ","), written(grouped(r"[1-9]\d{0,2}", "."), ",")
+_PLAIN, _GROUPED = written(r"\d+", ","), written(grouped("."), ",")
 
 
 def _with_points(text: pl.Series, has_groups: bool) -> pl.Series:

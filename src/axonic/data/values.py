@@ -105,13 +105,13 @@ def written(whole: str, point: str) -> str:
     return rf"^\s*[+-]?[{_CURRENCIES}]?\s?[+-]?{number}\s?[%{_CURRENCIES}]?\s*$"
 
 
-def grouped(first: str, mark: str) -> str:
-    """The regular expression of digits whose thousands a mark, an apostrophe or a blank that does not break sets apart,
-    after a first group."""
-    return rf"{first}([{mark}'’\u00a0\u202f]\d{{3}})+|\d+"
+def grouped(mark: str) -> str:
+    """The regular expression of digits whose thousands a mark, an apostrophe or a blank that does not break may set
+    apart. No group of zeros comes first: 0,125 is no thousand."""
+    return rf"[1-9]\d{{0,2}}([{mark}'’\u00a0\u202f]\d{{3}})+|\d+"
 
 
-_WRITTEN = written(grouped(r"\d{1,3}", ","), r"\.")
+_WRITTEN = written(grouped(","), r"\.")
 
 
 def spelt(text: pl.Series) -> pl.Series:
