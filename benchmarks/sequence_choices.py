@@ -42,6 +42,7 @@ CHOICES = {
     "weight average .99": {"weight_average": 0.99},
     "dropout .2": {"dropout": 0.2},
     "batches of 16": {"batch_size": 16},
+    "both ways, batches of 16": {"bidirectional": True, "batch_size": 16},
     "c of 1": {"penalties": (1.0,)},
     "c of 1, batches of 16": {"penalties": (1.0,), "batch_size": 16},
 }

@@ -123,9 +123,9 @@ def _some_rows(frame: pl.DataFrame, schema: Schema, settings: Settings) -> Task:
             few = pl.DataFrame({"row": order, "label": labels}).group_by("label").head(ROWS_OF_A_CLASS)
             kept = np.union1d(kept, few["row"].to_numpy())
         usable = np.sort(kept)
-    rows, split, _, target, _ = encode(frame[usable], schema, None, 0.0, settings)
-    loss, n_out = pair(settings, schema.task, target.n_out)
-    return Task(rows, split, settings, settings.network(n_out), loss)
+    encoded = encode(frame[usable], schema, None, 0.0, settings)
+    loss, n_out = pair(settings, schema.task, encoded.target.n_out)
+    return Task(encoded.rows, encoded.split, settings, settings.network(n_out), loss)
 
 
 def _some_sequences(prepared: Prepared) -> Task:

@@ -14,7 +14,7 @@ from axonic.data.values import in_file
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.runs import sequences
-from axonic.runs.tables import encoded, no_targets, parts
+from axonic.runs.tables import encode_others, no_targets, parts
 from axonic.storage import load_model, plain, unwritable, write
 
 
@@ -133,13 +133,12 @@ def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) ->
         return plain({"task": model.task, "target": schema.target, "n": len(x), **scores, "unseen": unseen})
     outputs, targets, unseen = [], [], {}
     for first, part in parts(data):
-        found = encoded(part, schema, model.encoder, model.target, data, first)
+        found = encode_others(part, schema, model.encoder, model.target, data, first)
         if found is None:
             continue
-        x, codes, new, _ = found
-        outputs.append(model.outputs(x))
-        targets.append(codes)
-        _add_up(unseen, new)
+        outputs.append(model.outputs(found.x))
+        targets.append(found.y)
+        _add_up(unseen, found.unseen)
     if not outputs:
         raise no_targets(schema, data)
     a, y = np.concatenate(outputs), np.concatenate(targets)

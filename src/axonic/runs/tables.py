@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -46,13 +46,24 @@ def prepare(request: Request, clock: Clock, reporter: Reporter) -> Prepared:
     schema = infer_schema(frame, request.target, request.task)
     findings = clock.time("checking", check_table, frame, schema)
     reporter.data(frame, schema, findings)
-    rows, split, encoder, target, numbers = clock.time(
-        "encoding", encode, frame, schema, request.test, request.test_size, request.settings
-    )
+    encoded = clock.time("encoding", encode, frame, schema, request.test, request.test_size, request.settings)
+    return _prepared(request.settings, frame, schema, findings, encoded, resplits=True)
+
+
+def _prepared(
+    settings: Settings,
+    frame: pl.DataFrame,
+    schema: Schema,
+    findings: list[Finding],
+    encoded: "Encoded",
+    *,
+    resplits: bool,
+) -> Prepared:
+    rows, split, encoder, target, numbers = encoded
     info = {"schema": schema.to_json()}
     return Prepared(
-        *(request.settings, frame, schema, findings, "", rows, split, encoder, target, None, info),
-        resplits=True,
+        *(settings, frame, schema, findings, "", rows, split, encoder, target, None, info),
+        resplits=resplits,
         numbers=numbers,
     )
 
@@ -73,17 +84,11 @@ def prepare_parts(request: Request, out: Path | None, clock: Clock, reporter: Re
     encoded, beside `out`; with None the sample is all there is to train on."""
     settings = request.settings
     blocks, drawn, schema, findings = sample(request, clock, reporter)
-    rows, split, encoder, target, numbers = clock.time(
-        "encoding", encode, drawn.frame, schema, request.test, request.test_size, settings, drawn
-    )
-    prepared = Prepared(
-        *(settings, drawn.frame, schema, findings, "", rows, split, encoder, target, None),
-        info={"schema": schema.to_json()},
-        resplits=False,
-        numbers=numbers,
-    )
+    encoded = clock.time("encoding", encode, drawn.frame, schema, request.test, request.test_size, settings, drawn)
+    prepared = _prepared(settings, drawn.frame, schema, findings, encoded, resplits=False)
     if out is None:
         return prepared
+    rows, split, encoder, target, _ = encoded
     folder = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.is_dir())
     store = clock.time(
         *("storing", Store.write, blocks, drawn, rows, split, schema, encoder, target, folder, reporter.read),
@@ -104,6 +109,33 @@ def prepare_parts(request: Request, out: Path | None, clock: Clock, reporter: Re
     return prepared._replace(store=store)
 
 
+class Encoded(NamedTuple):
+    """The rows of a table that have a target.
+
+    Attributes
+    ----------
+    rows, split : what the network is given, those of a test file at the end.
+    encoder, target : what encoded them, fitted on the training rows.
+    numbers : the number of each row in its file, counted from 1.
+    """
+
+    rows: Rows
+    split: Split
+    encoder: TableEncoder
+    target: TargetEncoder
+    numbers: np.ndarray
+
+
+class Others(NamedTuple):
+    """The rows of another table that have a target: inputs, targets, unseen values by column, and the places of the
+    rows in the file, counted from 0."""
+
+    x: np.ndarray
+    y: np.ndarray
+    unseen: dict[str, int]
+    places: np.ndarray
+
+
 def encode(
     frame: pl.DataFrame,
     schema: Schema,
@@ -111,9 +143,9 @@ def encode(
     test_size: float,
     settings: Settings,
     drawn: Drawn | None = None,
-) -> tuple[Rows, Split, TableEncoder, TargetEncoder, np.ndarray]:
+) -> Encoded:
     """Split the rows that have a target, fit the encoders on the training rows and encode all rows; `drawn` if they are
-    a sample. The last is the number of each row in its file, counted from 1."""
+    a sample."""
     usable = usable_rows(frame, schema)
     y = target_values(frame, schema)[usable]
     classes = y.to_physical().rank("dense").to_numpy() if schema.task == "classification" else None
@@ -133,21 +165,20 @@ def encode(
         x = encoder.transform(frame, usable)
     numbers = 1 + (usable if drawn is None else drawn.number)
     if test is not None:
-        found = encoded(read_table(test), schema, encoder, target, test)
-        if found is None:
+        others = encode_others(read_table(test), schema, encoder, target, test)
+        if others is None:
             raise no_targets(schema, test)
-        test_x, test_codes, _, places = found
-        split = split._replace(test=np.arange(len(x), len(x) + len(test_x)))
-        x, codes = np.concatenate([x, test_x]), np.concatenate([codes, test_codes])
-        numbers = np.concatenate([numbers, 1 + places])
-    return Rows(x, codes, np.ones(len(x), np.float32)), split, encoder, target, numbers
+        split = split._replace(test=np.arange(len(x), len(x) + len(others.x)))
+        x, codes = np.concatenate([x, others.x]), np.concatenate([codes, others.y])
+        numbers = np.concatenate([numbers, 1 + others.places])
+    return Encoded(Rows(x, codes, np.ones(len(x), np.float32)), split, encoder, target, numbers)
 
 
-def encoded(
+def encode_others(
     frame: pl.DataFrame, schema: Schema, encoder: TableEncoder, target: TargetEncoder, path: Any, first: int = 0
-) -> tuple[np.ndarray, np.ndarray, dict[str, int], np.ndarray] | None:
-    """Inputs, targets and unseen values of the rows of another table that have a target, and their places in the file,
-    or None if none has; `first` rows of the file come before it."""
+) -> Others | None:
+    """The rows of another table than the one trained on, or None if none has a target; `first` rows of the file come
+    before it."""
     with in_file(path, range(first, first + len(frame))):
         values = target_values(frame, schema)
         usable = usable_rows(frame, schema)
@@ -155,7 +186,7 @@ def encoded(
             return None
         x, unseen = encoder.encode(frame, usable)
     with in_file(path, first + usable):
-        return x, target.transform(values[usable]), unseen, first + usable
+        return Others(x, target.transform(values[usable]), unseen, first + usable)
 
 
 def no_targets(schema: Schema, path: Any) -> InputError:
