@@ -43,6 +43,7 @@ CHOICES = {
     "dropout .2": {"dropout": 0.2},
     "batches of 16": {"batch_size": 16},
     "both ways, batches of 16": {"bidirectional": True, "batch_size": 16},
+    "both ways of 32, batches of 16": {"bidirectional": True, "batch_size": 16, "hidden_layer_sizes": (32,)},
     "c of 1": {"penalties": (1.0,)},
     "c of 1, batches of 16": {"penalties": (1.0,), "batch_size": 16},
 }

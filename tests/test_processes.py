@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -353,3 +354,31 @@ def test_alone_nothing_is_asked():
     )
     with pytest.raises(InputError, match="is no address"):
         distributed.join("x", 2, 0)
+
+
+def test_what_is_done_side_by_side_hears_ctrl_c():
+    ended, heard = threading.Event(), []
+
+    def work(index):
+        if index == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        heard.append(ended.wait(20))
+
+    with pytest.raises(KeyboardInterrupt):
+        distributed.side_by_side(work, range(5), ended.set)
+    assert heard
+    assert all(heard)
+
+
+def test_what_is_done_side_by_side_ends_with_the_first_that_fails():
+    ended = threading.Event()
+
+    def work(index):
+        if index:
+            raise ValueError(index)
+        return ended.wait(20)
+
+    with pytest.raises(ValueError, match="1"):
+        distributed.side_by_side(work, range(2), ended.set)
+    assert ended.is_set()
+    assert distributed.side_by_side(str, range(3)) == ["0", "1", "2"]

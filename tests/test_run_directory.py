@@ -93,6 +93,16 @@ def test_beginning_takes_away_the_files_of_an_earlier_run_and_no_others(tmp_path
     assert names(tmp_path) == sorted([*THEIRS, "run.json"])
 
 
+@pytest.mark.parametrize("name", ["history.csv", "report.html", "model.safetensors"])
+def test_files_that_are_no_runs_are_not_replaced(name, tmp_path):
+    """A table may be called history.csv, and its folder be named with --out."""
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"the folder holds {name}"):
+        RunDirectory(tmp_path).begin(REQUEST)
+    assert names(tmp_path) == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
 def test_beginning_takes_away_what_a_kill_left_under_a_temporary_name(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     for name in (".model.safetensors.x1y2z3_a", ".run.json.abcdefgh", f"checkpoints/.{JOB}.safetensors.abcdefgh"):

@@ -24,7 +24,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,6 +38,8 @@ RESOLVE_SECONDS, JOIN_SECONDS, HEARTBEAT_SECONDS, FINISH_SECONDS = 30, 120, 10, 
 """How long a process waits for the name of the first one to be known, and for the others to start; after which one that
 does not answer is lost; and how long the others wait for the first one to evaluate and write down what they have
 trained."""
+HEARING_SECONDS = 0.2
+"""How long Ctrl-C may go unheard while networks are trained side by side."""
 LOOK_SECONDS, STUCK_SECONDS = 2.0, 300.0
 """From one look at what the others say to the next, and how long one may be behind the others in a fit."""
 ENDED, BEGUN = "axonic/ended/", "axonic/begun/"
@@ -133,10 +136,33 @@ def index() -> int:
     return 0 if _joined is None else _joined.index
 
 
-def at_a_time() -> int:
-    """How many networks may be trained, or programs compiled, side by side: as many as there are processors, but one
-    where there are several processes, which all must do the same in the same order."""
-    return 1 if _joined is not None else os.cpu_count() or 1
+def side_by_side(function: Callable[[Any], Any], of: Iterable[Any], give_up: Callable[[], Any] = bool) -> list[Any]:
+    """`function` of each, in threads: as many at a time as there are processors, but one where there are several
+    processes, which all must do the same in the same order.
+
+    Parameters
+    ----------
+    function, of : what to compute, of what.
+    give_up : called if one of them raises, or the whole is interrupted (Ctrl-C): those under way should end soon.
+
+    Raises
+    ------
+    What the first of them raises that does.
+    """
+    with ThreadPoolExecutor(1 if _joined is not None else os.cpu_count() or 1) as pool:
+        try:
+            futures = [pool.submit(function, each) for each in of]
+            waiting = set(futures)
+            while waiting:
+                # a wait without end would not hear Ctrl-C: polars has system calls begin again after a signal
+                done, waiting = wait(waiting, HEARING_SECONDS, FIRST_COMPLETED)
+                for each in done:
+                    each.result()
+        except BaseException:
+            give_up()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        return [future.result() for future in futures]
 
 
 def agreed(flag: bool) -> bool:

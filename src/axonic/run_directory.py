@@ -41,6 +41,8 @@ RUN, NOTEBOOK, CHECKPOINTS = "run.json", "notebook.jsonl", "checkpoints"
 THROUGH_TIME = "through_time.svg"
 HISTORY, HEALTH, RESULT = "history.csv", "health.csv", "result.json"
 EVIDENCE, PAGE = "report.json", "report.html"
+OF_A_RUN = (RESULT, PAGE, EVIDENCE, NOTEBOOK, HISTORY, HEALTH, THROUGH_TIME, MODEL)
+"""Files of a run beside what was asked for and checkpoints."""
 RUNNING_SECONDS = 15.0
 """How often the state of a network under way is written."""
 FINISHED_SECONDS = 2.0
@@ -59,7 +61,7 @@ class RunDirectory:
 
         Raises
         ------
-        InputError : the path is no folder or can't be written to.
+        InputError : the path is no folder, can't be written to, or holds files that would be replaced and are no run's.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError("the output folder is a file", "name a folder", str(self.path))
@@ -67,6 +69,7 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
+            self._refuse_others()
             self.clear()
             write_json(self.path / RUN, run)
         except OSError as error:
@@ -78,19 +81,20 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Take the files of an earlier run away."""
-        for name in (
-            PAGE,
-            RESULT,
-            EVIDENCE,
-            RUN,
-            NOTEBOOK,
-            HISTORY,
-            HEALTH,
-            THROUGH_TIME,
-            MODEL,
-        ):  # the result says that the others are there
+        (self.path / RESULT).unlink(missing_ok=True)  # the first, as it says that the others are there
+        self.clear_checkpoints()  # before the notebook, which they need
+        for name in (*OF_A_RUN, RUN):  # and this the last, as it says that they are a run's
             (self.path / name).unlink(missing_ok=True)
-        self.clear_checkpoints()
+
+    def _refuse_others(self) -> None:
+        """Raise `InputError` if a file that a run would replace is no run's."""
+        found = [name for name in OF_A_RUN if (self.path / name).exists()]
+        if found and not (self.path / RUN).exists():
+            raise InputError(
+                f"the folder holds {found[0]}, which a run would replace, and no earlier run",
+                "name another folder",
+                str(self.path),
+            )
 
     def discard(self) -> None:
         """Take away what `begin` made, unless something of a run is there."""
@@ -183,8 +187,7 @@ class RunDirectory:
 
     def clear_checkpoints(self) -> None:
         """Take all checkpoints away, and what runs that were killed have left under a temporary name."""
-        names = (RUN, NOTEBOOK, HISTORY, HEALTH, THROUGH_TIME, EVIDENCE, MODEL, RESULT, PAGE)
-        written = [self.path / name for name in names]
+        written = [self.path / name for name in (*OF_A_RUN, RUN)]
         for path in (*written, self.path / CHECKPOINTS / "*.safetensors"):
             for left in path.parent.glob(f".{path.name}.????????"):
                 left.unlink()

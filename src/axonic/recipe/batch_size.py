@@ -10,7 +10,6 @@ that the same seed takes the same decision on a busy machine as on an idle one, 
 import dataclasses
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -70,8 +69,7 @@ def batch_stage(member: Member, watcher: Watcher) -> Stage:
         return member._replace(batches=dataclasses.replace(member.batches, batch_size=size))
 
     sizes = [other for up in (True, False) if (other := _next(size, up, n_train))]
-    with ThreadPoolExecutor(distributed.at_a_time()) as pool:  # compiling is what the stage takes longest for
-        list(pool.map(lambda size: resized(size).prepare(StopRule(1, 1)), sizes))
+    distributed.side_by_side(lambda size: resized(size).prepare(StopRule(1, 1)), sizes)  # it takes longest to compile
     curve = sweep_curves(member, [rate], watcher)[0]
     end = float(ends(curve[None])[0])
     loss = float(curve[0] - LEARNED * (curve[0] - end))

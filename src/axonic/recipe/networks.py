@@ -4,7 +4,6 @@ import dataclasses
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -304,7 +303,7 @@ class Trained(NamedTuple):
 def train_side_by_side(
     jobs: Mapping[str, Member], stop: StopRule | Mapping[str, StopRule], watcher: Watcher, journal: Journal
 ) -> dict[str, Trained | None]:
-    """Train every network, as many at a time as there are processors (`axonic.distributed.at_a_time`).
+    """Train every network, as many at a time as there are processors (`axonic.distributed.side_by_side`).
 
     Parameters
     ----------
@@ -360,12 +359,8 @@ def train_side_by_side(
     if len(jobs) == 1:
         return {names[0]: run(0)}
     # the limit is taken here as well: those of several threads would undo each other in the wrong order
-    with one_thread(jobs[names[0]].trial.optimizer), ThreadPoolExecutor(distributed.at_a_time()) as pool:
-        try:
-            return dict(zip(names, pool.map(run, range(len(jobs))), strict=True))
-        except BaseException:
-            failed.set()
-            raise
+    with one_thread(jobs[names[0]].trial.optimizer):
+        return dict(zip(names, distributed.side_by_side(run, range(len(jobs)), failed.set), strict=True))
 
 
 def _closed_early(member: Member, run: Trained) -> Trained:
