@@ -360,7 +360,7 @@ def test_what_is_done_side_by_side_hears_ctrl_c():
     ended, heard = threading.Event(), []
 
     def work(index):
-        if index == 0:
+        if index == 0 and not ended.wait(0.5):  # the others have begun
             os.kill(os.getpid(), signal.SIGINT)
         heard.append(ended.wait(20))
 
