@@ -193,3 +193,29 @@ def test_every_finding_is_ready_for_json_and_written_out():
 def test_each_check_says_which_code_it_gives():
     for check in CHECKS:
         assert re.match(r"data\.[a-z_]+: ", check.__doc__ or ""), check.__name__
+
+
+def test_a_few_words_among_numbers_or_dates_are_pointed_at():
+    numbers = [f"{value:.3f}" for value in X]
+    days = [str(date(2000 + i // 300, 1 + i % 12, 1 + i % 28)) for i in range(N)]
+    numbers[7], days[3] = "unknown", "9999-12-31"
+    ages = [str(20 + i % 40) for i in range(N)]
+    ages[5] = ages[9] = "-"
+    result = found("data.mixed", n=numbers, d=days, a=ages, t=["x y", "z"] * (N // 2), y=CLASS)
+    assert {f.where: (f.severity, f.evidence["first_other"], f.evidence["first_row"]) for f in result} == {
+        "n": ("warning", "unknown", 8),
+        "d": ("warning", "9999-12-31", 4),
+        "a": ("info", "-", 6),
+    }
+    (target,) = found("data.mixed", x=X, y=ages)
+    assert (target.where, target.severity) == ("y", "warning")
+    assert found("data.mixed", s=["S", "M", *["38", "39", "40"] * 66], y=CLASS) == []
+
+
+def test_rows_that_differ_in_a_column_left_out_are_no_copies_in_every_column():
+    few = [i % 5 for i in range(N)]
+    (alike,) = found("data.duplicate_rows", s=few, y=[v % 2 for v in few])
+    assert alike.severity == "warning"
+    (told,) = found("data.duplicate_rows", order_id=list(range(N)), s=few, y=[v % 2 for v in few])
+    assert (told.severity, told.evidence["duplicates"]) == ("info", alike.evidence["duplicates"])
+    assert "every column that is used" in told.cause

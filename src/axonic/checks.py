@@ -22,10 +22,12 @@ from axonic.data.schema import (
     CONSTANT,
     FREE_TEXT,
     ID_LIKE,
+    MAX_LEVELS,
     Column,
     Schema,
     Task,
     canonical,
+    mixed,
     target_values,
     usable_rows,
 )
@@ -39,6 +41,7 @@ FEW_ROWS = 50
 FEW_ROWS_PER_FEATURE = 5
 ENOUGH_ROWS = 20
 """Below this, a column that gives the target away, or sorted rows, may be coincidence."""
+WITHOUT_ORDER = ("category", "ignored")
 LEAK_CORRELATION = 0.9999
 
 
@@ -223,6 +226,37 @@ def check_infinite(table: Table) -> Iterator[Finding]:
             )
 
 
+def check_mixed(table: Table) -> Iterator[Finding]:
+    """data.mixed: text among the numbers or dates of a column, which is no column of numbers or dates for that."""
+    columns = [column for column in (*table.schema.columns, *table.schema.ignored) if column.kind in WITHOUT_ORDER]
+    target = [table.schema.target] if table.schema.task == "classification" else []
+    for name in (*target, *(column.name for column in columns)):
+        series = table.frame[name]
+        if not is_text(series) or len(series) < ENOUGH_ROWS:
+            continue
+        text = as_text(series)
+        found = mixed(text)
+        if found is None or found.distinct < ENOUGH_ROWS:
+            continue
+        first = int((text == found.others[0]).arg_true()[0])
+        row = 1 + (first if table.places is None else int(table.places[first]))
+        n = len(text) - text.null_count()
+        more = len(found.others) - 1
+        also = f" and {more} other{'s' * (more > 1)}" if more else ""
+        is_target = name == table.schema.target
+        taken = "the target is taken for classes" if is_target else "the column is not taken for one of them"
+        lost = is_target or name not in {column.name for column in table.schema.columns}
+        yield Finding(
+            "data.mixed",
+            "warning" if lost or found.distinct > MAX_LEVELS else "info",
+            name,
+            {found.what: found.count, "values": n, "first_other": found.others[0], "first_row": row},
+            f"{found.count} of {n} values are {found.what}; {found.others[0]!r} (row {row}){also} "
+            f"{'are' if more else 'is'} not, so {taken}.",
+            "Correct them, or leave them empty, which means missing.",
+        )
+
+
 def check_constant(table: Table) -> Iterator[Finding]:
     """data.constant: columns with one value only."""
     for column in table.schema.ignored:
@@ -306,16 +340,18 @@ def _equal(table: Table, column: Column, other: Column) -> bool:
 def check_duplicate_rows(table: Table) -> Iterator[Finding]:
     """data.duplicate_rows: rows that repeat another in every column that is used, and in the target."""
     names = [*(column.name for column in table.schema.columns), table.schema.target]
+    left_out = [column.name for column in table.schema.ignored if column.reason not in (CONSTANT, ALL_MISSING)]
+    every = "every column that is used" if left_out else "every column"
     distinct = table.frame.select(names).hash_rows().n_unique()
     count = len(table.frame) - distinct
     if count:
         share = count / len(table.frame)
         yield Finding(
             "data.duplicate_rows",
-            "warning" if share > 0.1 else "info",
+            "warning" if share > 0.1 and not left_out else "info",
             "",
             {"duplicates": count, "rows": len(table.frame), "share": share},
-            f"{count} of {len(table.frame)} rows repeat an earlier row in every column. Where one copy is trained on "
+            f"{count} of {len(table.frame)} rows repeat an earlier row in {every}. Where one copy is trained on "
             "and the other tested, the test looks better than it is.",
             "Remove them, unless they are separate observations that happen to agree.",
         )
@@ -473,6 +509,7 @@ OF_LABELS: tuple[Check, ...] = (check_imbalance, check_rare_classes, check_leaks
 CHECKS: tuple[Check, ...] = (
     check_infinite,
     check_missing,
+    check_mixed,
     check_constant,
     check_id_like,
     check_unsupported,

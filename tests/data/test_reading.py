@@ -121,6 +121,21 @@ def test_points_set_thousands_apart_where_fractions_have_a_comma(tmp_path, monke
         assert frame["c"].unique().to_list() == ["v1.234,x"]
 
 
+def test_separators_inside_a_quoted_header_do_not_count(tmp_path):
+    frame = read(tmp_path, '"Gewicht, kg";"Höhe";y\n1,5;2;a\n2,5;3;b\n')
+    assert frame.columns == ["Gewicht, kg", "Höhe", "y"]
+    assert frame["Gewicht, kg"].to_list() == [1.5, 2.5]
+    assert read(tmp_path, '"a, b"\tc\n1.5\t2\n').columns == ["a, b", "c"]
+
+
+def test_between_tabs_a_comma_is_a_decimal_point_if_it_can_be_nothing_else(tmp_path):
+    frame = read(tmp_path, "a\tb\n0,5\t1,664\n-0,132\t1.234,5\n", "t.tsv")
+    assert frame["a"].to_list() == pytest.approx([0.5, -0.132])
+    assert frame["b"].to_list() == pytest.approx([1.664, 1234.5])
+    assert read(tmp_path, "a\tb\n5\t1,664\n6\t2,000\n", "t.tsv")["b"].to_list() == ["1,664", "2,000"]
+    assert read(tmp_path, "a\tb\n0.5\t0,5\n6\t2\n", "t.tsv")["a"].to_list() == [0.5, 6]
+
+
 def test_a_point_before_three_digits_is_a_decimal_point_if_no_fraction_has_a_comma(tmp_path):
     assert read(tmp_path, "a;b\n1.234;x,y\n12.125;z\n")["a"].to_list() == pytest.approx([1.234, 12.125])
     late = "a;b\n" + "1;x\n" * 40_000 + "1.234;x\n"

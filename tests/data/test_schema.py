@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axonic.data.reading import read_table
-from axonic.data.schema import Column, Schema, infer_columns, infer_schema, target_values, usable_rows
+from axonic.data.schema import Column, Schema, canonical, infer_columns, infer_schema, target_values, usable_rows
 from axonic.data.values import as_dates
 from axonic.errors import InputError
 
@@ -313,3 +313,30 @@ def test_real_table_from_r():
         "year": "number",
     }
     assert (schema.task, schema.ignored, frame.height) == ("classification", (), 344)
+
+
+def test_whole_decimals_are_labels_and_others_are_numbers():
+    frame = pl.DataFrame({"x": range(40), "y": [0, 1] * 20}).with_columns(pl.col("y").cast(pl.Decimal(3, 0)))
+    schema = infer_schema(frame, "y")
+    assert schema.task == "classification"
+    assert target_values(frame, schema).to_list() == [0, 1] * 20
+
+
+@pytest.mark.parametrize("dtype", [pl.Int8, pl.Float64, pl.String, pl.Null])
+def test_a_column_without_values_may_be_of_any_type(dtype):
+    """As a file of one row has it, whatever the column was in training."""
+    empty = pl.Series("c", [None, None], dtype)
+    for kind in ("number", "boolean", "date"):
+        assert canonical(empty, Column("c", kind)).to_list() == [None, None]
+
+
+def test_a_target_of_numbers_with_a_word_among_them_is_not_taken_for_classes():
+    frame = pl.DataFrame({"x": range(100), "y": [f"{i / 7:.4f}" for i in range(99)] + ["-"]})
+    with pytest.raises(InputError, match="99 of 100 values of the target are numbers, but not '-'"):
+        infer_schema(frame, "y")
+
+
+@pytest.mark.parametrize("text", ["08.11.21", "2021-11-08 10:00:00 UTC"])
+def test_dates_as_exports_have_them(text):
+    frame = pl.DataFrame({"d": [text, text.replace("8", "9", 1)] * 10, "y": [0, 1] * 10})
+    assert infer_schema(frame, "y").columns[0].kind == "date"

@@ -146,3 +146,13 @@ def test_targets_beyond_the_limits_are_refused(limits, bad, says):
     for call in (encoder.transform, lambda y: TargetEncoder.fit(y, "regression", limits=limits)):
         with pytest.raises(InputError, match=says):
             call(np.append(good, bad))
+
+
+def test_words_for_yes_and_no_are_the_same_in_any_case():
+    encoder = TargetEncoder.fit(pl.Series(["TRUE", "FALSE", "TRUE"]), "classification")
+    assert encoder.transform(pl.Series(["True", "false"])).tolist() == [1, 0]
+    assert encoder.transform(pl.Series([True, False])).tolist() == [1, 0]
+    with pytest.raises(InputError, match="'yes' was not among"):
+        encoder.transform(pl.Series(["yes"]))
+    with pytest.raises(InputError, match="'A' was not among"):
+        TargetEncoder.fit(pl.Series(["a", "b"]), "classification").transform(pl.Series(["A"]))

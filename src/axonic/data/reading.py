@@ -39,8 +39,8 @@ def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
 
     Parameters
     ----------
-    path : a ``.csv`` (comma; semicolon or tab if the header has no comma), ``.tsv``, ``.parquet``, ``.arrow`` or
-        ``.feather`` file.
+    path : a ``.csv`` (comma; semicolon or tab if the header has no comma outside quotes), ``.tsv``, ``.parquet``,
+        ``.arrow`` or ``.feather`` file.
 
     Returns
     -------
@@ -373,25 +373,44 @@ def _read_layout(file: io.BufferedReader, path: Path, separator: str) -> _Layout
         raise InputError(
             "the lines end in a lone carriage return", "save the file with line ends of Unix or Windows", str(path)
         )
-    if separator == "," and "," not in header:
-        separator = next((other for other in ";\t" if other in header), ",")
-    body = head[end : end + (1 << 16)]
-    point, either, comma = (separator == ";" and bool(p.search(body)) for p in (_POINT, _EITHER, _COMMA))
-    comma = comma and not point
-    maybe = comma or (separator == ";" and not point and not either)  # the first fraction may come late
+    bare = re.sub(r'"[^"]*"', "", header)
+    if separator == "," and "," not in bare:
+        separator = next((other for other in ";\t" if other in bare), ",")
+    maybe, comma = _decimal_comma(separator, head[end:])
     names = _read_header(path, header, separator)
     return _Layout(path, names, separator, maybe, comma, end, head[:end].count(b"\n"))
 
 
-def _field(number: str) -> re.Pattern[bytes]:
-    """A field that holds such a number, with what may stand beside one."""
-    return re.compile(rb"(?:^|;)[^;\w\n]{0,5}(?:" + number.encode() + rb")[^;\w\n]{0,5}(?=;|\r?$)", re.MULTILINE)
+FIRST_BYTES = 1 << 20
+"""Of a file, which tell how it writes numbers."""
 
 
-_POINT = _field(r"(?![1-9]\d{0,2}\.\d{3}(?!\d))\d+\.\d+")
-_EITHER = _field(r"\d+\.\d+")
-_COMMA = _field(r"\d[\d.]*,\d+")
-"""A decimal point, what may be one or a thousand set apart (1.234), a decimal comma."""
+def _decimal_comma(separator: str, body: bytes) -> tuple[bool, bool]:
+    """(No number there has a decimal point, and some have a decimal comma).
+
+    Files between semicolons are made where the comma is the decimal point, so that a number with one is taken for a
+    fraction, and their first fraction may come late. Between tabs ``1,234`` is a thousand and more, and a fraction only
+    what can be nothing else, as ``0,5``.
+    """
+
+    def holds(number: str) -> bool:
+        mark = re.escape(separator)
+        beside = rf"[^{mark}\w\n]{{0,5}}"
+        field = rf"(?:^|{mark}){beside}(?:{number}){beside}(?={mark}|\r?$)"
+        return re.search(field.encode(), body[:FIRST_BYTES], re.MULTILINE) is not None
+
+    if separator == "," or holds(_POINT):
+        return False, False
+    comma = holds(_COMMA if separator == ";" else _FRACTION)
+    return comma or (separator == ";" and not holds(_EITHER)), comma
+
+
+_POINT = r"(?![1-9]\d{0,2}\.\d{3}(?!\d))\d+\.\d+"
+_EITHER = r"\d+\.\d+"
+_COMMA = r"\d[\d.]*,\d+"
+_FRACTION = r"(?![1-9]\d{0,2}(?:,\d{3})+(?!\d))\d+,\d+"
+"""A decimal point, what may be one or a thousand set apart (1.234), a number with a comma, and one whose comma is a
+decimal point."""
 
 
 def _first_row_end(content: bytes) -> int:

@@ -9,15 +9,14 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from axonic import records
 from axonic.data.values import (
-    FALSE_WORDS,
-    TRUE_WORDS,
+    BOOLEANS,
     as_booleans,
     as_dates,
     as_numbers,
@@ -40,11 +39,14 @@ MAX_LEVELS = 50
 """A category has at most this many levels of its own; rarer ones share the slot "other"."""
 
 ID_LIKE, CONSTANT, ALL_MISSING = "id-like", "constant", "all missing"
+MOST = 0.9
+"""Share of numbers, or of dates, from which on the other values of a column are remarked upon."""
 FREE_TEXT = "free text: too many distinct values"
 UNSUPPORTED = "unsupported type"
 
 _DAYS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%m/%d/%y", "%d/%m/%y"),
+    "%d.%m.%y",
     *("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y"),
 )
 _TIMES = (
@@ -57,6 +59,7 @@ _TIMES = (
     "T%H:%M",
     " %I:%M:%S %p",
     " %I:%M %p",
+    " %H:%M:%S%.f UTC",
 )
 DATE_FORMATS = (*(day + time for time in _TIMES for day in _DAYS), "%Y-%m", "%b %Y", "%B %Y")
 """Formats tried on text, in this order: a day, alone or with a time of day, or a month."""
@@ -176,6 +179,10 @@ def target_values(frame: pl.DataFrame, schema: Schema) -> pl.Series:
         return _finite_target(series)
     if is_text(series):
         return as_text(series)
+    if series.dtype.is_decimal():
+        series = series.cast(pl.Float64)
+        whole = series.cast(pl.Int64, strict=False)
+        return whole if (whole == series).all() else series
     if series.dtype == pl.Float32:  # through text, so that a label 0.1 stays 0.1
         series = series.cast(pl.String).cast(pl.Float64)
     return series.fill_nan(None) if series.dtype.is_float() else series
@@ -255,6 +262,13 @@ def _look_like_labels(labels: pl.Series, n_rows: int) -> bool:
 
 def _check_classes(counts: pl.DataFrame, n_rows: int, values: pl.Series, where: str, each: str) -> None:
     is_numeric = values.dtype.is_numeric()
+    found = mixed(as_text(values)) if counts[0, "count"] == 1 and is_text(values) else None
+    if found is not None and found.what == "numbers" and found.distinct > MAX_LEVELS:
+        raise InputError(
+            f"{found.count} of {n_rows} values of the target are numbers, but not {found.others[0]!r}",
+            "correct it or leave it empty",
+            where,
+        )
     if len(counts) == n_rows:
         how = "use --task regression" if is_numeric else "choose a target whose values repeat"
         raise InputError(f"every {each} has a class of its own", how, where)
@@ -354,7 +368,7 @@ def _infer_text(text: pl.Series) -> Column:
         is_id = holds_only_digits(levels) and _is_id(text.cast(pl.Int64, strict=False).drop_nulls())
         return Column(name, "ignored", ID_LIKE) if is_id else Column(name, "number")
     words = levels.str.to_lowercase().unique()
-    if len(words) == 2 and set(words) in _BOOLEANS:
+    if len(words) == 2 and set(words) in BOOLEANS:
         return Column(name, "boolean")
     format = _date_format(levels, text)
     if format:
@@ -363,9 +377,6 @@ def _infer_text(text: pl.Series) -> Column:
         return Column(name, "category")
     is_code = len(levels) == len(text) - text.null_count() and not levels.str.contains(r"\s").any()
     return Column(name, "ignored", ID_LIKE if is_code else FREE_TEXT)
-
-
-_BOOLEANS = tuple({true, false} for true, false in zip(TRUE_WORDS, FALSE_WORDS, strict=True))
 
 
 def _covered(counts: pl.Series, n_missing: int) -> int:
@@ -412,10 +423,43 @@ def _date_format(levels: pl.Series, text: pl.Series) -> str:
 
 
 def _fits(levels: pl.Series, format: str) -> bool:
-    dates = parse_dates(levels, format)
-    if dates.null_count():
-        return False
-    return bool(dates.dt.year().is_between(1000, 2999).all())
+    return bool(_fitting(levels, format).all())
+
+
+def _fitting(levels: pl.Series, format: str) -> pl.Series:
+    return parse_dates(levels, format).dt.year().is_between(1000, 2999).fill_null(False)
+
+
+class Mixed(NamedTuple):
+    """Of a text column that nearly holds numbers or dates: which of the two, how many of its values are some, how many
+    different ones, and which are none, the most frequent first."""
+
+    what: str
+    count: int
+    distinct: int
+    others: list[str]
+
+
+def mixed(text: pl.Series) -> Mixed | None:
+    """What nearly all values of a text column are, if a few are something else: at least `MOST` of them are numbers, or
+    dates of one format."""
+    counts = text.drop_nulls().rename("level").value_counts(name="count")
+    counts = counts.sort("count", "level", descending=[True, False])
+    levels, count = counts["level"], counts["count"]
+    sample = levels.head(100)
+
+    def found(what: str, fits: pl.Series) -> Mixed | None:
+        n, every = int(count.filter(fits).sum()), int(count.sum())
+        if n == every or n < MOST * every:
+            return None
+        return Mixed(what, n, int(fits.sum()), levels.filter(~fits).to_list())
+
+    if numbers := found("numbers", spelt(levels).is_not_null()):
+        return numbers
+    if np.mean(sample.str.contains(r"\d").to_numpy()) < MOST:
+        return None
+    format = max(DATE_FORMATS, key=lambda format: int(_fitting(sample, format).sum()))
+    return found("dates", _fitting(levels, format))
 
 
 def canonical(series: pl.Series, column: Column) -> pl.Series:

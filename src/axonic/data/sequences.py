@@ -24,12 +24,14 @@ from axonic import records
 from axonic.data.autoregression import fit_linear, linear_forecast, steps_ahead, steps_before, unit_of
 from axonic.data.ragged import Ragged
 from axonic.data.schema import DATE_FORMATS, infer_columns, named
-from axonic.data.values import as_dates, as_numbers, as_text, missing, parse_dates
+from axonic.data.values import as_dates, as_numbers, as_text, is_text, missing, parse_dates, spelt
 from axonic.errors import InputError
 
 NPZ = ".npz"
 DRIFTS = 0.5
 """A series is said to drift if a straight line in time explains this share of its variance."""
+SPELLINGS = 200
+"""Values of a column by which it is seen how most of them spell a date."""
 
 
 # --- arrays ---
@@ -366,18 +368,40 @@ def order_key(
     _refuse_missing(series, "--order-by")
     if order_format is not None:
         try:
-            return as_dates(series, order_format).to_physical().to_numpy(), order_format
+            return _instants(series, order_format), order_format
         except InputError as error:
             raise InputError(error.what, f"give dates as in training, {order_format}", error.where) from None
     (column,) = infer_columns(pl.DataFrame([pl.concat([series, series.clear(1)])]))  # with a gap nothing is constant
     if column.kind == "date":
         order_format = _forward(as_text(series), column.format, place) if column.format else None
-        return as_dates(series, order_format or "").to_physical().to_numpy(), order_format
+        return _instants(series, order_format or ""), order_format
     try:
-        return as_numbers(series).to_numpy(), None
-    except InputError:
+        return (series if series.dtype.is_integer() else as_numbers(series)).to_numpy(), None
+    except InputError as error:
+        if is_text(series):
+            _refuse_misspelt(series, error)
         how = "name a column of numbers or dates with --order-by"
         raise InputError(f"{name!r} holds neither numbers nor dates", how, "--order-by") from None
+
+
+def _instants(series: pl.Series, format: str) -> np.ndarray:
+    """Dates as whole numbers, those of a frame in its own unit."""
+    dates = series if series.dtype in (pl.Date, pl.Datetime) else as_dates(series, format)
+    return dates.to_physical().to_numpy()
+
+
+def _refuse_misspelt(series: pl.Series, error: InputError) -> None:
+    """Name the first value that is no number, which `error` does, or no date, if most of the others are some."""
+    some = as_text(series).unique(maintain_order=True).head(SPELLINGS)
+    how = "correct the value, or leave the row out"
+    if 2 * spelt(some).count() > len(some):
+        raise InputError(error.what, how, error.where) from None
+    format = max(DATE_FORMATS, key=lambda each: parse_dates(some, each).count())
+    if 2 * parse_dates(some, format).count() > len(some):
+        try:
+            as_dates(series, format)
+        except InputError as misspelt:
+            raise InputError(misspelt.what, how, misspelt.where) from None
 
 
 def _forward(text: pl.Series, format: str, place: np.ndarray) -> str:
@@ -433,6 +457,7 @@ class Series(NamedTuple):
     moved : whether the rows were in another order.
     rows : (steps,) row of the file of each step.
     order_format : of `Layout`.
+    key : (steps,) what orders them, as numbers; None if nothing does.
     """
 
     steps: pl.DataFrame
@@ -440,25 +465,34 @@ class Series(NamedTuple):
     moved: bool
     rows: np.ndarray
     order_format: str | None
+    key: np.ndarray | None
 
 
-def order_series(frame: pl.DataFrame, layout: Layout, target: str) -> Series:
+def order_series(frame: pl.DataFrame, layout: Layout, target: str, where: str = "--target") -> Series:
     """One series, ordered.
+
+    Parameters
+    ----------
+    frame : one row a step.
+    layout : which column orders them, if one does.
+    target : the column to forecast, which becomes numbers.
+    where : what names it, for the error message.
 
     Raises
     ------
     InputError : a column is not there, the target has gaps or no numbers or orders the steps, two steps have the same
         place, or the series is shorter than a window.
     """
-    series = named(frame, target, "--target")
-    rows, order_format = np.arange(len(frame)), None
+    series = named(frame, target, where)
+    rows, key, order_format = np.arange(len(frame)), None, None
     if layout.order_by == target:
         what = f"--order-by and --target both name {target!r}"
         raise InputError(what, "name the column of the time with --order-by, or leave it out", "--order-by")
     if layout.order_by is not None:
         key, order_format = order_key(frame, layout.order_by, np.zeros(len(frame), np.int64), layout.order_format)
         rows = np.argsort(key, kind="stable")
-        again = np.flatnonzero(np.diff(key[rows]) == 0)
+        key = key[rows]
+        again = np.flatnonzero(np.diff(key) == 0)
         if len(again):
             row = int(rows[again[0] + 1])
             what = f"two steps stand at {layout.order_by} = {frame[layout.order_by][row]}"
@@ -474,9 +508,9 @@ def order_series(frame: pl.DataFrame, layout: Layout, target: str) -> Series:
         how = f"give at least {window} steps, or train with a shorter --window"
         raise InputError(f"the window of {window} steps is longer than the series of {len(frame)}", how, "--window")
     order = [layout.order_by] if layout.order_by is not None else []
-    steps = frame[rows].drop(order)
+    steps = frame.with_columns(values.alias(target))[rows].drop(order)
     steps = steps.select(target, *(name for name in steps.columns if name != target))
-    return Series(steps, values.to_numpy()[rows], bool(np.any(np.diff(rows) < 0)), rows, order_format)
+    return Series(steps, values.to_numpy()[rows], bool(np.any(np.diff(rows) < 0)), rows, order_format, key)
 
 
 class Windows(NamedTuple):

@@ -12,7 +12,7 @@ import polars as pl
 from axonic import records
 from axonic.data.encoding import LARGEST, Rows, moments
 from axonic.data.schema import Task
-from axonic.data.values import as_numbers, as_text, is_text
+from axonic.data.values import BOOLEANS, as_numbers, as_text, is_text
 from axonic.errors import InputError
 from axonic.types import Scaling
 
@@ -138,6 +138,9 @@ class TargetEncoder:
         series = _match_type(given, self.label_type)
         if self.label_type == "str":
             codes = series.cast(pl.Enum(self.labels), strict=False).to_physical()
+            lower = [label.lower() for label in self.labels]
+            if set(lower) in BOOLEANS:  # TRUE in one file, True in another
+                codes = codes.fill_null(series.str.to_lowercase().cast(pl.Enum(lower), strict=False).to_physical())
         else:
             codes = series.replace_strict(
                 pl.Series(self.labels), range(self.n_out), default=None, return_dtype=pl.Int32

@@ -14,10 +14,15 @@ import polars as pl
 
 from axonic.errors import InputError
 
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "?", "#N/A")
-"""Texts that mean "no value", in a file and in the text columns of a frame."""
+MISSING = (
+    *("", "NA", "N/A", "n/a", "n.a.", "N.A.", "NaN", "nan", "null", "NULL", "None", "?", "<NA>", "NaT"),
+    *("#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?", "#NULL!"),
+)
+"""Texts that mean "no value", in a file and in the text columns of a frame; the last are a spreadsheet's."""
 
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "t", "y"), ("false", "no", "f", "n")
+BOOLEANS = tuple({true, false} for true, false in zip(TRUE_WORDS, FALSE_WORDS, strict=True))
+"""Pairs of words that mean yes and no, in any case."""
 
 
 @contextlib.contextmanager
@@ -158,6 +163,8 @@ def as_booleans(series: pl.Series, rows: Sequence[int] | np.ndarray | None = Non
 
 
 def _numbers_of(series: pl.Series, wanted: str) -> pl.Series:
+    if missing(series).all():  # such a column of a file may be of any type
+        return pl.Series(series.name, [None] * len(series), pl.Float64)
     if series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
         return series.cast(pl.Float64)
     raise InputError(
@@ -194,7 +201,9 @@ def as_dates(series: pl.Series, format: str, rows: Sequence[int] | np.ndarray | 
     InputError
         If a text does not fit the format, or the column is of another type.
     """
-    if series.dtype in (pl.Date, pl.Datetime, pl.Null):
+    if missing(series).all():
+        return pl.Series(series.name, [None] * len(series), pl.Datetime("us"))
+    if series.dtype in (pl.Date, pl.Datetime):
         return _without_zone(series.cast(pl.Datetime("us", getattr(series.dtype, "time_zone", None))))
     if not is_text(series):
         raise InputError(
