@@ -7,7 +7,9 @@ import json
 import pickle
 import re
 import shutil
+from copy import deepcopy
 
+import cloudpickle
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -155,10 +157,11 @@ def test_pickling_goes_on_where_training_stopped():
     np.testing.assert_array_equal(outputs(copy.partial_fit(X, LABELS)), outputs(model.partial_fit(X, LABELS)))
 
 
-def test_an_optax_transformation_is_refused_by_pickle_in_one_line():
-    with pytest.raises(ValueError, match="optax") as error:
-        pickle.dumps(fast(optimizer=optax.sgd(0.1)))
-    assert_one_line(error)
+def test_an_optax_transformation_goes_where_cloudpickle_does():
+    """As in `cross_val_score(..., n_jobs=2)`; pickle itself can't take optax's inner functions."""
+    model = fast(optimizer=optax.sgd(0.1)).fit(X, LABELS)
+    for copy in (deepcopy(model), pickle.loads(cloudpickle.dumps(model))):
+        np.testing.assert_array_equal(outputs(copy), outputs(model))
 
 
 def test_pipeline_grid_search_and_cross_validation():
@@ -417,6 +420,20 @@ def test_class_weight():
     assert np.mean(heavy.predict(X) == "cat") > 0.9
 
 
+def test_class_weight_weighs_the_rows_held_out_by_hand_as_well():
+    held = X[40:], LABELS[40:]
+    weights = {"ant": 1.0, "bee": 20.0, "cat": 0.5}
+    by_class = fast(class_weight=weights).fit(X[:40], LABELS[:40], validation_data=held)
+    of_rows = [np.array([weights[label] for label in LABELS[part]]) for part in (slice(40), slice(40, None))]
+    by_row = fast().fit(X[:40], LABELS[:40], of_rows[0], validation_data=(*held, of_rows[1]))
+    np.testing.assert_allclose(by_class.history_["valid_loss"], by_row.history_["valid_loss"], rtol=1e-5)
+
+
+def test_class_weights_of_0_alone_are_refused():
+    with pytest.raises(InputError, match="weight above 0"):
+        fast(class_weight={"ant": 0, "bee": 0, "cat": 0}).fit(X, LABELS)
+
+
 def test_class_weight_multiplies_sample_weight():
     weight = np.random.default_rng(3).uniform(0.5, 2.0, N)
     both = fast(class_weight={"bee": 3.0}).fit(X, LABELS, sample_weight=weight)
@@ -455,6 +472,86 @@ def test_partial_fit_in_two_halves_is_not_a_fresh_start():
     np.testing.assert_allclose(outputs(model.partial_fit(X[:20], LABELS[:20])), first, rtol=1e-6)
     model.set_params(random_state=7)
     np.testing.assert_allclose(outputs(model.partial_fit(X, LABELS)), first, rtol=1e-6)
+
+
+def test_partial_fit_after_fit_goes_on_from_the_weights_that_are_kept():
+    """And not from the last ones, which have learned the rows by heart."""
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((80, 8))
+    y = (x[:, 0] + 1.5 * rng.standard_normal(80) > 0).astype(int)
+    model = fast(hidden_layer_sizes=(32,), learning_rate=0.3, epochs=60, ensemble=1, optimizer="gd").fit(x, y)
+    assert model._fitted.states[0].best_epoch < 60
+    kept = model.model_.members[0]
+    model.set_params(learning_rate=1e-3).partial_fit(x, y)
+    gradient = losses_gradient(model, kept, x, y)
+    for before, after, slope in zip(*map(jax.tree.leaves, (kept, model.model_.members[0], gradient)), strict=True):
+        np.testing.assert_allclose(after, before - 1e-3 * slope, atol=1e-6)
+
+
+def losses_gradient(model, params, x, y):
+    """dL/dparams of the mean loss, by JAX."""
+    network, loss, encoded = model.model_.network, model.model_.loss, jnp.asarray(model.model_.encoder.transform(x))
+    targets = jnp.asarray(y[:, None], jnp.float32)
+    return jax.grad(lambda p: jnp.mean(loss.value(network.forward(p, encoded)[0], targets)))(params)
+
+
+def test_partial_fit_takes_a_rate_given_by_hand_and_refuses_what_it_can_not_change():
+    model = fast(ensemble=2).partial_fit(X, LABELS)
+    assert len(model.model_.members) == 2
+    before = outputs(model)
+    np.testing.assert_array_equal(outputs(model.set_params(learning_rate=1e-12).partial_fit(X, LABELS)), before)
+    for changed in ({"optimizer": "adam"}, {"ensemble": 3}, {"weight_average": 0.9}):
+        with pytest.raises(InputError, match="keep"):
+            clone(model).set_params(ensemble=2).partial_fit(X, LABELS).set_params(**changed).partial_fit(X, LABELS)
+
+
+def test_a_warm_start_goes_on_from_a_network_that_was_no_better_than_a_constant():
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((400, 3))
+    y = (x[:, 0] * x[:, 1] > 0).astype(int)
+    model = FeedForwardClassifier((16,), learning_rate=0.1, epochs=1, warm_start=True, monitor=False).fit(x, y)
+    assert len(set(model.predict_proba(x)[:, 1].round(4))) == 1
+    for _ in range(60):
+        model.fit(x, y)
+    assert model.score(x, y) > 0.9
+
+
+def test_batches_are_no_larger_than_the_table():
+    assert fast(batch_size=100_000).fit(X, LABELS).batch_size_ == 128
+    np.testing.assert_array_equal(
+        outputs(fast(batch_size=100_000).fit(X, LABELS)), outputs(fast(batch_size=128).fit(X, LABELS))
+    )
+
+
+@pytest.mark.parametrize("loss", [losses.squared_error, losses.mse("tanh"), losses.huber(), losses.mse("relu")])
+def test_a_loss_whose_outputs_are_no_probabilities_is_not_for_classes(loss):
+    with pytest.raises(InputError, match="no probabilities"):
+        fast(loss=loss).fit(X, LABELS)
+
+
+def test_frames_of_columns_that_no_other_library_knows():
+    number = X[:, 0]
+    mixed = pd.DataFrame({"a": number, "b": [1, "s"] * (N // 2)})
+    model = fast().fit(mixed, LABELS)
+    assert [column.kind for column in model.model_.encoder.columns] == ["number", "category"]
+    as_text = fast().fit(mixed.assign(b=mixed["b"].astype(str)), LABELS)
+    np.testing.assert_array_equal(outputs(model, mixed), outputs(as_text, mixed))
+    dummies = pd.get_dummies(pd.DataFrame({"k": list("ab") * (N // 2)}), sparse=True).assign(a=number)
+    dense = dummies.astype({"k_a": bool, "k_b": bool})
+    np.testing.assert_array_equal(
+        outputs(fast().fit(dummies, LABELS), dummies), outputs(fast().fit(dense, LABELS), dense)
+    )
+
+
+def test_columns_of_a_frame_that_are_left_out_are_told():
+    frame = pd.DataFrame({"a": X[:, 0], "k": list("ab") * (N // 2), "same": 5, "note": [f"v{i}" for i in range(N)]})
+    frame["took"] = pd.to_timedelta(np.arange(N), unit="h")
+    with pytest.warns(UserWarning, match="'took' is left out"):
+        model = fast(monitor=True).fit(frame, LABELS)
+    told = {(finding.code, finding.where) for finding in model.findings_}
+    assert {("data.constant", "same"), ("data.id_like", "note"), ("data.unsupported_type", "took")} <= told
+    with pytest.raises(InputError, match="no column is left to predict from"):
+        fast().fit(frame[["same", "took"]], LABELS)
 
 
 def test_partial_fit_refuses_a_class_it_was_not_told_of():

@@ -5,6 +5,7 @@ import math
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from axonic import layers, losses, optimizers
@@ -330,6 +331,10 @@ def _pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
         if any(leaf is settings.loss for leaf in jax.tree.leaves(settings.loss)):
             _refuse("loss", type(settings.loss).__name__, "put @spec (of axonic.specs) before the class of your loss")
         settings.loss.check()
+        if task != "regression" and not _gives_probabilities(settings.loss):
+            name = settings.loss.activation.name
+            how = "give one behind softmax or sigmoid, such as losses.log_likelihood or losses.cross_entropy"
+            raise InputError(f"a loss behind {name} gives no probabilities of classes", how)
         binary = task == "classification" and n == 2 and settings.loss.activation.name == "sigmoid"
         return settings.loss, 1 if binary else n
     if task == "regression":
@@ -363,7 +368,8 @@ def _pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
     if not isinstance(settings.loss, str) or settings.loss not in known:
         what = {"regression": "regression", "multilabel": "several labels"}.get(task, f"{n} classes")
         numbers = "; if they are numbers, ask for regression" if what.endswith("classes") else ""
-        _refuse("loss", settings.loss, f"for {what} use one of {', '.join(known)}{numbers}")
+        others = ", or another quantile as losses.quantile(0.9)" if task == "regression" else ""
+        _refuse("loss", settings.loss, f"for {what} use one of {', '.join(known)}{others}{numbers}")
     return known[settings.loss]
 
 
@@ -384,6 +390,13 @@ def forecasts_linearly(settings: Settings) -> bool:
     """Whether a series is first forecast linearly: the loss must take what that leaves, of either sign."""
     loss, _ = pair(settings, "regression", 1)
     return settings.autoregression and loss.limits() == (-math.inf, math.inf)
+
+
+def _gives_probabilities(loss: Loss) -> bool:
+    """Whether the outputs before a loss lie between 0 and 1 wherever the pre-activations do."""
+    z = np.array([[-30.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [1.0, 0.0], [30.0, 0.0]], np.float32)
+    outputs = np.asarray(loss.activation.value(jnp.asarray(z)))
+    return bool(((outputs >= 0) & (outputs <= 1)).all())
 
 
 def _is_whole(value: Any) -> bool:

@@ -38,7 +38,7 @@ from axonic.checks import check_beside, check_rows
 from axonic.data.batches import Rows, Split, class_factors, split_rows
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import join
-from axonic.data.schema import Schema, Task, canonical, infer_columns
+from axonic.data.schema import UNSUPPORTED, Schema, Task, canonical, infer_columns
 from axonic.data.targets import TargetEncoder
 from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.errors import InputError
@@ -59,6 +59,8 @@ class Estimator(BaseEstimator):
     _target: TargetEncoder
     _encoder: TableEncoder
     _columns: tuple[Any, ...]
+    _ignored: tuple[Any, ...] = ()
+    """Columns of a frame that are left out."""
     classes_: np.ndarray
 
     hidden_layer_sizes: Any
@@ -115,14 +117,18 @@ class Estimator(BaseEstimator):
         parts = self._split(y, settings.seed, held_out=validation_data is None)
         if not goes_on:
             self._encode_inputs(X, y, parts.train)
-        rows = self._rows(X, y, weight, parts.train)
+        factor = self._factor(y, weight)
+        rows = self._rows(X, y, weight * factor(y), parts.train)
         if validation_data is not None:
-            rows, parts = self._with_validation(rows, validation_data)
+            rows, parts = self._with_validation(rows, validation_data, factor)
 
         loss, n_out = self._pair(settings)
         if self._task == "multilabel":  # to a fit they are numbers, whose loss would be another one
             settings = dataclasses.replace(settings, loss=loss)
-        resplits, start = validation_data is None, self.model_.members if goes_on else None
+        start = None
+        if goes_on:  # a model that was loaded has its weights alone
+            start = self._fitted.going_on if hasattr(self, "_fitted") else self.model_.members
+        resplits = validation_data is None
         task = recipes.Task(rows, parts, settings, settings.network(n_out), loss, resplits, start)
         fitted = recipes.fit(task, watcher=printer(self.verbose))
         self._take(fitted, (lambda: self._diagnosed(*seen, task, fitted)) if self.monitor else None)
@@ -131,8 +137,10 @@ class Estimator(BaseEstimator):
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Go on training for one pass over these rows.
 
-        The first call settles the encoders and, with `learning_rate="auto"`, the rate, both from its rows alone;
-        nothing is held out.
+        The first call settles the encoders, the optimizer, the number of networks (one with `ensemble="auto"`) and,
+        with `learning_rate="auto"`, the rate, from its rows alone; nothing is held out. After `fit` training goes on
+        from the weights that are kept. Other parameters, a `learning_rate` and `l2` given by hand among them, hold as
+        they are at each call.
 
         Parameters
         ----------
@@ -145,7 +153,8 @@ class Estimator(BaseEstimator):
 
         Raises
         ------
-        InputError : as `fit`; or the model was loaded from a file, which does not hold the rule's state.
+        InputError : as `fit`; another optimizer or number of networks is asked for than before; or the model was loaded
+            from a file, which does not hold the rule's state.
         """
         settings = self._settings()
         first = not hasattr(self, "model_")
@@ -158,7 +167,7 @@ class Estimator(BaseEstimator):
         parts = Split(np.arange(len(y)), np.empty(0, np.int64), np.empty(0, np.int64))
         if first:
             self._encode_inputs(X, y, parts.train)
-        rows = self._rows(X, y, weight, parts.train)
+        rows = self._rows(X, y, weight * self._factor(y, weight)(y), parts.train)
         loss, n_out = self._pair(settings)
         network = settings.network(n_out)
         fitted = recipes.go_on(rows, parts, settings, network, loss, None if first else self._fitted)
@@ -306,16 +315,20 @@ class Estimator(BaseEstimator):
                 raise InputError("found 0 samples: the table has no rows", "give at least one row")
             if reset or hasattr(self, "feature_names_in_"):
                 _check_feature_names(self, X, reset=reset)
-            table = frame.to_polars()
+            table = _polars(frame)
             if reset:
                 self.n_features_in_ = table.width
                 self._framed = True
-                self._columns = tuple(column for column in infer_columns(table) if column.kind != "ignored")
+                columns = infer_columns(table)
+                self._columns = tuple(column for column in columns if column.kind != "ignored")
+                self._ignored = tuple(column for column in columns if column.kind == "ignored")
                 if not self._columns:
-                    raise InputError("no column tells the rows apart by more than their name", "add columns")
+                    reasons = "; ".join(f"{column.name}: {column.reason}" for column in self._ignored)
+                    raise InputError(f"no column is left to predict from ({reasons})", "add columns")
+                _warn_of_unsupported(self._ignored)
             return table
         if reset:
-            self._framed, self._columns = False, ()
+            self._framed, self._columns, self._ignored = False, (), ()
         types = [np.float64, np.float32]
         return validate_data(self, X, reset=reset, dtype=types, order="C", ensure_all_finite="allow-nan")
 
@@ -341,19 +354,30 @@ class Estimator(BaseEstimator):
             names = [str(name) for name in self.feature_names_in_] if hasattr(self, "feature_names_in_") else None
             self._encoder = TableEncoder.from_array(X, train, self.standardize, names=names)
 
+    def _factor(self, y, weight) -> Callable[[Any], Any]:
+        """From encoded targets to what their weights are multiplied by, settled by those trained on."""
+        del y, weight
+        return lambda y: 1.0
+
     def _rows(self, X, y, weight, train) -> Rows:
+        if not weight[train].any():
+            raise InputError("no row that is trained on has a weight above 0", "give some a positive weight")
         return Rows(self._encoded(X), y, (weight / weight[train].mean()).astype(np.float32))
 
     def _encoded(self, X) -> Any:
         """The network's inputs."""
         return self._encoder.transform(X)
 
-    def _with_validation(self, rows, validation_data):
+    def _with_validation(self, rows, validation_data, factor):
         if not (isinstance(validation_data, tuple | list) and len(validation_data) in (2, 3)):
             raise InputError("validation_data is not (X, y)", "give (X, y) or (X, y, sample_weight)")
         X, y, *weight = validation_data
         X, y, weight = self._validated(X, y, weight[0] if weight else None, reset=False)
-        held = Rows(self._encoded(X), self._target_codes(y), (weight / weight.mean()).astype(np.float32))
+        y = self._target_codes(y)
+        weight = weight * factor(y)
+        if not weight.any():
+            raise InputError("no row of validation_data has a weight above 0", "give some a positive weight")
+        held = Rows(self._encoded(X), y, (weight / weight.mean()).astype(np.float32))
         both = Rows(*(join(pair) for pair in zip(rows, held, strict=True)))
         n = len(rows.y)
         return both, Split(np.arange(n), np.arange(n, len(both.y)), np.empty(0, np.int64))
@@ -361,8 +385,7 @@ class Estimator(BaseEstimator):
     def _check(self, X, y) -> list[Finding]:
         """What the rows show before they are encoded."""
         if self._framed:
-            frame = X.select(column.name for column in self._columns)
-            return check_beside(frame, Schema(self._columns, "", self._task), y)
+            return check_beside(X, Schema(self._columns, "", self._task, self._ignored), y)
         names = list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
         return check_rows(X, y, self._task, names)
 
@@ -416,8 +439,6 @@ class Estimator(BaseEstimator):
 
     def __getstate__(self):
         state: Any = super().__getstate__()
-        if callable(getattr(self.optimizer, "update", None)):
-            raise InputError("an optax transformation can't be pickled", "use a rule by name, or save() the model")
         return {**state, "_diagnosis": None}
 
     # what differs between classes and numbers
@@ -489,25 +510,27 @@ class Classifier(ClassifierMixin, Estimator):
             )
         self._target = fit_target(settings, self.classes_, "classification")
 
-    def _rows(self, X, y, weight, train):
-        if self.class_weight is not None:
-            if self._task == "multilabel":
-                how = "leave it out: it is for classes that exclude each other"
-                raise InputError(f"class_weight = {self.class_weight!r} is impossible", how)
-            weight = weight * self._class_factors(y, weight)
-        return super()._rows(X, y, weight, train)
+    def _factor(self, y, weight):
+        """The factors of `class_weight`; a class's rows are counted by their weight."""
+        if self.class_weight is None:
+            return super()._factor(y, weight)
+        if self._task == "multilabel":
+            how = "leave it out: it is for classes that exclude each other"
+            raise InputError(f"class_weight = {self.class_weight!r} is impossible", how)
+        factors = self._class_factors(y, weight)
+        return lambda y: factors[y]
 
     def _class_factors(self, y, weight):
-        """The factor of each row from `class_weight`, a class's rows counted by their weight."""
+        """The factor (n_classes,) of the rows of each class."""
         if isinstance(self.class_weight, str):
             if self.class_weight != "balanced":
                 raise InputError(f"class_weight = {self.class_weight!r} is impossible", "give 'balanced' or a dict")
-            return class_factors(np.bincount(y, weights=weight, minlength=len(self.classes_)))[y]
+            return class_factors(np.bincount(y, weights=weight, minlength=len(self.classes_)))
         weights = list(self.class_weight.values()) if isinstance(self.class_weight, dict) else [None]
         if not all(isinstance(w, int | float | np.number) and np.isfinite(w) and w >= 0 for w in weights):
             how = "give 'balanced' or a dict from class to a number that is not negative"
             raise InputError(f"class_weight = {self.class_weight!r} is impossible", how)
-        return compute_sample_weight(self.class_weight, self.classes_[y])
+        return compute_sample_weight(self.class_weight, self.classes_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -663,6 +686,33 @@ def _frame(X: Any) -> nw.DataFrame[Any] | None:
         return nw.from_native(X, eager_only=True)
     except TypeError:
         return None
+
+
+def _polars(frame: nw.DataFrame[Any]) -> pl.DataFrame:
+    """The frame as one of polars."""
+    try:
+        return frame.to_polars()
+    except Exception:  # each library has its own for a column of mixed types, which are taken one by one
+        return pl.DataFrame([_column(frame[name]) for name in frame.columns])
+
+
+def _column(series: nw.Series[Any]) -> pl.Series:
+    try:
+        return series.to_polars()
+    except Exception:
+        values = np.asarray(series.to_native()).tolist()
+    try:
+        return pl.Series(series.name, values, strict=False)
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        how = "make it a column of numbers, text or dates"
+        raise InputError("the column holds values of several types", how, f"column {series.name!r}") from error
+
+
+def _warn_of_unsupported(ignored: tuple[Any, ...]) -> None:
+    for column in ignored:
+        if column.reason.startswith(UNSUPPORTED):
+            said = f"column {column.name!r} is left out: {column.reason}; make it numbers, text or dates to use it"
+            warnings.warn(said, UserWarning, stacklevel=5)
 
 
 def _is_numeric(frame: nw.DataFrame[Any]) -> bool:

@@ -103,11 +103,11 @@ class _RBF(Estimator):
     def _split(self, y, seed, *, held_out):
         return super()._split(y, seed, held_out=held_out and self.training == "gradient")
 
-    def _with_validation(self, rows, validation_data):
+    def _with_validation(self, rows, validation_data, factor):
         if self.training == "closed_form":
             how = "leave it out, or use training='gradient'"
             raise InputError("validation_data has no part in the closed form, which leaves each row out once", how)
-        return super()._with_validation(rows, validation_data)
+        return super()._with_validation(rows, validation_data, factor)
 
     def _take(self, fitted, diagnosis=None):
         super()._take(fitted, diagnosis)

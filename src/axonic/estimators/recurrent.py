@@ -246,10 +246,10 @@ class RecurrentClassifier(_Recurrent, Classifier):
         y = self._step_targets(y)
         return Ragged(super()._targets(y.values), y.offsets)
 
-    def _rows(self, X, y, weight, train):
+    def _factor(self, y, weight):
         if self.class_weight is not None and isinstance(y, Ragged):
             raise InputError("class_weight weighs sequences, not steps", 'leave it out with head="every"')
-        return super()._rows(X, y, weight, train)
+        return super()._factor(y, weight)
 
 
 class RecurrentRegressor(_Recurrent, Regressor):

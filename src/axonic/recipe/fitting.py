@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from axonic import optimizers, training
 from axonic.data.batches import Cursor, Rows, Split
 from axonic.engine import set_up
+from axonic.errors import InputError
 from axonic.health import COLUMNS
 from axonic.layers import Chain
 from axonic.losses import Loss
@@ -67,6 +69,17 @@ class Fit(NamedTuple):
     def n_epochs(self) -> int:
         """Epochs run, of the first network."""
         return len(self.histories[0])
+
+    @property
+    def going_on(self) -> tuple[Params, ...]:
+        """The weights from which each network would be trained on: those kept, or, where the constant answer has taken
+        the place of a network, its own last ones."""
+        if len(self.states) != len(self.members):
+            return self.members
+        return tuple(
+            state.current if index in self.constant and not state.diverged else kept
+            for index, (kept, state) in enumerate(zip(self.members, self.states, strict=True))
+        )
 
     @property
     def rule(self) -> str:
@@ -362,14 +375,21 @@ def run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bo
 
 
 def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Loss, before: Fit | None) -> Fit:
-    """Train for one pass over the rows, going on from where each network of the pass before stood (None: one network
-    from the start, with the rate found or given as in `fit`). Nothing is held out, and the last weights are kept."""
+    """Train for one pass over the rows, going on from where each network of the fit before stood (None: from the start,
+    with the rate found or given as in `fit`, one network unless more are asked for). Nothing is held out, and the last
+    weights are kept. A network of which other weights than the last are kept begins a new run from those.
+
+    Raises
+    ------
+    InputError : another rule or number of networks than before is asked for.
+    """
     set_up()
     task = Task(rows, split, settings, network, loss, resplits=False)
     notebook, clock = Notebook(Watcher(), Journal()), Clock()
+    rule = candidate_rules(task)[0]
+    asked = settings.ensemble
     if before is None:
         l2 = candidate_penalties(task, choose=False)[0]
-        rule = candidate_rules(task)[0]
         task.check_rule(rule)
         first = task.member(rule, 0, l2)
         if rule.has_rate:
@@ -377,11 +397,20 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
             if rate == "auto":
                 rate = notebook.stage("rate", lambda: rate_stage(first, Watcher()))["decision"]
             first = with_rate(first, float(rate))
-        rule, states = first.trial.optimizer, [first.begin()]
+        rule = first.trial.optimizer
+        states = [task.member(rule, index, l2).begin() for index in range(1 if asked == "auto" else asked)]
     else:
-        rule, l2 = before.optimizer, before.l2
-        states = [state._replace(stopped=np.bool_(False)) for state in before.states]
-    size = before.batch_size if before is not None and settings.batch_stage else settings.batch_size
+        if settings.optimizer != "auto" and optimizers.name(rule) != before.rule:
+            raise InputError(f"the networks were begun with {before.rule}", "keep the optimizer, or start afresh")
+        if asked not in ("auto", len(before.states)):
+            raise InputError(f"ensemble = {asked} does not fit the {len(before.states)} networks", "keep their number")
+        l2 = settings.l2 or before.l2
+        first = task.member(before.optimizer, 0, l2)
+        if rule.has_rate and settings.learning_rate != "auto":
+            first = with_rate(first, float(settings.learning_rate))
+        rule = first.trial.optimizer
+        states = [_stands(first, *each) for each in zip(before.states, before.going_on, strict=True)]
+    size = before.batch_size if before is not None and settings.batch_stage else task.batch_size
     histories, healths = [], []
     for index, state in enumerate(states):
         task.check_start(state.params)
@@ -409,6 +438,16 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
         (),
         clock.seconds,
     )
+
+
+def _stands(member: Member, state: State, params: Params) -> State:
+    """Where a network goes on: where it ended, or at the first step of a new run if other weights are kept."""
+    new = member._replace(params=params).begin()
+    if jax.tree.structure(new) != jax.tree.structure(state):
+        raise InputError("weight_average can't be switched on or off while going on", "keep it, or start afresh")
+    if all(np.array_equal(*pair) for pair in zip(jax.tree.leaves(state.current), jax.tree.leaves(params), strict=True)):
+        return state._replace(stopped=np.bool_(False))
+    return new._replace(step=state.step, epoch=state.epoch)  # so that the rows come in an order of their own
 
 
 def _one_after_the_other(track: Sequence[Trained]) -> np.ndarray:

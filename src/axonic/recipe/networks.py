@@ -87,6 +87,12 @@ class Task(NamedTuple):
         """Weights times training rows."""
         return self.n_weights * self.n_train
 
+    @property
+    def batch_size(self) -> int:
+        """Rows of a batch as asked for, but no more than there are, beyond a block: padding costs what rows do."""
+        asked = self.settings.batch_size
+        return asked if asked <= WHOLE_BLOCK else min(asked, max(WHOLE_BLOCK, self.n_train))
+
     def beginning(self, index: int) -> "Beginning":
         """Seed, split and weights of the network of that index; the first one has those of the settings."""
         settings, split = self.settings, self.split
@@ -116,7 +122,7 @@ class Task(NamedTuple):
         """The network of that index, to be trained by a rule; `beginning` is its own, where that is known already."""
         settings = self.settings
         seed, split, params, loss = beginning or self.beginning(index)
-        size = WHOLE_BLOCK if rule.full_batch else batch_size or settings.batch_size
+        size = WHOLE_BLOCK if rule.full_batch else batch_size or self.batch_size
         devices = self.devices(size)
         batches = Batches(
             self.rows,
