@@ -45,6 +45,9 @@ def test_the_season_of_a_series_is_found_and_none_where_there_is_none():
     time = np.arange(200)
     yearly = 0.05 * time + 3 * np.sin(2 * np.pi * time / 12) + rng.standard_normal(200)
     assert season(yearly, 30) == 12
+    assert season(yearly, 12) == 12  # a window of just one season
+    assert season(yearly, 11) is None
     assert season(yearly, 8) is None
+    assert season(np.where(time % 2, 1.0, -1.0) + 0.1 * rng.standard_normal(200), 10) == 2
     assert season(rng.standard_normal(200), 30) is None
     assert season(np.ones(50), 10) is None

@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.linear_model import Ridge
 
-from axonic import RecurrentRegressor, correction
+from axonic import RecurrentRegressor, correction, runs
 from axonic.cli import main
 from axonic.correction import Settled, standard_error
+from axonic.data.autoregression import fit_linear
+from axonic.data.sequences import Layout
+from axonic.losses import quantile
+from axonic.settings import Settings
+from axonic.storage import load_model
 from axonic.types import Finding
 
 FAST = {"hidden_layer_sizes": (8,), "learning_rate": 0.03, "epochs": 60, "ensemble": 1, "regularization": None}
@@ -120,3 +126,81 @@ def test_a_network_that_corrects_is_not_measured_by_what_may_be_noise(linear, al
     coding: Any = SimpleNamespace(linear=((0.5,),) if linear else ())
     settled = Settled(nothing, coding, [found("data.no_signal")] if alone else [])
     assert [finding.code for finding in settled.said(diagnosed)] == told
+
+
+def test_where_the_linear_forecast_is_given_alone_what_is_reported_is_said_of_that_one(tmp_path):
+    """A series that becomes another one in its validation part, so that the forecast that is fitted to that too is not
+    the one that was trained with."""
+    rng, values = np.random.default_rng(1), [0.0, 0.0]
+    for t in range(2, 200):
+        calm = t < 130
+        values.append((0.9 if calm else -0.9) * values[-1] + rng.standard_normal() * (1 if calm else 30))
+    frame = pl.DataFrame({"t": range(200), "y": values})
+    frame.write_csv(tmp_path / "s.csv")
+    frame[-43:].write_csv(tmp_path / "test.csv")  # windows of 3 before each of the last 40 steps
+    layout = Layout(order_by="t", window=3, horizon=1)
+    short = {**FAST, "epochs": 2, "learning_rate": 1e-6}
+    settings = Settings(net="gru", activation="tanh", **short)
+    result = runs.fit_table(tmp_path / "s.csv", "y", tmp_path / "run", settings=settings, layout=layout)
+    assert result["stages"][-1]["decision"] == "linear"
+    scores = runs.evaluate_table(tmp_path / "run", tmp_path / "test.csv")
+    assert {name: scores[name] for name in result["test"]} == pytest.approx(result["test"], rel=1e-5)
+    y = np.array(values)
+    lagged = np.lib.stride_tricks.sliding_window_view(y, 3)[157:-1]
+    forecast = load_model(tmp_path / "run").forecasts(lagged)[:, 0]
+    assert result["test"]["rmse"] == pytest.approx(np.sqrt(np.mean((forecast - y[160:]) ** 2)), rel=1e-5)
+    shown = json.loads((tmp_path / "run" / "report.json").read_text())["series"]
+    np.testing.assert_allclose(shown["true"]["value"], y[160:], atol=1e-4)
+    np.testing.assert_allclose(shown["forecast"], forecast, rtol=1e-6)
+    rows = np.lib.stride_tricks.sliding_window_view(y[:130], 3)[:-1]  # validation begins with step 130
+    mean = y[:130].mean()
+    trained = fit_linear(y, np.full(127, mean), np.arange(2, 129), 3, 1)
+    np.testing.assert_allclose(trained[:-1, 0], Ridge(1e-6).fit(rows - mean, y[3:130]).coef_, atol=0.05)
+    alone = mean + (lagged - mean) @ trained[:-1, 0] + trained[-1, 0]
+    error = np.sqrt(np.mean((alone - y[160:]) ** 2))
+    assert result["baselines"]["linear"]["test"]["rmse"] == pytest.approx(error, rel=1e-6)
+    assert result["test"]["rmse"] < 0.6 * error
+
+
+@pytest.mark.parametrize("tau", [0.1, 0.9])
+def test_a_quantile_is_made_of_the_linear_forecast_by_the_network(tau):
+    series = autoregressive(600)
+    model = RecurrentRegressor("gru", **{**FAST, "loss": quantile(tau)}).fit_series(series[:480], window=3)
+    stage = model.notebook_[-1]
+    assert (stage["stage"], stage["decision"]) == ("correction", "network")
+    assert stage["corrected_loss"] < 0.6 * stage["linear_loss"]
+    assert "quantile" in stage["reason"]
+    windows = np.lib.stride_tricks.sliding_window_view(series, 3)[477:-1]
+    below = np.mean(series[480:] <= model.predict(windows[..., None])[:, 0])
+    assert below == pytest.approx(tau, abs=0.06)
+    assert not [f for f in model.findings_ if f.code == "data.no_signal"]
+
+
+def test_the_command_reports_a_quantile_as_evaluate_does(tmp_path):
+    frame = pl.DataFrame({"v": autoregressive(600)})
+    frame.write_csv(tmp_path / "s.csv")
+    frame[-123:].write_csv(tmp_path / "test.csv")
+    settings = Settings(net="gru", activation="tanh", loss=quantile(0.9), **FAST)
+    result = runs.fit_table(tmp_path / "s.csv", "v", tmp_path / "run", settings=settings, layout=Layout(window=3))
+    scores = runs.evaluate_table(tmp_path / "run", tmp_path / "test.csv")
+    assert {name: scores[name] for name in result["test"]} == pytest.approx(result["test"], rel=1e-5)
+    assert scores["below"] == pytest.approx(0.9, abs=0.06)
+
+
+def test_a_correction_is_judged_by_the_loss_it_was_trained_with():
+    """Half of the mean of the absolute value: outliers of one side, which move the mean and not the median."""
+    rng = np.random.default_rng(0)
+    series = 5 + 0.1 * rng.standard_normal(400) + 20.0 * (rng.random(400) < 0.15)
+    model = RecurrentRegressor("gru", **{**FAST, "loss": "absolute"}).fit_series(series, window=2)
+    stage = model.notebook_[-1]
+    assert stage["decision"] == "network"
+    assert stage["corrected_loss"] < 0.9 * stage["linear_loss"]
+    ends = np.arange(340 - 1, 400 - 1)  # of validation, .15 of the steps
+    coding, scale = model.model_.info["series"], model.model_.target.scale[0]
+    lagged = np.column_stack([series[ends - 1], series[ends]])
+    w = np.array(coding["linear"])[:, 0]
+    linear = (lagged - coding["center"]) @ w[:-1] + w[-1] + coding["center"]
+    losses = [
+        np.mean(np.abs(found - series[ends + 1])) / scale for found in (linear, model.predict(lagged[..., None])[:, 0])
+    ]
+    assert losses == pytest.approx([stage["linear_loss"], stage["corrected_loss"]], rel=1e-3)

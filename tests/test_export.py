@@ -425,6 +425,21 @@ def test_arrays_of_sequences(tmp_path):
     assert np.ptp(p) > 0.1
 
 
+@pytest.mark.parametrize("kind", ["array", "list"])
+def test_sequences_to_check_with_come_as_they_are_fitted(kind, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((30, 4, 2))
+    sequences = x if kind == "array" else [one[: 1 + i % 4] for i, one in enumerate(x)]
+    model = RecurrentRegressor("rnn", (4,), epochs=2, learning_rate=0.01, ensemble=1, monitor=False)
+    model.fit(sequences, x[:, 0, 0])
+    seen, compare = [], agreement.compare
+    monkeypatch.setattr(
+        agreement, "compare", lambda model, data, given: (seen.append(data), compare(model, data, given))
+    )
+    export_onnx(model, tmp_path / "m.onnx", sequences)
+    np.testing.assert_array_equal(seen[-1].values, np.concatenate(list(sequences)))
+
+
 def test_no_file_of_a_series_is_left_when_predictions_differ(tmp_path, monkeypatch):
     series = np.random.default_rng(0).standard_normal(80)
     fast = {"epochs": 2, "learning_rate": 0.01, "batch_size": 16, "ensemble": 1, "monitor": False}

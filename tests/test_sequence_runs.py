@@ -193,6 +193,28 @@ def test_no_signal_is_said_where_no_linear_forecast_is_corrected(linear, folder,
     assert ("data.no_signal" in [finding["code"] for finding in found]) != linear
 
 
+def test_a_series_beside_others_may_be_written_as_text_and_hold_what_is_new(tmp_path, capsys):
+    t = np.arange(120)
+    values = 2000 + 900 * np.sin(t / 3)
+    frame = pl.DataFrame({"v": values, "kind": np.where(t % 2, "odd", "even"), "t": t})
+    frame = frame.with_columns(v=pl.Series([f"${value:,.2f}" for value in values]))
+    frame.write_csv(tmp_path / "s.csv")
+    about = ["--target", "v", "--order-by", "t", "--net", "rnn", "--window", "6", "--horizon", "2"]
+    assert main(["fit", str(tmp_path / "s.csv"), *about, "--out", str(tmp_path / "run"), *FAST]) == 0
+    last = pl.when(pl.col("t") > 110)  # 6 of these 9 are in the last window
+    frame.with_columns(kind=last.then(pl.lit("new")).otherwise("kind")).write_csv(tmp_path / "new.csv")
+    table, unseen = runs.predict_table(tmp_path / "run", tmp_path / "new.csv")
+    assert unseen == {"kind": 6}
+    assert 0 < table["prediction"].min() < table["prediction"].max() < 4000
+    assert runs.predict_table(tmp_path / "run", tmp_path / "s.csv")[1] == {}
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "new.csv")]) == 0
+    assert "values of 'kind' beyond what training saw: 6" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "m.onnx")]) == 0
+    frame.drop("v").write_csv(tmp_path / "without.csv")
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "without.csv")]) == 2
+    assert "no column is named 'v' (the series that the model forecasts)" in capsys.readouterr().err
+
+
 def test_a_forecast_needs_the_columns_of_training(folder):
     loaded = load_model(folder / "series")
     encoder = TableEncoder((*loaded.encoder.columns, Coding("w", "number")))

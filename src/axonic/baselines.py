@@ -9,7 +9,8 @@ Of a series:
     last_value   what was last seen stays
     season       the value a season ago, if there is one: the lag within the window at which the series, freed of its
                  straight line, resembles itself most (correlation of at least `SEASONAL`)
-    linear       the linear forecast of `axonic.data.autoregression`, which the network corrects
+    linear       the linear forecast of `axonic.data.autoregression`, fitted to the training windows, which the network
+                 corrects
 
 The penalty is that of the networks, l2 = 1/n (see `axonic.recipe.penalty`). The softmax is found by accelerated
 gradient steps of 1/L with L the largest curvature (Nesterov 1983, restarted where the loss rises: O'Donoghue and
@@ -80,9 +81,9 @@ def season(values: np.ndarray, longest: int) -> int | None:
     """The length of the season of a series, from 2 to `longest` steps; None if it has none."""
     time = np.arange(len(values))
     rest = values - np.polyval(np.polyfit(time, values, 1), time)
-    lags = range(2, min(longest, len(values) // 2) + 1)
+    lags = range(1, min(longest, len(values) // 2) + 2)  # a peak lies between two others
     total = np.sum(rest * rest)
-    if total == 0 or len(lags) == 0:
+    if total == 0:
         return None
     alike = np.array([np.sum(rest[lag:] * rest[:-lag]) / total for lag in lags])
     peaks = [i for i in range(1, len(alike) - 1) if alike[i] >= max(alike[i - 1], alike[i + 1])]

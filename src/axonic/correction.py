@@ -12,17 +12,22 @@ Mariano 1995, "Comparing predictive accuracy", section 1.1): see `standard_error
 be certain and yet of no use: less than 1 %, within which a loss counts as flat while training, is none. What remains
 where the network is not kept is the linear forecast, which has no more need of windows to be judged by, and is fitted
 to these too.
+
+Where the loss is another one with a linear output, such as huber or absolute, that loss takes the place of the squared
+error. The linear forecast is of a mean: what makes a quantile other than the median of it is always kept.
 """
 
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from axonic.data.autoregression import fit_linear, steps_ahead
 from axonic.data.ragged import Ragged
 from axonic.data.sequences import SeriesCoding, Windows
+from axonic.losses import Quantile, SquaredError
 from axonic.model import Model
 from axonic.recipe import Fit
 from axonic.recipe.baseline import output
@@ -31,7 +36,7 @@ from axonic.types import Finding
 ERRORS = 2.0
 """Standard errors that the gain must be above."""
 SHARE = 0.01
-"""Share of the linear forecast's squared error that it must be above as well."""
+"""Share of the linear forecast's squared error, or of its loss, that it must be above as well."""
 
 UNTOLD = {"data.no_signal", "train.vanishing", "data.idle_steps"}
 """Findings that say nothing of a network which corrects a linear forecast."""
@@ -91,29 +96,37 @@ def settle(fit: Fit, model: Model, series: Series) -> Settled:
     ends = windows.ends[windows.valid]
     truth, linear = values[steps_ahead(ends, coding.horizon)], coding.origin(values, ends)
     corrected = linear + model.numbers(x[windows.valid]).reshape(linear.shape)
-    before, after = (np.mean((one - truth) ** 2, axis=1) for one in (linear, corrected))
+    squared = _is_squared(model)
+    before, after = (_values(model, truth - linear, one - linear) for one in (linear, corrected))
     fall = before - after
     gain, error = float(fall.mean()), standard_error(fall, coding.horizon)
     bars = {
         "twice its standard error": ERRORS * error,
-        f"{100 * SHARE:g} % of the squared error": SHARE * float(before.mean()),
+        f"{100 * SHARE:g} % of the {'squared error' if squared else 'loss'}": SHARE * float(before.mean()),
     }
     bar = max(bars, key=bars.__getitem__)
-    kept = gain > bars[bar]
+    of_no_mean = isinstance(model.loss, Quantile) and model.loss.tau != 0.5
+    kept = of_no_mean or gain > bars[bar]
+    key, name = ("rmse", "root mean squared error") if squared else ("loss", "loss")
+    alone, with_network = (_four(np.sqrt(each.mean()) if squared else each.mean()) for each in (before, after))
     numbers = {
         "windows": len(ends),
-        "linear_rmse": _four(np.sqrt(before.mean())),
-        "corrected_rmse": _four(np.sqrt(after.mean())),
+        f"linear_{key}": alone,
+        f"corrected_{key}": with_network,
         "gain": _four(gain),
         "standard_error": _four(error),
     }
+    why = (
+        f"it makes the quantile {model.loss.tau:g} of the forecast of a mean"
+        if isinstance(model.loss, Quantile) and of_no_mean
+        else f"what it gains is {'more' if kept else 'no more'} than {bar}"
+    )
     stage: dict[str, Any] = {
         "stage": "correction",
         **numbers,
         "decision": "network" if kept else "linear",
-        "reason": f"on {len(ends)} validation windows the linear forecast has a root mean squared error of "
-        f"{numbers['linear_rmse']:g}, with the network's correction {numbers['corrected_rmse']:g}; what it gains is "
-        f"{'more' if kept else 'no more'} than {bar}",
+        "reason": f"on {len(ends)} validation windows the linear forecast has a {name} of {alone:g}, with "
+        f"the network's correction {with_network:g}; {why}",
     }
     stages = [*fit.stages, stage]
     if kept:
@@ -135,6 +148,20 @@ def settle(fit: Fit, model: Model, series: Series) -> Settled:
             )
         ],
     )
+
+
+def _is_squared(model: Model) -> bool:
+    """Whether forecasts are judged by their squared error: of that loss, and where the output is not linear."""
+    return isinstance(model.loss, SquaredError) or model.loss.activation.name != "identity"
+
+
+def _values(model: Model, truth: np.ndarray, forecast: np.ndarray) -> np.ndarray:
+    """(n,) the squared error of forecasts (n, horizon), its mean over the horizon, or the loss that was trained
+    with."""
+    if _is_squared(model):
+        return np.mean((forecast - truth) ** 2, axis=1)
+    z, y = (jnp.asarray(model.target.transform(each)) for each in (forecast, truth))
+    return np.asarray(model.loss.value(z, y), np.float64)
 
 
 def _fitted_to_all(coding: SeriesCoding, values: np.ndarray, windows: Windows) -> SeriesCoding:

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
+from axonic.checks_sequences import check_series
 from axonic.data.autoregression import PENALTIES, fit_linear, linear_forecast, steps_before
 from axonic.data.batches import SIMILAR, Batches, Cursor, Rows, Segment, length_classes, split_rows
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged, join, known_steps
+from axonic.data.schema import Column, Schema, infer_columns
 from axonic.data.sequences import (
     Layout,
     SeriesCoding,
@@ -490,6 +492,16 @@ BAD_SERIES = {
     "text": ({"target": "kind"}, {}, "not a number"),
     "no target": ({"target": "w"}, {}, "no column is named 'w'"),
     "order": ({"order_by": "kind"}, {}, "neither numbers nor dates"),
+    "a misspelt date": (
+        {},
+        {"t": pl.Series([f"2024-01-{day:02d}" for day in range(1, 30)] + ["2024-01-3O"])},
+        r"'2024-01-3O' is not a date as 1970-01-01 \(column 't', row 30\)",
+    ),
+    "a misspelt number": (
+        {},
+        {"t": pl.Series(["1O", *map(str, range(1, 30))])},
+        r"'1O' is not a number \(column 't', row 1\)",
+    ),
     "order by the target": ({"order_by": "v"}, {}, "both name 'v'"),
 }
 
@@ -508,6 +520,90 @@ def test_a_series_is_put_in_order():
     assert series.moved
     np.testing.assert_array_equal(series.target, SERIES["v"])
     assert series.steps.columns == ["v", "kind"]
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.UInt64, pl.Datetime("ns")])
+def test_whole_numbers_order_as_such(dtype):
+    places = pl.Series("t", [1600000000000000000 + i for i in (1, 0, 3, 2)]).cast(dtype)
+    frame = pl.DataFrame([places, pl.Series("v", [1.0, 0.0, 3.0, 2.0])])
+    assert order_series(frame, Layout(order_by="t", window=2), "v").target.tolist() == [0, 1, 2, 3]
+    data = cut_table(frame.with_columns(who=pl.lit("a")), Layout("who", "t"), None)
+    assert data.steps["v"].to_list() == [0, 1, 2, 3]
+
+
+def test_a_series_that_is_written_as_text_becomes_numbers():
+    written = pl.DataFrame({"v": ["1,234.5", "$11,479.28", "-3"]})
+    series = order_series(written, Layout(window=2), "v")
+    assert series.steps["v"].to_list() == [1234.5, 11479.28, -3]
+
+
+CALENDAR = pl.date_range(date(2001, 1, 1), date(2004, 12, 31), "1d", eager=True)
+WEEKDAYS = CALENDAR.filter(CALENDAR.dt.weekday() < 6)
+CHRISTMAS = (WEEKDAYS.dt.month() == 12) & (WEEKDAYS.dt.day() >= 24)
+MONTHS = pl.date_range(date(1990, 1, 1), date(2003, 12, 1), "1mo", eager=True)
+QUARTERS = pl.date_range(date(1990, 1, 1), date(2015, 12, 1), "1q", eager=True)
+HOURS = pl.datetime_range(date(2024, 1, 1), date(2024, 3, 1), "1h", eager=True)
+WHOLE = {
+    "days": CALENDAR,
+    "weekdays": WEEKDAYS,
+    "with holidays": WEEKDAYS.filter(~CHRISTMAS),
+    "months": MONTHS,
+    "ends of months": MONTHS.dt.month_end(),
+    "quarters": QUARTERS,
+    "years": pl.date_range(date(1900, 1, 1), date(2000, 1, 1), "1y", eager=True),
+    "hours": HOURS,
+    "numbers": pl.Series(range(100)),
+    "years and months": MONTHS.dt.strftime("%Y%m").cast(pl.Int64),
+    "days as numbers": CALENDAR.dt.strftime("%Y%m%d").cast(pl.Int64),
+    "weeks as numbers": pl.Series([100 * year + week for year in range(2001, 2006) for week in range(1, 53)]),
+    "at random": pl.Series(np.cumsum(np.random.default_rng(0).exponential(size=300))),
+    "nanoseconds": pl.Series(range(1600000000000000000, 1600000000000000100)),
+    "three": pl.Series([1, 2, 9]),
+}
+BROKEN = {
+    "a month": (MONTHS.filter(date(1995, 2, 1) != MONTHS), 62, 1),
+    "a month as text": (MONTHS.filter(date(1995, 2, 1) != MONTHS).dt.strftime("%Y-%m"), 62, 1),
+    "two quarters": (QUARTERS.filter(~QUARTERS.is_in([date(1995, 4, 1), date(2000, 1, 1)]).fill_null(False)), 22, 2),
+    "hours": (pl.concat([HOURS[:300], HOURS[407:]]), 301, 1),
+    "weekdays": (WEEKDAYS.filter(~((WEEKDAYS.dt.month() == 5) & (WEEKDAYS.dt.year() == 2001))), 87, 1),
+    "numbers": (pl.Series([*range(50), *range(60, 100)]), 51, 1),
+    "numbers of a byte": (pl.Series([*range(-100, -50), *range(100, 127)], dtype=pl.Int8), 51, 1),
+    "numbers backwards": (pl.Series([*range(50), *range(60, 100)]).reverse(), 40, 1),
+}
+
+
+def gaps(key):
+    frame = pl.DataFrame([key.alias("t"), pl.Series("v", np.sin(np.arange(len(key))))])
+    series = order_series(frame, Layout(order_by="t", window=2), "v")
+    found = check_series(series, cut_windows(len(key), 1, 1, 0, 0), Schema((Column("v", "number"),), "v", "regression"))
+    return [finding for finding in found if finding.code == "data.gaps"]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_time_that_goes_on_has_no_gaps(name):
+    assert gaps(WHOLE[name]) == []
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_missing_steps_are_told(name):
+    key, row, count = BROKEN[name]
+    (finding,) = gaps(key)
+    assert finding.severity == "warning"
+    assert (finding.evidence["first_row"], finding.evidence["gaps"]) == (row, count)
+    assert f"before row {row}:" in finding.cause
+    assert ("1 other place." in finding.cause) == (count == 2)
+
+
+def test_columns_beside_a_series_are_checked():
+    t = np.arange(200)
+    frame = pl.DataFrame({"v": np.sin(t), "w": np.cos(t), "same": np.cos(t), "one": 1.0, "few": np.cos(2 * t)})
+    frame = frame.with_columns(few=pl.when(pl.int_range(pl.len()) % 3 == 0).then("few"))
+    series = order_series(frame, Layout(window=2), "v")
+    columns = infer_columns(series.steps)
+    used = tuple(column for column in columns if column.kind != "ignored")
+    schema = Schema(used, "v", "regression", tuple(column for column in columns if column.kind == "ignored"))
+    found = {(f.code, f.where) for f in check_series(series, cut_windows(200, 2, 1, 0.15, 0.2), schema)}
+    assert found == {("data.missing", "few"), ("data.duplicate_column", "same"), ("data.constant", "one")}
 
 
 def test_a_series_too_short_to_split():

@@ -40,7 +40,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from axonic.data.sequences import SeriesCoding
+from axonic.data.ragged import Ragged
+from axonic.data.sequences import SeriesCoding, as_sequences
 from axonic.errors import InputError
 from axonic.export import agreement
 from axonic.export.agreement import CHECKED_ROWS, TOLERANCE, difference, inputs
@@ -103,6 +104,8 @@ def export_onnx(model: Any, path: str | os.PathLike[str], data: Any = None, *, f
     model = getattr(model, "model_", model)
     content = onnx_model(model, framed=framed).SerializeToString()
     session = _session(content)
+    if data is not None and model.recurrent and not isinstance(data, Ragged):
+        data = as_sequences(data)
     for checked in (agreement.made_up(model, framed), *(() if data is None else (data,))):
         for part in agreement.blocks(checked):
             agreement.compare(model, part, session.run(None, inputs(model, part, framed=framed)))

@@ -37,7 +37,7 @@ from axonic.runs.prepare import prepare
 from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
 from axonic.runs.request import Reporter, Request, Silent
 from axonic.runs.tables import streams
-from axonic.settings import Settings, pair
+from axonic.settings import Settings, pair, usual_batch_size
 from axonic.storage import model_file, plain
 from axonic.training import StopRule
 from axonic.types import Finding, Severity
@@ -140,7 +140,7 @@ def _refuse_unused(settings: Settings, layout: Layout, test: Any, test_size: flo
         raise InputError(f"--stop-on {stop_on} looks at what --no-monitor leaves out", "leave one out", "--stop-on")
     if not settings.autoregression and not layout.forecasts:
         raise InputError("--no-autoregression is for a series", "leave it out, or give --window", "--no-autoregression")
-    if settings.optimizer != "auto" and settings.batch_size != Settings.batch_size:
+    if settings.optimizer != "auto" and settings.batch_size != usual_batch_size(settings.net):
         rule = optimizers.get(settings.optimizer)
         if rule.full_batch:
             what = f"batch_size = {settings.batch_size!r} is impossible"
@@ -258,6 +258,7 @@ def _trained(
         as_trained, seed = fitted, {"seed": settings.seed}
         model = Model(fitted.network, loss, fitted.members, encoder, encoded_target, prepared.info | seed)
         prepared, fitted, diagnosed = sequences.settled(prepared, fitted, model, diagnosed)
+        rows = prepared.rows
         if fitted is not as_trained:
             reporter.stage(fitted.stages[-1])
             model = dataclasses.replace(model, members=fitted.members, info=prepared.info | seed)
@@ -331,7 +332,7 @@ def _recurrent(settings: Settings, layout: Layout) -> dict[str, Any]:
     """What a result says of a recurrent network."""
     if not settings.recurrent:
         return {}
-    own = {"head": settings.head, "bidirectional": settings.bidirectional}
+    own = {"head": settings.head, "bidirectional": settings.both_ways}
     return own | ({"window": layout.window, "horizon": layout.steps_ahead} if layout.forecasts else {})
 
 

@@ -56,7 +56,7 @@ def predict_table(
     if "series" in model.info:
         if std:
             raise InputError("--std is not for forecasts of a series", "leave it out", str(run))
-        return sequences.forecast(model, data, steps), {}
+        return sequences.forecast(model, data, steps)
     if model.recurrent:
         asked = sequences.asked(model, data)
         table = _predicted(model, asked.x, proba, std)

@@ -226,8 +226,7 @@ def _prepare_series(request: Request) -> Prepared:
         raise InputError(
             f"--slicing {settings.slicing:g} is not for a series", "a forecast needs its last steps", "--slicing"
         )
-    if settings.head == "auto":
-        settings = dataclasses.replace(settings, head="last")
+    settings = settings.of_series()
     series = read_series(data, layout, target)
     window, horizon = layout.window or 1, layout.steps_ahead
     windows = cut_windows(len(series.steps), window, horizon, VALIDATION_FRACTION, request.test_size)
@@ -235,7 +234,7 @@ def _prepare_series(request: Request) -> Prepared:
     used = tuple(column for column in others if column.kind != "ignored")
     ignored = tuple(column for column in others if column.kind == "ignored")
     schema = Schema((Column(target, "number"), *used), target, "regression", ignored)
-    findings = check_series(series, windows)
+    findings = check_series(series, windows, schema)
     with in_file(rows=series.rows):
         encoder = TableEncoder.fit(series.steps, schema, rows=np.arange(windows.seen), bounded=False)
         encoded = encoder.transform(series.steps)
@@ -275,25 +274,29 @@ def _prepare_series(request: Request) -> Prepared:
 def settled(
     prepared: Prepared, fitted: Fit, model: Model, diagnosed: list[Finding]
 ) -> tuple[Prepared, Fit, list[Finding]]:
-    """What is used of a fit to a series (`axonic.correction`): the data with what the answers are added to, the
-    networks, and what is to be said. The validation windows keep the forecast that was not fitted to them. What is not
-    a series stays as it is."""
+    """What is used of a fit to a series (`axonic.correction`): the data with what the answers are added to and the
+    targets that are counted from it, the networks, and what is to be said. The validation windows keep the forecast
+    that was not fitted to them. What is not a series stays as it is."""
     if prepared.series is None or prepared.origin is None:
         return prepared, fitted, diagnosed
     values, windows, old, _ = prepared.series
     kept = settle(fitted, model, prepared.series)
     if kept.coding is not old:
         origin = prepared.origin.copy()
-        origin[windows.test] = kept.coding.origin(values, windows.ends[windows.test])
-        prepared = prepared._replace(origin=origin, info={**prepared.info, "series": kept.coding.to_json()})
+        ends = windows.ends[windows.test]
+        origin[windows.test] = kept.coding.origin(values, ends)
+        y = prepared.rows.y.copy()
+        y[windows.test] = prepared.target.transform(kept.coding.targets(values, ends))
+        rows, info = prepared.rows._replace(y=y), {**prepared.info, "series": kept.coding.to_json()}
+        prepared = prepared._replace(rows=rows, origin=origin, info=info)
     return prepared, kept.fit, kept.said(diagnosed)
 
 
-def read_series(path: str | os.PathLike[str], layout: Layout, target: str) -> Any:
-    """The series of a file, in its order."""
+def read_series(path: str | os.PathLike[str], layout: Layout, target: str, where: str = "--target") -> Any:
+    """The series of a file, in its order; `where` is what names the target."""
     if Path(path).suffix.lower() == NPZ:
         raise InputError("a series is a table with one row a step", "give a .csv, .tsv, .parquet or .arrow", str(path))
-    return order_series(read_table(path), layout, target)
+    return order_series(read_table(path), layout, target, where)
 
 
 # --- with a model ---
@@ -334,23 +337,30 @@ def raw(model: Model, path: str | os.PathLike[str], n: int) -> Ragged:
         read = _read_others(path, layout, Schema.from_json(model.info["schema"]).target)
         steps = read.steps if layout.sequence_id is not None else read.steps.to_numpy()
         return Ragged(steps, read.offsets)[:n]
-    schema = Schema.from_json(model.info["schema"])
-    series = read_series(path, layout, schema.target)
+    series = _series_for(model, path)
     coding = SeriesCoding.from_json(model.info["series"])
     ends = np.arange(coding.window - 1, len(series.steps))[:n]
     steps = series.steps[steps_before(ends, coding.window).ravel()]
     return Ragged.of(steps, np.full(len(ends), coding.window))
 
 
-def forecast(model: Model, path: str | os.PathLike[str], n_steps: int | None) -> pl.DataFrame:
-    """What follows the series of a file: columns "step", counted from 1, and "prediction"."""
+def _series_for(model: Model, path: str | os.PathLike[str]) -> Any:
+    """The series of a file that a model is to forecast."""
+    target = Schema.from_json(model.info["schema"]).target
+    return read_series(path, layout_of(model, path), target, "the series that the model forecasts")
+
+
+def forecast(model: Model, path: str | os.PathLike[str], n_steps: int | None) -> tuple[pl.DataFrame, dict[str, int]]:
+    """What follows the series of a file: columns "step", counted from 1, and "prediction"; and the unseen values of the
+    window that is looked at."""
     schema = Schema.from_json(model.info["schema"])
-    series = read_series(path, layout_of(model, path), schema.target)
+    series = _series_for(model, path)
     window = SeriesCoding.from_json(model.info["series"]).window
-    names = [column.name for column in schema.columns if column.name in series.steps.columns]
+    steps = series.steps.select(column.name for column in schema.columns if column.name in series.steps.columns)
     with in_file(rows=series.rows[-window:]):
-        found = model.forecast(series.steps.select(names), n_steps)
-    return pl.DataFrame({"step": np.arange(1, len(found) + 1), "prediction": found})
+        found = model.forecast(steps, n_steps)
+        _, unseen = model.encoder.encode(steps[-window:])
+    return pl.DataFrame({"step": np.arange(1, len(found) + 1), "prediction": found}), unseen
 
 
 def evaluated(model: Model, path: str | os.PathLike[str]) -> tuple[Ragged, Any, np.ndarray | None, dict[str, int]]:
@@ -361,7 +371,7 @@ def evaluated(model: Model, path: str | os.PathLike[str]) -> tuple[Ragged, Any, 
         x, y, unseen = _encoded(read, schema, model.encoder, model.target, path)
         return x, y, None, unseen
     coding = SeriesCoding.from_json(model.info["series"])
-    series = read_series(path, layout, schema.target)
+    series = _series_for(model, path)
     ends = np.arange(coding.window - 1, len(series.target) - coding.horizon)
     if len(ends) == 0:
         what = f"a series of {len(series.target)} steps has no window of {coding.window} with {coding.horizon} ahead"
