@@ -125,7 +125,7 @@ def fit(
     learning_rate
         A positive number, or auto to find it by a sweep.
     batch_size
-        Rows of a batch, or auto to look for it around 32.
+        Rows of a batch, or auto to look for it.
     epochs
         Passes over the data at most, or auto: until the loss is flat, then branches at a tenth of the rate.
     ensemble
@@ -157,8 +157,11 @@ def fit(
     with_others = together.meet()
     if recurrent and not with_others:
         use_processors()
+    usual = network_of(net, hidden, activation, sequences)
+    if batch_size != "auto":
+        usual["batch_size"] = number_of("--batch-size", batch_size, int)
     settings = Settings(
-        **network_of(net, hidden, activation, sequences),
+        **usual,
         **radial.settings(),
         truncate=truncate,
         chrono=chrono,
@@ -167,7 +170,6 @@ def fit(
         loss=loss_of(loss),
         optimizer=optimizer or ("adam" if recurrent else "momentum"),
         learning_rate=number_of("--learning-rate", learning_rate, float),
-        **({} if batch_size == "auto" else {"batch_size": number_of("--batch-size", batch_size, int)}),
         batch_stage=batch_size == "auto",
         epochs=number_of("--epochs", epochs, int),
         branch_stage=epochs == "auto",
@@ -431,7 +433,7 @@ def compare(
     net: Net = "feedforward",
     hidden: str | None = None,
     activation: str | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     sequences: Sequences = NO_SEQUENCES,
     seed: int = 0,
     json: Json = False,
@@ -465,7 +467,7 @@ def compare(
     activation
         One name, or one for each hidden layer (default: relu; recurrent: tanh).
     batch_size
-        Rows of a batch, for the rules that take batches.
+        Rows of a batch, where a rule takes batches (default: 32; recurrent: 16).
     seed
         Seed of everything random.
     """
@@ -479,12 +481,10 @@ def compare(
         raise InputError("--seconds and --seeds must be positive", "give for example --seconds 0.5 --seeds 3")
     if net in SEQUENTIAL:
         use_processors()
-    settings = Settings(
-        **network_of(net, hidden, activation, sequences),
-        batch_size=batch_size,
-        seed=seed,
-        ensemble=1,
-    )
+    usual = network_of(net, hidden, activation, sequences)
+    if batch_size is not None:
+        usual["batch_size"] = batch_size
+    settings = Settings(**usual, seed=seed, ensemble=1)
     reporter = Progress(quiet)
     with reporter:
         result = runs.compare_rules(

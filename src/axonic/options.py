@@ -90,7 +90,7 @@ class Sequences:
     horizon
         The steps that are forecast at a time (default: 1).
     bidirectional
-        Recurrent layers go through the sequences in both directions.
+        Go through sequences in both directions (default: if each has one answer).
     head
         What is predicted from: the last state, the mean of the states, or every one, for a target at each step
         (default: last, or every where the target changes within a sequence).
@@ -100,7 +100,7 @@ class Sequences:
     order_by: str | None = None
     window: int | None = None
     horizon: int | None = None
-    bidirectional: Annotated[bool, Parameter(negative="")] = False
+    bidirectional: bool | None = None
     head: Literal["auto", "last", "mean", "every"] = "auto"
 
     def layout(self) -> "Layout":
@@ -228,12 +228,15 @@ def loss_of(text: str) -> Any:
 
 def network_of(net: str, hidden: str | None, activation: str | None, sequences: Sequences) -> dict[str, Any]:
     """What the options say of the network, where they are silent with what is usual for its kind."""
+    from axonic.settings import usual_batch_size
+
     recurrent = net in SEQUENTIAL
     return {
         "net": net,
         "hidden_layer_sizes": _sizes(hidden if hidden is not None else "64" if recurrent else "64,64"),
         "activation": _activation(activation or ("tanh" if recurrent else "relu")),
-        "bidirectional": sequences.bidirectional,
+        "batch_size": usual_batch_size(net),
+        "bidirectional": "auto" if sequences.bidirectional is None else sequences.bidirectional,
         "head": sequences.head if recurrent or sequences.head != "auto" else "last",
     }
 

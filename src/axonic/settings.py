@@ -49,13 +49,19 @@ OF_GRADIENT = {
 """Settings that the closed form of networks of radial basis functions has no use for."""
 
 
+def usual_batch_size(net: str) -> int:
+    """Rows of a batch where nothing else is asked for (for sequences: benchmarks/README.md, choices for sequences)."""
+    return 16 if net in CELLS else 32
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """How to train; the parameters of the estimators with the same names, where they are documented.
 
     class_weight : of the rows of a table; estimators weight theirs themselves.
     net : "feedforward", or the kind of recurrent layers: "rnn", "lstm", "gru".
-    head : as for the estimators, or "auto" until the data say which: "every" where each step has a target, else "last".
+    head, bidirectional : as for the estimators, or "auto" until the data say which: "every" where each step has a
+        target, else "last"; in both directions unless each step has a target, or the sequences are a series.
     batch_stage, branch_stage : whether the recipe looks at other batch sizes than `batch_size`, and whether it branches
         off with a tenth of the rate; the estimators' `recipe="full"` is both.
     """
@@ -96,7 +102,7 @@ class Settings:
     training: str = "closed_form"
     ridge: float | Literal["auto"] = "auto"
     goal: float = 0.0
-    bidirectional: bool = False
+    bidirectional: bool | Literal["auto"] = "auto"
     head: Literal["auto", "last", "mean", "every"] = "last"
     truncate: int | None = None
     chrono: int | None = None
@@ -202,8 +208,8 @@ class Settings:
     def _check_recurrent(self) -> None:
         if self.head not in ("auto", *HEADS):
             _refuse("head", self.head, f"use {', '.join(HEADS)}")
-        if not isinstance(self.bidirectional, bool | np.bool_):
-            _refuse("bidirectional", self.bidirectional, "give True or False")
+        if not (isinstance(self.bidirectional, bool | np.bool_) or self.bidirectional == "auto"):
+            _refuse("bidirectional", self.bidirectional, "give 'auto', True or False")
         if self.truncate is not None and not (_is_whole(self.truncate) and self.truncate >= 1):
             _refuse("truncate", self.truncate, "give None or a whole number of at least 1")
         if self.chrono is not None and self.net == "rnn":
@@ -276,6 +282,16 @@ class Settings:
         values = Regularization(*(getattr(self, name) or None for name in Regularization._fields))
         return values if values.mixup is None else values._replace(mixup=quantiles(values.mixup))
 
+    def of_series(self) -> "Settings":
+        """What is usual for a series, where it is left open: its last steps tell most of what comes."""
+        head = "last" if self.head == "auto" else self.head
+        return dataclasses.replace(self, head=head, bidirectional=self.bidirectional is True)
+
+    @property
+    def both_ways(self) -> bool:
+        """Whether recurrent layers go through the sequences in both directions."""
+        return self.head != "every" if self.bidirectional == "auto" else bool(self.bidirectional)
+
     @property
     def holds_out(self) -> bool:
         """Whether validation rows are held out: not for a closed form, which leaves every row out once."""
@@ -293,10 +309,10 @@ class Settings:
             options = {"init": "glorot_uniform" if self.init == "auto" else self.init, "truncate": self.truncate}
             options |= {"activation": activation} if self.net == "rnn" else {"chrono": self.chrono}
             cell = CELLS[self.net](n_units, **options)
-            stack.append(layers.bidirectional(cell) if self.bidirectional else cell)
+            stack.append(layers.bidirectional(cell) if self.both_ways else cell)
             last = index == len(self.hidden_layer_sizes) - 1
             if last and not by_step:
-                ends = layers.both_ends() if self.bidirectional else layers.last_step()
+                ends = layers.both_ends() if self.both_ways else layers.last_step()
                 stack.append(layers.mean_over_time() if self.head == "mean" else ends)
             if self.dropout > 0:
                 dropped = layers.dropout(self.dropout)

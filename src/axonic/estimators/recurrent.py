@@ -188,12 +188,12 @@ class RecurrentClassifier(_Recurrent, Classifier):
         self,
         cell="lstm",
         hidden_layer_sizes=(64,),
-        bidirectional=False,
+        bidirectional="auto",
         head="last",
         activation="tanh",
         optimizer="adam",
         learning_rate: Any = "auto",
-        batch_size=32,
+        batch_size=16,
         epochs: Any = "auto",
         recipe=None,
         loss="auto",
@@ -268,12 +268,12 @@ class RecurrentRegressor(_Recurrent, Regressor):
         self,
         cell="lstm",
         hidden_layer_sizes=(64,),
-        bidirectional=False,
+        bidirectional="auto",
         head="last",
         activation="tanh",
         optimizer="adam",
         learning_rate: Any = "auto",
-        batch_size=32,
+        batch_size=16,
         epochs: Any = "auto",
         recipe=None,
         loss="auto",
@@ -326,7 +326,7 @@ class RecurrentRegressor(_Recurrent, Regressor):
         """
         if not isinstance(autoregression, bool):
             raise InputError(f"autoregression = {autoregression!r} is impossible", "give True or False")
-        settings = dataclasses.replace(self._settings(), autoregression=autoregression)
+        settings = dataclasses.replace(self._settings().of_series(), autoregression=autoregression)
         if self._by_step:
             raise InputError('head = "every" gives no forecast', 'use head="last" or "mean"')
         if self.slicing:
@@ -438,7 +438,8 @@ DOCUMENTATION = """
     ----------
     cell : "lstm", "gru" or "rnn", the kind of recurrent layers. Default "lstm".
     hidden_layer_sizes : units of each recurrent layer, one or more. Default (64,).
-    bidirectional : whether each layer goes through the sequences in both directions. Default False.
+    bidirectional : whether each layer goes through the sequences in both directions, or "auto": unless each step is
+        predicted, or a series is forecast. Default "auto".
     head : what is predicted from: "last", the state after the last step (of both directions the one that has seen the
         whole sequence); "mean", the mean of the states; "every", a prediction at every step from its state. Default
         "last".
@@ -449,7 +450,7 @@ DOCUMENTATION = """
         "adam".
     learning_rate : a positive number, or "auto" to find it by a sweep. Default "auto".
     batch_size : sequences of a batch, which are of similar lengths; rules such as "gd" take all at every step. Default
-        32.
+        16.
     epochs : passes over the data, at most; "auto" trains until the loss has been flat for a fifth of them. Default
         "auto".
     recipe : "full" runs every stage of `axonic.recipe`; None takes `batch_size` as it is and does not branch off with a
