@@ -56,6 +56,7 @@ def run(task, cell, seed, chrono, short):
         "regularization": None,
         "random_state": seed,
         "standardize": False,
+        "bidirectional": False,
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

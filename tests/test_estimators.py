@@ -35,7 +35,7 @@ from axonic.specs import spec
 from tests import plainly
 from tests.oracles import compilations
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*did no better on their validation rows")
+pytestmark = pytest.mark.filterwarnings("ignore:.*networks did no better")
 """A few epochs, as `fast` trains, need not learn anything."""
 
 

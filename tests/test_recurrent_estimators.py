@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -165,8 +166,8 @@ def test_a_series_with_others_beside_it():
 @pytest.mark.parametrize(
     ("options", "head"),
     [
-        ({}, LastStep),
-        ({"bidirectional": True}, BothEnds),
+        ({}, BothEnds),
+        ({"bidirectional": False}, LastStep),
         ({"head": "mean", "bidirectional": True}, MeanOverTime),
         ({"head": "every", "truncate": 2}, EveryStep),
     ],
@@ -313,3 +314,13 @@ def test_one_program_serves_another_set_of_sequences():
     with compilations() as compiled:
         RecurrentClassifier("rnn", **options).fit(more, labels)
     assert compiled == []
+
+
+def test_a_rate_given_by_hand_is_the_first_thing_to_change_where_little_was_learned():
+    x = np.random.default_rng(0).standard_normal((100, 12, 1))
+    y = (x[:, -1, 0] + x[:, -2, 0] > 0).astype(int)
+    model = RecurrentClassifier("gru", (4,), learning_rate=1e-7, epochs=2, ensemble=1)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(x, y)
+    (finding,) = [finding for finding in model.findings_ if finding.code == "data.no_signal"]
+    assert finding.remedy.startswith('The rate of 1e-07 was given by hand: try learning_rate="auto" first.')

@@ -32,7 +32,7 @@ from axonic.training import StopRule, Trial
 from axonic.types import Batch, Sequence
 from tests.oracles import compilations
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*did no better on their validation rows")
+pytestmark = pytest.mark.filterwarnings("ignore:.*networks did no better")
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((6, 2)).astype(np.float32)

@@ -16,7 +16,7 @@ from axonic import (
 )
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*did no better on their validation rows"),
+    pytest.mark.filterwarnings("ignore:.*networks did no better"),
     pytest.mark.filterwarnings("ignore:.*sequences tell nothing"),
 ]
 """scikit-learn's rows need not tell anything."""

@@ -48,7 +48,7 @@ def diagnose(task: Task, fit: Fit, watcher: Watcher | None = None) -> list[Findi
     if task.settings.net == "rbf":
         return by_severity([finding for rule in data.RULES for finding in rule(task)] + unwatched(fit))
     if task.network.of_sequences:
-        return [*unwatched(fit), *sequences.diagnose(task, fit)]
+        return _with_the_rate(task, [*unwatched(fit), *sequences.diagnose(task, fit)])
     evidence = Evidence(task, fit, watcher or Watcher())
     findings = [finding for rule in data.RULES for finding in rule(task)]
     causes = [finding for finding in findings if finding.severity != "info" and finding.code not in OF_SCORES]
@@ -81,6 +81,19 @@ def with_cause_first(found: list[Finding], diagnosed: list[Finding]) -> list[Fin
     rest = by_severity([*found, *diagnosed[len(cause) :]])
     errors = [finding for finding in found if finding.severity == "error"]
     return [*errors, *cause, *(finding for finding in rest if finding not in errors)]
+
+
+OF_LITTLE_LEARNED = ("data.no_signal", "train.vanishing")
+
+
+def _with_the_rate(task: Task, findings: list[Finding]) -> list[Finding]:
+    """Of sequences no rule tries another rate: where one was given by hand and little was learned, it comes first among
+    what to try."""
+    rate = task.settings.learning_rate
+    if rate == "auto":
+        return findings
+    first = f'The rate of {rate:g} was given by hand: try learning_rate="auto" first. '
+    return [f._replace(remedy=first + f.remedy) if f.code in OF_LITTLE_LEARNED else f for f in findings]
 
 
 def _merged(findings: list[Finding], causes: Sequence[Finding], evidence: Evidence) -> list[Finding]:

@@ -477,15 +477,17 @@ def no_signal(fit: Fit) -> list[Finding]:
     constant, networks = len(fit.constant), len(fit.members)
     if not constant:
         return []
+    closed = fit.optimizer is None
+    where = "when each row is left out once" if closed else "on their validation rows"
     return [
         Finding(
             "data.no_signal",
             "warning",
             "",
             {"constant_networks": constant, "networks": networks},
-            f"{constant} of {networks} networks did no better on their validation rows than always answering "
+            f"{constant} of {networks} networks did no better {where} than always answering "
             f"with one constant ({CONSTANTS.get(type(of_a_step(fit.loss)), MEAN)}), and now answer so.",
-            NO_SIGNAL_REMEDY,
+            ('If width or ridge was given, leave it at "auto". ' if closed else "") + NO_SIGNAL_REMEDY,
         )
     ]
 
