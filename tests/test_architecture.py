@@ -96,7 +96,7 @@ def test_imports_go_upwards_only(path):
 
 @pytest.mark.parametrize("path", [f for f in FILES if f.parent.name == "optimizers"], ids=module)
 def test_rules_import_no_other_rule(path):
-    allowed = {"optimizers.base", "optimizers.line_search", "optimizers.schedules"}
+    allowed = {"optimizers.base", "optimizers.from_optax", "optimizers.line_search", "optimizers.schedules"}
     if path.name == "__init__.py":
         return
     others = {".".join(name.split(".")[:2]) for name in imported(path) if name.startswith("optimizers")}

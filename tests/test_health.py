@@ -13,6 +13,7 @@ from axonic import layers, losses
 from axonic.health import COLUMNS, QUANTITIES, examine, look, noise_scale, nothing, traced
 from axonic.objective import Objective
 from axonic.report.pages import _healths
+from axonic.specs import spec, static
 from axonic.types import Batch
 
 PARTS = "gradient_noise", "gradient_signal"
@@ -133,6 +134,27 @@ def test_squared_error_does_not_hear_answers_that_are_wrong_and_sure(loss, unhea
     sure = (*params[:-1], params[-1]._replace(b=np.array([20.0], np.float32)))
     _, seen = look(objective, sure, after)
     assert seen[-1, QUANTITIES.index("saturated")] == unheard
+
+
+@spec
+class Scale(layers.Layer):
+    """A layer with an activation whose weights are not those of a dense one."""
+
+    activation: object = static(default=layers.ACTIVATIONS["tanh"])
+
+    def trace(self, params, cache, error):
+        raise AssertionError
+
+
+@spec
+class Silent(layers.Dense):
+    """A dense layer that shows no trace."""
+
+    trace = layers.Layer.trace
+
+
+def test_layers_that_cannot_be_looked_at_have_no_row():
+    assert traced(layers.chain(layers.dense(2), Scale(), Silent(3), layers.dense(1))) == (0, 3)
 
 
 def test_layers_without_weights_have_no_row_and_a_network_not_looked_at_has_none():

@@ -75,6 +75,20 @@ def test_tol_and_max_steps_end_it_and_the_message_says_which():
     assert "no longer finite" in minimize(rosenbrock, START, "gd", learning_rate=10.0).message
 
 
+def test_a_gradient_that_is_lost_on_the_way_is_said_to_be_the_cause():
+    result = minimize(lambda x: jnp.sum(jnp.sqrt(jnp.maximum(x, 0.0))), [4.0], "gd", learning_rate=16.0)
+    assert (result.n_steps, result.success) == (1, False)
+    np.testing.assert_array_equal(result.x, [0.0])
+    assert "gradient is no longer finite" in result.message
+
+
+@pytest.mark.parametrize("hyper", [{"mu": jnp.zeros(())}, {"mu": jnp.full((), -1.0)}, {"increase": jnp.ones(())}])
+def test_factors_that_never_damp_come_to_an_end(hyper):
+    """Arrays are not checked: they may be values of a program."""
+    result = minimize(residuals, START, "levenberg_marquardt", damping="factors", **hyper)
+    assert result.message == "no step that lowers the function was found"
+
+
 def test_a_minimum_is_left_at_once():
     result = minimize(bowl, np.arange(3.0))
     assert (result.n_steps, result.success) == (0, True)
@@ -133,6 +147,14 @@ def test_a_scheduled_rule_takes_the_hyperparameters_of_its_rule():
         ({"fun": lambda x: (x[0], x[1])}, "no array"),
         ({"fun": rosenbrock, "optimizer": "levenberg_marquardt"}, "does not return a vector"),
         ({"fun": lambda x: jnp.log(x[0])}, "at x0"),
+        ({"fun": lambda x: 3}, "numbers of type int"),
+        ({"fun": lambda x: jnp.sum(x > 0)}, "numbers of type int"),
+        ({"fun": lambda x: x > 0, "optimizer": "levenberg_marquardt"}, "numbers of type bool"),
+        ({"x0": []}, "x0 is empty"),
+        ({"x0": {}}, "x0 is empty"),
+        ({"fun": lambda x: jnp.sum(jnp.sqrt(x)), "x0": [0.0, 1.0]}, "gradient of the function is not finite at x0"),
+        ({"fun": jnp.sqrt, "x0": [0.0], "optimizer": "levenberg_marquardt"}, "gradient .* is not finite at x0"),
+        ({"optimizer": "adam", "learning_rate": "auto"}, "learning_rate = 'auto' is impossible"),
         ({"max_steps": 0}, "max_steps"),
         ({"tol": -1.0}, "tol"),
         ({"fun": lambda x: jnp.sum(x**2), "x0": np.ones(100_000), "optimizer": "newton"}, "too many"),

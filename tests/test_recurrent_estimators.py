@@ -319,7 +319,7 @@ def test_one_program_serves_another_set_of_sequences():
 def test_a_rate_given_by_hand_is_the_first_thing_to_change_where_little_was_learned():
     x = np.random.default_rng(0).standard_normal((100, 12, 1))
     y = (x[:, -1, 0] + x[:, -2, 0] > 0).astype(int)
-    model = RecurrentClassifier("gru", (4,), learning_rate=1e-7, epochs=2, ensemble=1)
+    model = RecurrentClassifier("gru", (4,), learning_rate=1e-7, epochs=2, ensemble=1, random_state=1)
     with pytest.warns(ConvergenceWarning):
         model.fit(x, y)
     (finding,) = [finding for finding in model.findings_ if finding.code == "data.no_signal"]

@@ -11,17 +11,20 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import optax
 import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
-from axonic import layers, losses, storage, training
+from axonic import layers, losses, optimizers, storage, training
 from axonic.data.encoding import TableEncoder
 from axonic.data.schema import infer_schema
 from axonic.data.targets import TargetEncoder
 from axonic.errors import InputError
 from axonic.layers.activations import Activation
 from axonic.model import Model
+from axonic.optimizers.from_optax import FromOptax
+from axonic.specs import spec, static
 from axonic.storage import load_model, save_model, write
 from tests import plainly
 
@@ -336,16 +339,62 @@ class OwnLayer(layers.Layer):
     """A layer that a user wrote."""
 
 
+def sine(z):
+    return jax.numpy.sin(z)
+
+
+def cosine(z, a):
+    del a
+    return jax.numpy.cos(z)
+
+
+SINE = Activation("relu", sine, cosine)
+"""An activation that a user wrote, with the name of another one."""
+OWN_ACTIVATIONS = (
+    (layers.dense(4, SINE), layers.dense(3)),
+    (layers.dense(4, dataclasses.replace(SINE, name="sine")), layers.dense(3)),
+    (layers.rnn(4, SINE), layers.last_step(), layers.dense(3)),
+    (layers.bidirectional(layers.rnn(4, SINE)), layers.each_step(layers.dense(2, SINE)), layers.last_step()),
+)
+
+
 def test_what_a_file_cannot_hold_is_refused_before_it_is_written(tmp_path):
     model = make_model()
     for change in (
         {"loss": OwnLoss()},
         {"loss": OWN_PHI},
         {"network": layers.chain(OwnLayer(), *model.network.layers)},
+        *({"network": layers.chain(*own)} for own in OWN_ACTIVATIONS),
     ):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match="can't be stored"):
             save_model(dataclasses.replace(model, **change), tmp_path / "m.safetensors")
     assert names(tmp_path) == []
+
+
+def test_a_network_with_an_activation_of_ones_own_is_pickled():
+    network = layers.chain(layers.dense(3, SINE), layers.dense(1))
+    again = pickle.loads(pickle.dumps(network))
+    assert again.layers[0].activation == SINE
+
+
+@spec
+class Lamb(FromOptax):
+    """A rule that optax has, with a name of its own."""
+
+    transformation: object = static(default=optax.lamb(1.0))
+
+
+def test_a_rule_of_optax_that_has_a_name_is_kept_by_it(monkeypatch):
+    monkeypatch.setitem(optimizers.RULES, "lamb", Lamb)
+    rule = optimizers.get("lamb").replace(learning_rate=0.25)
+    assert optimizers.name(rule) == "lamb"
+    stored = json.loads(json.dumps(storage.parameter_to_json(rule)))
+    assert stored == {"rule": "lamb", "values": {"learning_rate": 0.25}}
+    assert storage.parameter_from_json(stored) == rule
+    assert optimizers.name(optimizers.get(optax.lamb(1.0))) == "optax"
+    for other in (rule.replace(transformation=optax.sgd(1.0)), optimizers.get(optax.lamb(1.0))):
+        with pytest.raises(InputError, match="can't be stored"):
+            storage.parameter_to_json(other)
 
 
 def test_a_model_is_found_in_its_run_directory(tmp_path):

@@ -62,11 +62,15 @@ WRONG = 0.5
 
 
 def traced(network: Chain) -> tuple[int, ...]:
-    """The indices of the layers that have a row: those with weights and an activation; none of a network that reads
-    sequences, see `axonic.diagnosis.sequences`."""
+    """The indices of the layers that have a row: those with weights w that decay, an activation and a trace; none of a
+    network that reads sequences, see `axonic.diagnosis.sequences`."""
     if network.of_sequences:
         return ()
-    return tuple(i for i, layer in enumerate(network.layers) if hasattr(layer, "activation"))
+    return tuple(
+        i
+        for i, layer in enumerate(network.layers)
+        if hasattr(layer, "activation") and "w" in layer.decays and type(layer).trace is not Layer.trace
+    )
 
 
 def look(

@@ -56,6 +56,7 @@ class _Carry(NamedTuple):
     evaluations: Any
     converged: Any
     stuck: Any
+    sound: Any
     path: Any
     points: Any
 
@@ -84,7 +85,8 @@ def minimize(
 
     Raises
     ------
-    InputError : an unknown rule or hyperparameter, a function that returns something else or is not finite at x0.
+    InputError : an unknown rule or hyperparameter, or a value of one that can't work; a function that returns something
+        else; a function or a gradient that is not finite at x0.
 
     >>> import jax.numpy as jnp
     >>> from axonic import minimize
@@ -111,11 +113,15 @@ def minimize(
             raise InputError(f"the function is {first} at x0", "start where it is finite")
         end = jax.tree.map(np.asarray, _run(rule, objective, x0, tol, first, int(max_steps), bool(keep_points)))
     n_steps = int(end.step)
+    if not end.sound and n_steps == 0:
+        raise InputError("the gradient of the function is not finite at x0", "start where it is finite")
     path = end.path[: n_steps + 1]
     if end.converged:
         message = f"no entry of the gradient is larger than tol = {tol:g}"
-    elif not np.isfinite(path[-1]):
+    elif not (end.sound and np.isfinite(path[-1])):
         message = "the function is no longer finite: the steps are too long"
+        if not end.sound:
+            message = "the gradient is no longer finite: the steps are too long, or there is none at this x"
     elif end.stuck:
         message = "no step that lowers the function was found"
     else:
@@ -130,25 +136,29 @@ def _run(
 ) -> _Carry:
     def unfinished(carry: _Carry) -> Any:
         finite = jnp.isfinite(carry.path[carry.step])
-        return (carry.step < max_steps) & ~carry.converged & ~carry.stuck & finite
+        return (carry.step < max_steps) & ~carry.converged & ~carry.stuck & carry.sound & finite
 
     def step(carry: _Carry) -> _Carry:
         x, state, info = rule.step(objective, carry.x, carry.state)
-        converged = _largest(info.grads) <= tol  # at the point before the step, which is then not taken
+        largest = _largest(info.grads)
+        sound = jnp.isfinite(largest)
+        converged = largest <= tol  # at the point before the step, which is then not taken
         asked = jnp.asarray(False)
         if rule.looks_ahead:  # then the gradient was that of another point
             asked, no = converged, asked
             here = lambda: _largest(objective.value_and_grad(carry.x)[1]) <= tol  # noqa: E731
             converged = jax.lax.cond(asked, here, lambda: no)
-        x = jax.tree.map(lambda new, old: jnp.where(converged, old, new), x, carry.x)
-        index = carry.step + ~converged
+        taken = ~converged & sound
+        x = jax.tree.map(lambda new, old: jnp.where(taken, new, old), x, carry.x)
+        index = carry.step + taken
         return _Carry(
             x,
             state,
             index,
             carry.evaluations + jnp.where(converged, 1, info.evaluations) + asked,
             converged,
-            jnp.asarray(info.stuck) & ~converged,
+            jnp.asarray(info.stuck) & taken,
+            sound,
             carry.path.at[index].set(objective.value(x).total),
             jax.tree.map(lambda points, p: points.at[index].set(p), carry.points, x) if keep_points else None,
         )
@@ -156,11 +166,11 @@ def _run(
     def room(p: Array) -> Array:
         return jnp.zeros((max_steps + 1, *p.shape)).at[0].set(p)
 
-    no = jnp.asarray(False)
+    no, yes = jnp.asarray(False), jnp.asarray(True)
     zero = jnp.asarray(0)
     points = jax.tree.map(room, x0) if keep_points else None
     return jax.lax.while_loop(
-        unfinished, step, _Carry(x0, rule.init(x0), zero, zero, no, no, room(jnp.asarray(first)), points)
+        unfinished, step, _Carry(x0, rule.init(x0), zero, zero, no, no, yes, room(jnp.asarray(first)), points)
     )
 
 
@@ -188,11 +198,18 @@ def _start(x0: Any) -> Any:
 
     if isinstance(x0, list) and all(np.ndim(value) == 0 for value in x0):
         x0 = np.asarray(x0)
-    return jax.tree.map(leaf, x0)
+    start = jax.tree.map(leaf, x0)
+    if n_weights(start) == 0:
+        raise InputError("x0 is empty", "start at one number or more")
+    return start
 
 
 def _objective(fun: Callable[[Any], Any], x0: Any, rule: Optimizer) -> Function:
-    shape = getattr(jax.eval_shape(fun, x0), "shape", None)
+    returned = jax.eval_shape(fun, x0)
+    shape = getattr(returned, "shape", None)
+    if shape is not None and not jnp.issubdtype(returned.dtype, jnp.floating):
+        how = "return real numbers that change smoothly with x"
+        raise InputError(f"the function returns numbers of type {returned.dtype}", how)
     if isinstance(rule, LevenbergMarquardt):
         if shape is None or len(shape) != 1:
             raise InputError("the function does not return a vector", "return the residuals, shape (m,)")

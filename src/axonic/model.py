@@ -281,8 +281,9 @@ class Model:
         `accuracy`, and `ece`, the expected calibration error (`axonic.calibration`). Several labels: `loss` is the sum
         over the labels of their mean cross-entropy, `accuracy` the share of rows with every label right. Regression:
         `loss` is half the mean squared error of the encoded target, or the loss itself if that is huber, absolute or
-        quantile, summed over several targets; `rmse` and `mae` in the target's units, and `r2` (NaN for a single row); of a quantile also `below`,
-        the share of the targets that are no higher than predicted; these are means over several targets, as in scikit-learn.
+        quantile, summed over several targets; `rmse` and `mae` in the target's units, and `r2` (NaN for a single row);
+        of a quantile also `below`, the share of the targets that are no higher than predicted; these are means over
+        several targets, as in scikit-learn.
 
         Parameters
         ----------

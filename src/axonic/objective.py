@@ -98,7 +98,8 @@ class Objective:
         return Value(loss / count, self._penalty(params)), self._add_decay(params, grads)
 
     def trace(self, params: Params) -> tuple[Trace | None, ...]:
-        """(z, a, delta) of every layer for the batch (which must be one block); None for layers without z."""
+        """(z, a, delta) of every layer for the batch (which must be one block); None for those that show
+        none: dropout, radial basis functions, and layers of sequences, each step of which has a z of its own."""
         z, cache = self.network.forward(params, self.batch.x, self.key)
         delta = _weighted(self.batch.weight / self._count(), self.loss.delta(z, self.batch.y))
         return self.network.traces(params, cache, delta)

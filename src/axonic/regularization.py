@@ -8,7 +8,7 @@ stopping (`axonic.training`) and several networks (`axonic.recipe`). All acts wh
     slicing s           of sequences: a stretch of a share 1 - s of the real steps (rounded up), which begins anywhere;
                         the others count as padding (Le Guennec et al. 2016, "window slicing")
     mixup a             x_i <- m x_i + (1 - m) x_j and likewise y, with m ~ Beta(a, a) for each batch and j the row
-                        after i in it, which is a random one since rows are shuffled (Zhang et al. 2018, algorithm 1).
+                        after i in it, which is a random one since rows are shuffled (Zhang et al. 2018, figure 1).
                         Rows with weights v: v <- m v_i + (1 - m) v_j,  y <- (m v_i y_i + (1 - m) v_j y_j) / v, so that
                         a loss that is linear in y is the mean of the two losses
     label_smoothing s   y <- (1 - s) y + s / K for K classes (Szegedy et al. 2016, section 7)

@@ -26,7 +26,7 @@ from axonic.data.encoding import TableEncoder
 from axonic.data.sequences import Layout, SeriesCoding
 from axonic.data.targets import TargetEncoder
 from axonic.errors import InputError
-from axonic.layers import Chain, Dense, Dropout, Layer, activations, chain, dense, dropout
+from axonic.layers import Activation, Chain, Dense, Dropout, Layer, activations, chain, dense, dropout
 from axonic.losses import Loss
 from axonic.model import Model
 from axonic.optimizers import Optimizer
@@ -98,7 +98,7 @@ def save_model(model: Model, path: Path, **info: Any) -> None:
 
     Raises
     ------
-    InputError : the file can't be written, or a layer or loss is not one of the package's.
+    InputError : the file can't be written, or a layer, activation or loss is not one of the package's.
     """
     write(path, model_file(model, **info))
 
@@ -108,7 +108,7 @@ def model_file(model: Model, **info: Any) -> bytes:
 
     Raises
     ------
-    InputError : a layer or loss is not one of the package's.
+    InputError : a layer, activation or loss is not one of the package's.
     """
     metadata = {
         "format": FORMAT,
@@ -220,7 +220,7 @@ def _layer_to_json(layer: Layer) -> dict[str, Any]:
         return {
             "layer": "dense",
             "n_units": layer.n_units,
-            "activation": layer.activation.name,
+            "activation": _activation_name(layer.activation),
             "init": layer.initializer,
         }
     if type(layer) is Dropout:
@@ -228,7 +228,7 @@ def _layer_to_json(layer: Layer) -> dict[str, Any]:
     if type(layer) is layers.RBF:
         return {"layer": "rbf", "n_centers": layer.n_centers, "radial": layer.radial, "widths": layer.widths}
     if type(layer) is layers.RNN:
-        return {"layer": "rnn", "activation": layer.activation.name, **_cell_to_json(layer)}
+        return {"layer": "rnn", "activation": _activation_name(layer.activation), **_cell_to_json(layer)}
     if type(layer) is layers.LSTM:
         return {"layer": "lstm", **_cell_to_json(layer)}
     if type(layer) is layers.GRU:
@@ -251,6 +251,15 @@ _HEADS = {
 }
 
 
+def _activation_name(activation: Activation) -> str:
+    if activations.ACTIVATIONS.get(activation.name) is not activation:
+        raise InputError(
+            f"the activation {activation.name!r} can't be stored",
+            "use the package's activations, or pickle the estimator",
+        )
+    return activation.name
+
+
 def _cell_to_json(layer: layers.RNN | layers.LSTM | layers.GRU) -> dict[str, Any]:
     cell = {"n_hidden": layer.n_hidden, "init": layer.initializer, "truncate": layer.truncate}
     return cell if isinstance(layer, layers.RNN) else cell | {"chrono": layer.chrono}
@@ -269,16 +278,10 @@ def network_from_json(value: Sequence[Mapping[str, Any]]) -> Chain:
 def _layer_from_json(value: Mapping[str, Any]) -> Layer:
     match value["layer"]:
         case "dense":
-            if type(value["n_units"]) is not int or value["n_units"] < 1:
-                raise ValueError(f"a layer of {value['n_units']!r} units")
             return dense(value["n_units"], str(value["activation"]), str(value["init"]))
         case "dropout":
-            if not 0 <= float(value["rate"]) < 1:
-                raise ValueError(f"a dropout rate of {value['rate']!r}")
-            return dropout(float(value["rate"]))
+            return dropout(value["rate"])
         case "rbf":
-            if type(value["n_centers"]) is not int or value["n_centers"] < 1:
-                raise ValueError(f"a layer of {value['n_centers']!r} centres")
             return layers.rbf(value["n_centers"], str(value["radial"]), str(value["widths"]))
         case "rnn":
             n_hidden, init, truncate = _cell_from_json(value)
@@ -298,10 +301,7 @@ def _layer_from_json(value: Mapping[str, Any]) -> Layer:
 
 def _cell_from_json(value: Mapping[str, Any]) -> tuple[int, str, int | None]:
     """(n_hidden, init, truncate) of a recurrent layer."""
-    n_hidden = value["n_hidden"]
-    if type(n_hidden) is not int or n_hidden < 1:
-        raise ValueError(f"a layer of {n_hidden!r} units")
-    return n_hidden, str(value["init"]), _steps_from_json(value, "truncate")
+    return value["n_hidden"], str(value["init"]), _steps_from_json(value, "truncate")
 
 
 def _steps_from_json(value: Mapping[str, Any], name: str) -> int | None:
@@ -336,11 +336,8 @@ def loss_to_json(loss: Loss) -> dict[str, Any]:
         return {"loss": "each_step", "inner": loss_to_json(loss.loss)}
     name = _loss_name(loss)
     values = {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}  # pyright: ignore
-    activation = values.get("activation")
-    if activation is not None:
-        if activations.ACTIVATIONS.get(activation.name) is not activation:
-            raise InputError(f"the activation {activation.name!r} can't be stored", "use the package's activations")
-        values["activation"] = activation.name
+    if "activation" in values:
+        values["activation"] = _activation_name(values["activation"])
     return {"loss": name, **plain(values)}
 
 
@@ -369,7 +366,8 @@ def loss_from_json(value: Mapping[str, Any]) -> Loss:
 
 
 def parameter_to_json(value: Any) -> Any:
-    """A parameter of an estimator as JSON: plain values, tuples, dicts, and the package's own rules and losses.
+    """A parameter of an estimator as JSON: plain values, tuples, dicts, and the package's own rules and losses. Where a
+    name in `RULES` stands for an optax transformation, it is stored by that name.
 
     Raises
     ------
@@ -383,8 +381,12 @@ def parameter_to_json(value: Any) -> Any:
         return {"dict": [[parameter_to_json(key), parameter_to_json(item)] for key, item in value.items()]}
     if isinstance(value, Optimizer) and type(value) in optimizers.RULES.values():
         name = next(name for name, kind in optimizers.RULES.items() if kind is type(value))
-        values = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}  # pyright: ignore
-        return {"rule": name, "values": {key: parameter_to_json(item) for key, item in values.items()}}
+        values = {
+            field.name: parameter_to_json(item)
+            for field in dataclasses.fields(value)  # pyright: ignore
+            if (item := getattr(value, field.name)) is not field.default or isinstance(item, bool | int | float | str)
+        }
+        return {"rule": name, "values": values}
     if isinstance(value, Loss):
         return loss_to_json(value)
     raise InputError(f"{value!r} can't be stored", "use the package's own rules and losses")

@@ -176,6 +176,20 @@ def test_weights_decay_and_biases_do_not():
     assert decayed == (layers.DenseParams(True, False), (), layers.DenseParams(True, False))
 
 
+@pytest.mark.parametrize("make", [layers.dense, layers.rnn, layers.lstm, layers.gru, layers.rbf])
+@pytest.mark.parametrize("n", [0, -1, True])
+def test_a_layer_has_a_whole_number_of_units(make, n):
+    with pytest.raises(InputError, match="units is impossible: give a whole number of at least 1"):
+        make(n)
+    assert make(3).n_out(2) == 3
+
+
+@pytest.mark.parametrize("rate", [1.0, -0.1, np.nan])
+def test_an_impossible_rate_of_dropout_is_refused(rate):
+    with pytest.raises(InputError, match="from 0 to below 1"):
+        layers.dropout(rate)
+
+
 @pytest.mark.parametrize("make", [lambda: layers.dense(3, "rleu"), lambda: layers.dense(3, init="best")])
 def test_unknown_names_are_refused_with_the_known_ones(make):
     with pytest.raises(InputError, match="use one of"):

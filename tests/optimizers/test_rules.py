@@ -1,5 +1,7 @@
 """Every rule: ten steps equal a naive NumPy reference, it minimises, keeps types, compiles once, runs in lanes."""
 
+import dataclasses
+import re
 from typing import Any, NamedTuple
 
 import jax
@@ -29,7 +31,8 @@ from axonic.optimizers import (
     RMSProp,
     Rprop,
 )
-from axonic.optimizers.base import one_thread
+from axonic.optimizers.base import Optimizer, one_thread
+from axonic.specs import Number, spec
 from tests.optimizers import second_order
 from tests.problems import (
     QUADRATIC_MATRIX,
@@ -478,6 +481,73 @@ def test_get_takes_names_rules_and_optax_and_refuses_the_rest():
 def test_a_form_that_there_is_not_is_refused(rule, name):
     with pytest.raises(InputError, match=f"unknown {name} 'none': use one of"):
         RULES[rule](**{name: "none"})
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "interval"),
+    [
+        ("adam", {"beta1": 1.0}, "[0, 1)"),
+        ("adam", {"learning_rate": -1}, "[0, inf)"),
+        ("sgd", {"learning_rate": "auto"}, "[0, inf)"),
+        ("sgd", {"learning_rate": np.nan}, "[0, inf)"),
+        ("momentum", {"momentum": True}, "[0, 1)"),
+        ("physical_momentum", {"momentum": 1.5}, "[0, 1)"),
+        ("amsgrad", {"eps": -1}, "(0, inf)"),
+        ("swats", {"tolerance": np.float32(0)}, "(0, inf)"),
+        ("adaptive_gain", {"max_gain": 1, "min_gain": 5}, "[min_gain, inf)"),
+        ("rmsprop", {"decay": -0.1}, "[0, 1)"),
+        ("rprop", {"increase": 1}, "(1, inf)"),
+        ("vsgd", {"samples": 0}, "[1, inf)"),
+        ("newton", {"rcond": 2.0}, "[0, 1)"),
+        ("levenberg_marquardt", {"mu": 0.0}, "(0, inf)"),
+        ("levenberg_marquardt", {"increase": 1.0}, "(1, inf)"),
+        ("conjugate_gradient", {"c2": 1e-5}, "(c1, 1)"),
+        ("scaled_conjugate_gradient", {"lambda_": 0}, "(0, inf)"),
+        ("lbfgs", {"max_evaluations": 0}, "[1, inf)"),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused(rule, values, interval):
+    name, value = next(iter(values.items()))
+    message = re.escape(f"{name} = {value!r} is impossible ({RULES[rule].__name__}): give a number in {interval}")
+    for make in (lambda: RULES[rule](**values), lambda: RULES[rule]().replace(**values)):
+        with pytest.raises(InputError, match=message):
+            make()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_number_of_a_rule_has_a_range(name):
+    fields = dataclasses.fields(RULES[name])
+    numbers = {field.name for field in fields if not field.metadata.get("static")}
+    assert numbers <= set(RULES[name].ranges)
+
+
+def test_values_of_a_program_and_trees_of_rules_are_not_checked():
+    rates = jax.vmap(lambda rate: RULES["adam"](learning_rate=rate).learning_rate)(jnp.array([-1.0, 2.0]))
+    np.testing.assert_array_equal(rates, [-1, 2])
+    assert RULES["lbfgs"](c1=jnp.array(0.5)).c2 == 0.9
+    assert jax.tree.map(lambda _: None, RULES["lbfgs"]()).c1 is None
+
+
+def test_which_rules_take_the_whole_training_set_at_each_step():
+    in_batches = {"sgd", "momentum", "physical_momentum", "nesterov", "adam", "amsgrad", "swats", "rmsprop", "vsgd"}
+    assert {name for name, kind in RULES.items() if not kind.full_batch} == in_batches
+
+
+class NoSpec(Optimizer):
+    """A rule that a user wrote, without @spec."""
+
+
+@spec
+class NoRate(Optimizer):
+    """A rule that a user wrote, whose rate has another name."""
+
+    lr: Number = 0.1
+
+
+@pytest.mark.parametrize(("rule", "how"), [(NoSpec(), "put @spec"), (NoRate(), "has no field learning_rate")])
+def test_what_a_rule_of_ones_own_lacks_is_said(rule, how):
+    with pytest.raises(InputError, match=how):
+        optimizers.get(rule)
 
 
 def test_lbfgs_keeps_a_pair_at_least():

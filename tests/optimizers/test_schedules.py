@@ -122,6 +122,12 @@ def test_a_rule_without_a_rate_has_nothing_to_schedule():
         scheduled(Rprop(), schedules.Cosine(10))
 
 
+@pytest.mark.parametrize("pair", [("adam", schedules.Cosine(10)), (GD(), "cosine")])
+def test_names_are_neither_rules_nor_schedules(pair):
+    with pytest.raises(InputError, match="such as"):
+        scheduled(*pair)
+
+
 def test_a_schedule_whose_part_has_no_steps_is_finite():
     assert np.isfinite(schedules.OneCycle(10, rise=1.0)(np.arange(15))).all()
     assert np.isfinite(schedules.OneCycle(10, rise=0.0)(np.arange(15))).all()

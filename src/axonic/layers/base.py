@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from axonic.errors import InputError
 from axonic.specs import spec
 from axonic.types import Params, Sequence
 
@@ -146,6 +147,13 @@ class Chain(Layer):
 
     def decayed(self, params: Params) -> Params:
         return tuple(layer.decayed(layer_params) for layer, layer_params in zip(self.layers, params, strict=True))
+
+
+def units(n: Any) -> int:
+    """Return a number of units, or raise `InputError` if it is no whole number of at least 1."""
+    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
+        raise InputError(f"a layer of {n!r} units is impossible", "give a whole number of at least 1")
+    return int(n)
 
 
 def fold(key: Key | None, index: Any) -> Key | None:

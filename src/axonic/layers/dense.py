@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 
 from axonic.layers import activations, initializers
 from axonic.layers.activations import Activation
-from axonic.layers.base import Key, Layer, Trace
+from axonic.layers.base import Key, Layer, Trace, units
 from axonic.specs import spec, static
 
 
@@ -99,6 +99,6 @@ def dense(n_units: int, activation: str | Activation = "identity", init: str = "
 
     Raises
     ------
-    InputError : an unknown activation or initialisation.
+    InputError : an unknown activation or initialisation, or no units.
     """
-    return Dense(n_units, activations.get(activation), initializers.check(init))
+    return Dense(units(n_units), activations.get(activation), initializers.check(init))

@@ -13,8 +13,10 @@ Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov 2014, sectio
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from axonic.errors import InputError
 from axonic.layers.base import Key, Layer
 from axonic.specs import Number, spec
 
@@ -49,5 +51,13 @@ class Dropout(Layer):
 
 
 def dropout(rate: float) -> Dropout:
-    """Drop each entry with probability `rate` while training, 0 <= rate < 1."""
+    """Drop each entry with probability `rate` while training, 0 <= rate < 1.
+
+    Raises
+    ------
+    InputError : another rate, unless it is an array, which may be a value of a program.
+    """
+    number = isinstance(rate, int | float | np.number) and not isinstance(rate, bool)
+    if not isinstance(rate, jax.Array) and not (number and 0 <= rate < 1):
+        raise InputError(f"a dropout rate of {rate!r} is impossible", "give a number from 0 to below 1")
     return Dropout(rate)

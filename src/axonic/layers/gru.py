@@ -37,7 +37,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from axonic.layers import initializers, recurrence
-from axonic.layers.base import Key, Layer, masked
+from axonic.layers.base import Key, Layer, masked, units
 from axonic.layers.recurrence import (
     Span,
     against,
@@ -179,7 +179,7 @@ def gru(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = None
 
     Raises
     ------
-    InputError : an unknown initialisation, a window of no step, or a memory of fewer than three.
+    InputError : an unknown initialisation, no units, a window of no step, or a memory of fewer than three.
 
     >>> import jax.numpy as jnp, numpy as np
     >>> from axonic import layers
@@ -190,4 +190,4 @@ def gru(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = None
     (4, 7, 2)
     """
     recurrence.check(truncate, chrono)
-    return GRU(n_hidden, initializers.check(init), truncate, chrono)
+    return GRU(units(n_hidden), initializers.check(init), truncate, chrono)

@@ -37,7 +37,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from axonic.layers import initializers, recurrence
-from axonic.layers.base import Key, Layer, masked
+from axonic.layers.base import Key, Layer, masked, units
 from axonic.layers.recurrence import (
     Span,
     against,
@@ -176,7 +176,7 @@ def lstm(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = Non
 
     Raises
     ------
-    InputError : an unknown initialisation, a window of no step, or a memory of fewer than three.
+    InputError : an unknown initialisation, no units, a window of no step, or a memory of fewer than three.
 
     >>> import jax.numpy as jnp, numpy as np
     >>> from axonic import layers
@@ -188,4 +188,4 @@ def lstm(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = Non
     ((3, 24), (4, 7, 3))
     """
     recurrence.check(truncate, chrono)
-    return LSTM(n_hidden, initializers.check(init), truncate, chrono)
+    return LSTM(units(n_hidden), initializers.check(init), truncate, chrono)

@@ -33,7 +33,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from axonic.errors import InputError
-from axonic.layers.base import Key, Layer
+from axonic.layers.base import Key, Layer, units
 from axonic.specs import spec, static
 
 Radial = Literal["gaussian", "multiquadric", "inverse_multiquadric", "thin_plate"]
@@ -156,7 +156,7 @@ def rbf(n_centers: int, radial: str = "gaussian", widths: str = "shared") -> RBF
 
     Raises
     ------
-    InputError : an unknown name.
+    InputError : an unknown name, or no units.
 
     >>> from axonic import layers
     >>> network = layers.chain(layers.rbf(30), layers.dense(3))
@@ -166,4 +166,4 @@ def rbf(n_centers: int, radial: str = "gaussian", widths: str = "shared") -> RBF
     for name, value, known in (("radial function", radial, RADIALS), ("kind of widths", widths, WIDTHS)):
         if value not in known:
             raise InputError(f"unknown {name} {value!r}", f"use one of {', '.join(known)}")
-    return RBF(n_centers, radial, widths)
+    return RBF(units(n_centers), radial, widths)

@@ -27,7 +27,7 @@ from jaxtyping import Array, Bool, Float
 
 from axonic.layers import activations, initializers, recurrence
 from axonic.layers.activations import Activation
-from axonic.layers.base import Key, Layer, masked
+from axonic.layers.base import Key, Layer, masked, units
 from axonic.layers.recurrence import (
     Span,
     against,
@@ -147,7 +147,7 @@ def rnn(
 
     Raises
     ------
-    InputError : an unknown activation or initialisation, or a window of no step.
+    InputError : an unknown activation or initialisation, no units, or a window of no step.
 
     >>> import jax.numpy as jnp, numpy as np
     >>> from axonic import layers
@@ -159,4 +159,4 @@ def rnn(
     (4, 2)
     """
     recurrence.check(truncate)
-    return RNN(n_hidden, activations.get(activation), initializers.check(init), truncate)
+    return RNN(units(n_hidden), activations.get(activation), initializers.check(init), truncate)

@@ -45,6 +45,8 @@ class Loss:
 def targets(y: Any, z: Array) -> Array:
     """y as a float array shaped like z: class indices become rows with a single 1 (one output: 0 or 1).
 
+    An index that is no class, such as -1, is not noticed: its row has no 1, which adds nothing to `log_likelihood`.
+
     Raises
     ------
     InputError : numbers that are not shaped like z; beside (n, 1) outputs (n,) would become (n, n) errors.

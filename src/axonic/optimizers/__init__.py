@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+
 from axonic.errors import InputError
 from axonic.optimizers import schedules
 from axonic.optimizers.adam import Adam
@@ -60,9 +62,15 @@ def get(optimizer: Any) -> Optimizer:
 
     Raises
     ------
-    InputError : no rule has that name, or it is none of the three.
+    InputError : no rule has that name, it is none of the three, or it is a rule that is no spec or lacks its rate.
     """
     if isinstance(optimizer, Optimizer):
+        kind = type(optimizer).__name__
+        if any(leaf is optimizer for leaf in jax.tree.leaves(optimizer)):
+            raise InputError(f"the rule {kind} is no spec", "put @spec (of axonic.specs) before its class")
+        if optimizer.has_rate and not hasattr(optimizer, "learning_rate"):
+            how = "name its rate so, or say has_rate: ClassVar[bool] = False in the class"
+            raise InputError(f"the rule {kind} has no field learning_rate", how)
         return optimizer
     if isinstance(optimizer, str):
         if optimizer not in RULES:
@@ -76,9 +84,9 @@ def get(optimizer: Any) -> Optimizer:
 
 
 def name(rule: Optimizer) -> str:
-    """The name of a rule; "optax" for a lifted transformation, the class for a rule of the user's own."""
+    """The name of a rule; without one "optax" for a lifted transformation, the class for a rule of the user's own."""
     known = {kind: name for name, kind in RULES.items()}
-    return "optax" if isinstance(rule, FromOptax) else known.get(type(rule), type(rule).__name__)
+    return known.get(type(rule), "optax" if isinstance(rule, FromOptax) else type(rule).__name__)
 
 
 __all__ = [

@@ -22,6 +22,7 @@ Source: the notes, "adaptive learning rates"; Hinton, Neural Networks for Machin
 (delta-bar-delta, which decays by multiplication as here but compares with an average of gradients).
 """
 
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import jax
@@ -57,6 +58,14 @@ class AdaptiveGain(Optimizer):
     min_gain: Number = 0.1
     max_gain: Number = 10.0
     momentum: Number = 0.0
+
+    ranges: ClassVar[Mapping[str, str]] = {
+        **Optimizer.ranges,
+        "increase": "[0, inf)",
+        "decrease": "(0, 1]",
+        "min_gain": "(0, inf)",
+        "max_gain": "[min_gain, inf)",
+    }
 
     def init(self, params: Params) -> AdaptiveGainState:
         return AdaptiveGainState(jax.tree.map(lambda p: np.ones(p.shape, p.dtype), params), zeros_like(params))

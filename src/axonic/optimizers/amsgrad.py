@@ -55,6 +55,7 @@ class AMSGrad(Optimizer):
     form: str = static(default="paper")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("form", self.form, FORMS)
 
     def init(self, params: Params) -> AMSGradState:

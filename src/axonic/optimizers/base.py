@@ -11,7 +11,7 @@ know. Every array keeps the type of the params.
 
 import contextlib
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
@@ -66,7 +66,21 @@ class Optimizer:
     momentum : share of the velocity that is kept at each step, in [0, 1).
     beta1, beta2 : decay of the moving averages of the gradient and of its square, in [0, 1).
     eps : added to a denominator; positive.
+
+    Raises
+    ------
+    InputError : a hyperparameter that is no number of its interval.
     """
+
+    ranges: ClassVar[Mapping[str, str]] = {
+        "learning_rate": "[0, inf)",
+        "momentum": "[0, 1)",
+        "beta1": "[0, 1)",
+        "beta2": "[0, 1)",
+        "eps": "(0, inf)",
+    }
+    """The intervals of hyperparameters; the lower end may be the name of an earlier one. Arrays, which may be values of
+    a program, are not looked at."""
 
     full_batch: ClassVar[bool] = False
     """Whether the rule needs the whole training set at every step."""
@@ -88,6 +102,25 @@ class Optimizer:
 
     instead: ClassVar[str] = ""
     """The rule to name where this one can't work."""
+
+    def __post_init__(self) -> None:
+        for name, interval in self.ranges.items():
+            if name in vars(self) and not self._lies_in(interval, vars(self)[name]):
+                what, how = f"{name} = {vars(self)[name]!r} is impossible", f"give a number in {interval}"
+                raise InputError(what, how, type(self).__name__)
+
+    def _lies_in(self, interval: str, value: Any) -> bool:
+        if isinstance(value, jax.Array | np.ndarray):
+            return True
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            return False
+        low, high = interval[1:-1].split(", ")
+        low = vars(self).get(low, low)
+        low, high = -np.inf if isinstance(low, jax.Array | np.ndarray) else float(low), float(high)
+        return bool(
+            (low <= value if interval[0] == "[" else low < value)
+            and (value <= high if interval[-1] == "]" else value < high)
+        )
 
     @property
     def takes_clipped(self) -> bool:

@@ -30,6 +30,7 @@ Source: Nocedal and Wright, Numerical Optimization, 2nd edition, algorithm 5.4, 
 descent.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -79,7 +80,7 @@ class ConjugateGradient(Optimizer):
     ----------
     c1, c2 : constants of the line search, 0 < c1 < c2 < 1; below 1/2 for Fletcher-Reeves.
     restart : Powell's threshold, positive; infinity for no such test.
-    max_evaluations : the most gradients one search may evaluate.
+    max_evaluations : the most gradients one search may evaluate, at least 1.
     formula : of beta, see the module.
     """
 
@@ -89,12 +90,19 @@ class ConjugateGradient(Optimizer):
     max_evaluations: Number = 40
     formula: str = static(default="polak_ribiere")
 
+    ranges: ClassVar[Mapping[str, str]] = {
+        "c1": "(0, 1)",
+        "c2": "(c1, 1)",
+        "restart": "(0, inf]",
+        "max_evaluations": "[1, inf)",
+    }
     full_batch: ClassVar[bool] = True
     has_rate: ClassVar[bool] = False
     same_objective: ClassVar[bool] = True
     patience: ClassVar[int] = 30
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("formula", self.formula, FORMULAS)
 
     def init(self, params: Params) -> ConjugateGradientState:

@@ -9,7 +9,8 @@ What it doesn't ask for by name it doesn't get. Random keys are kept as their nu
 at 0.001 is Adam at 0.001. It is a value like every other hyperparameter, so sweeps over it compile nothing.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import jax
 
@@ -24,6 +25,8 @@ class FromOptax(Optimizer):
 
     transformation: Any = static()
     learning_rate: Number = 1.0
+
+    ranges: ClassVar[Mapping[str, str]] = {"learning_rate": "(-inf, inf)"}
 
     def init(self, params: Params) -> State:
         return jax.tree.map(lambda s: jax.random.key_data(s) if _is_key(s) else s, self.transformation.init(params))

@@ -33,6 +33,7 @@ Numerical Optimization, 2nd edition, algorithms 7.4 and 7.5, equation 7.20 for g
 "Representations of quasi-Newton matrices and their use in limited memory methods", theorem 2.2, for R and D.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -81,12 +82,12 @@ class LBFGS(Optimizer):
     Parameters
     ----------
     c1, c2 : constants of the line search, 0 < c1 < c2 < 1.
-    max_evaluations : the most gradients one search may evaluate.
+    max_evaluations : the most gradients one search may evaluate, at least 1.
     memory : pairs kept, at least 1.
 
     Raises
     ------
-    InputError : an impossible memory.
+    InputError : an impossible memory or constant.
     """
 
     c1: Number = 1e-4
@@ -94,12 +95,14 @@ class LBFGS(Optimizer):
     max_evaluations: Number = 20
     memory: int = static(default=10)
 
+    ranges: ClassVar[Mapping[str, str]] = {"c1": "(0, 1)", "c2": "(c1, 1)", "max_evaluations": "[1, inf)"}
     full_batch: ClassVar[bool] = True
     has_rate: ClassVar[bool] = False
     same_objective: ClassVar[bool] = True
     patience: ClassVar[int] = 30
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (isinstance(self.memory, int) and self.memory >= 1):
             raise InputError(f"memory = {self.memory!r} is impossible", "give a whole number of at least 1")
 

@@ -48,6 +48,7 @@ Hagan and Menhaj 1994, "Training feedforward networks with the Marquardt algorit
 Schraudolph 2002 for other losses.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -64,6 +65,7 @@ DAMPINGS = ("trust_region", "factors")
 MIN_MU = 1e-20
 GOOD_ENOUGH = 1e-4
 FACTORISATIONS = 10
+ATTEMPTS = 1000
 
 
 class LevenbergMarquardtState(NamedTuple):
@@ -93,12 +95,12 @@ class LevenbergMarquardt(Optimizer):
     radius : the first Delta over |D w|, positive ("trust_region").
     increase, decrease : factors of mu after an attempt that failed, above 1, and one that succeeded, in (0, 1)
         ("factors").
-    max_mu : where to give up ("factors").
+    max_mu : where to give up, positive ("factors").
     damping : "trust_region" or "factors", see the module.
 
     Raises
     ------
-    InputError : an unknown damping.
+    InputError : an unknown damping, or a number out of its range.
     """
 
     mu: Number = 1e-3
@@ -108,6 +110,13 @@ class LevenbergMarquardt(Optimizer):
     radius: Number = 100.0
     damping: str = static(default="trust_region")
 
+    ranges: ClassVar[Mapping[str, str]] = {
+        "mu": "(0, inf)",
+        "increase": "(1, inf)",
+        "decrease": "(0, 1)",
+        "max_mu": "(0, inf)",
+        "radius": "(0, inf)",
+    }
     full_batch: ClassVar[bool] = True
     has_rate: ClassVar[bool] = False
     same_objective: ClassVar[bool] = True
@@ -116,6 +125,7 @@ class LevenbergMarquardt(Optimizer):
     instead: ClassVar[str] = "lbfgs"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("damping", self.damping, DAMPINGS)
 
     def init(self, params: Params) -> LevenbergMarquardtState:
@@ -143,16 +153,16 @@ class LevenbergMarquardt(Optimizer):
         one = jnp.eye(len(w), dtype=w.dtype)
 
         def attempt(carry: tuple) -> tuple:
-            mu, _, _ = carry
+            mu, _, _, k = carry
             new_w = w - cho_solve(cho_factor(matrix + mu * one), g)
             better = function.value(new_w).total < loss
-            return jnp.where(better, jnp.maximum(mu * decrease, MIN_MU), mu * increase), better, new_w
+            return jnp.where(better, jnp.maximum(mu * decrease, MIN_MU), mu * increase), better, new_w, k + 1
 
         def unfinished(carry: tuple) -> Any:
-            mu, better, _ = carry
-            return ~better & (mu <= max_mu)
+            mu, better, _, k = carry
+            return ~better & (mu <= max_mu) & (k < ATTEMPTS)
 
-        mu, better, new_w = jax.lax.while_loop(unfinished, attempt, (state.mu, jnp.asarray(False), w))
+        mu, better, new_w, _ = jax.lax.while_loop(unfinished, attempt, (state.mu, jnp.asarray(False), w, 0))
         return new_w, state._replace(mu=mu), better
 
     def _in_trust_region(

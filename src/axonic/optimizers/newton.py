@@ -23,6 +23,7 @@ Source: the notes; Dauphin et al. 2014, "Identifying and attacking the saddle po
 non-convex optimization", algorithm 1 (here with the whole Hessian in place of a Krylov subspace).
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -70,6 +71,7 @@ class Newton(Optimizer):
     rcond: Number = 1e-10
     form: str = static(default="saddle_free")
 
+    ranges: ClassVar[Mapping[str, str]] = {"rcond": "[0, 1)"}
     full_batch: ClassVar[bool] = True
     has_rate: ClassVar[bool] = False
     same_objective: ClassVar[bool] = True
@@ -78,6 +80,7 @@ class Newton(Optimizer):
     instead: ClassVar[str] = "lbfgs"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("form", self.form, FORMS)
 
     def init(self, params: Params) -> NewtonState:

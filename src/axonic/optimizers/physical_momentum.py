@@ -38,6 +38,7 @@ class PhysicalMomentum(Optimizer):
     form: str = static(default="repaired")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("form", self.form, FORMS)
 
     def init(self, params: Params) -> Params:

@@ -18,7 +18,8 @@ form, which subtracts the squared mean of g from v, is `from_optax(optax.rmsprop
 Source: the notes, "RMSProp"; Tieleman and Hinton, Neural Networks for Machine Learning, lecture 6e.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 
@@ -45,6 +46,8 @@ class RMSProp(Optimizer):
     decay: Number = 0.9
     momentum: Number = 0.0
     eps: Number = 1e-8
+
+    ranges: ClassVar[Mapping[str, str]] = {**Optimizer.ranges, "decay": "[0, 1)"}
 
     def init(self, params: Params) -> RMSPropState:
         return RMSPropState(zeros_like(params), zeros_like(params))

@@ -26,6 +26,7 @@ Source: Igel and Huesken 2003, "Empirical evaluation of the improved Rprop learn
 Riedmiller and Braun 1993 for rprop+; Riedmiller 1994 for rprop-. PyTorch's Rprop is "irprop-".
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -77,7 +78,16 @@ class Rprop(Optimizer):
     max_step: Number = 50.0
     variant: str = static(default="irprop+")
 
+    ranges: ClassVar[Mapping[str, str]] = {
+        "increase": "(1, inf)",
+        "decrease": "(0, 1)",
+        "initial_step": "(0, inf)",
+        "min_step": "(0, inf)",
+        "max_step": "[min_step, inf]",
+    }
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("variant", self.variant, VARIANTS)
 
     def init(self, params: Params) -> RpropState:

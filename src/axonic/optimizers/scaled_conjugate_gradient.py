@@ -27,6 +27,7 @@ Source: Moller 1993, "A scaled conjugate gradient algorithm for fast supervised 
 algorithm of section 4; Pearlmutter 1994 for the exact product.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -74,6 +75,7 @@ class ScaledConjugateGradient(Optimizer):
 
     lambda_: Number = 1e-6
 
+    ranges: ClassVar[Mapping[str, str]] = {"lambda_": "(0, inf)"}
     full_batch: ClassVar[bool] = True
     has_rate: ClassVar[bool] = False
     same_objective: ClassVar[bool] = True

@@ -3,7 +3,8 @@
     step t (from 0)     the rule's own step, with learning_rate f(t) in place of learning_rate
 
 f is one of `axonic.optimizers.schedules`. `learning_rate` stays the rule's hyperparameter, the rate where f is 1, and
-sweeps replace it as they do for the rule itself. A velocity made of steps (nesterov, adaptive_gain) keeps what it has
+sweeps replace it as they do for the rule itself. t is counted in the rule's state, so the schedule begins anew wherever
+that does, as in a branch of `recipe="full"`. A velocity made of steps (nesterov, adaptive_gain) keeps what it has
 from the rates before; one made of gradients (momentum, adam, rmsprop) is scaled as a whole.
 """
 
@@ -63,7 +64,7 @@ class Scheduled(Optimizer):
         return params, ScheduledState(rule_state, state.t + 1), info
 
 
-def scheduled(rule: Optimizer, schedule: Schedule) -> Scheduled:
+def scheduled(rule: Any, schedule: Any) -> Scheduled:
     """The rule with its learning rate multiplied by the schedule's factor.
 
     Parameters
@@ -73,13 +74,19 @@ def scheduled(rule: Optimizer, schedule: Schedule) -> Scheduled:
 
     Raises
     ------
-    InputError : the rule has no learning rate.
+    InputError : the rule has no learning rate, or one of the two is something else.
 
     >>> from axonic.optimizers import Momentum, scheduled, schedules
     >>> rule = scheduled(Momentum(0.1), schedules.WarmUp(100, then=schedules.Cosine(1000)))
     >>> rule.learning_rate
     0.1
     """
+    for what, value, kind, example in (
+        ("rule", rule, Optimizer, "optimizers.Momentum()"),
+        ("schedule", schedule, Schedule, "schedules.Cosine(1000)"),
+    ):
+        if not isinstance(value, kind):
+            raise InputError(f"{value!r} is no {what}", f"give one of axonic.optimizers, such as {example}")
     if not rule.has_rate:
         raise InputError(
             f"{type(rule).__name__} has no rate to schedule", "give a rule that has one, such as Momentum()"

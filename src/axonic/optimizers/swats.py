@@ -33,7 +33,8 @@ Deviation: none in Adam's part, whose eps stands as in the paper's algorithm, be
 Source: the notes, "Adam", last remark; Keskar and Socher 2017 (arXiv 1712.07628), algorithm 1.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -77,6 +78,8 @@ class SWATS(Optimizer):
     eps: Number = 1e-9
     tolerance: Number = 1e-4
     relative: bool = static(default=True)
+
+    ranges: ClassVar[Mapping[str, str]] = {**Optimizer.ranges, "tolerance": "(0, inf)"}
 
     def init(self, params: Params) -> SWATSState:
         zero = np.zeros((), jax.tree.leaves(params)[0].dtype)

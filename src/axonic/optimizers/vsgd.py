@@ -47,6 +47,7 @@ Schaul and LeCun 2013, "Adaptive learning rates and parallelization for stochast
 algorithm 1 (vSGD-fd). Not the "variational SGD" of the same name.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -99,7 +100,10 @@ class VSGD(Optimizer):
     seed: Number = 0
     form: str = static(default="l")
 
+    ranges: ClassVar[Mapping[str, str]] = {"samples": "[1, inf)", "slow_start": "[1, inf)", "seed": "(-inf, inf)"}
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("form", self.form, FORMS)
 
     def init(self, params: Params) -> VSGDState:
