@@ -176,6 +176,19 @@ def test_scores_of_numbers_are_those_of_scikit_learn(name, weight):
         assert scores["rmse"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("unit", [2.0**660, 2.0**-660])
+def test_scores_of_numbers_whose_squares_are_beyond_float64(unit):
+    model = make_model("numbers")
+    x, y = model.encoder.transform(X), model.target.transform(NUMBERS)
+    target = dataclasses.replace(
+        model.target, center=(model.target.center[0] * unit,), scale=(model.target.scale[0] * unit,)
+    )
+    plain, scaled = model.metrics(x, y), dataclasses.replace(model, target=target).metrics(x, y)
+    assert scaled["r2"] == plain["r2"]
+    assert scaled["rmse"] == plain["rmse"] * unit
+    assert scaled["mae"] == plain["mae"] * unit
+
+
 def test_scores_of_few_rows():
     model = make_model("three classes")
     x, y = model.encoder.transform(X), model.target.transform(LABELS)

@@ -325,8 +325,13 @@ class Model:
         true, predicted = (np.asarray(self.target.inverse(v), np.float64).reshape(len(a), -1) for v in (y, a))
         if origin is not None:
             true, predicted = true + origin, predicted + origin
-        square = mean((true - predicted) ** 2)
-        spread = mean((true - mean(true)) ** 2)
+        largest = np.maximum(np.abs(true), np.abs(predicted)).max(axis=0)
+        unit = np.ldexp(
+            1.0, np.frexp(largest)[1] - 1
+        )  # squares of 1e200 are beyond float64; a power of two costs no bit
+        error, centred = (true - predicted) / unit, true / unit
+        square = mean(error**2)
+        spread = mean((centred - mean(centred)) ** 2)
         r2 = np.mean(1 - square / spread) if np.all(spread > 0) else np.nan
         loss = 0.5 * np.sum(mean((y - a) ** 2))
         if isinstance(self.loss, Robust):
@@ -335,8 +340,8 @@ class Model:
         return {
             "loss": float(loss),
             "r2": float(r2),
-            "rmse": float(np.mean(np.sqrt(square))),
-            "mae": float(np.mean(mean(np.abs(true - predicted)))),
+            "rmse": float(np.mean(np.sqrt(square) * unit)),
+            "mae": float(np.mean(mean(np.abs(error)) * unit)),
             **below,
         }
 
