@@ -128,6 +128,11 @@ def test_separators_inside_a_quoted_header_do_not_count(tmp_path):
     assert read(tmp_path, '"a, b"\tc\n1.5\t2\n').columns == ["a, b", "c"]
 
 
+def test_a_first_line_for_spreadsheets_tells_the_separator(tmp_path):
+    frame = read(tmp_path, "sep=;\r\na;b, c\r\n1,5;2\r\n")
+    assert frame.to_dict(as_series=False) == {"a": [1.5], "b, c": [2]}
+
+
 def test_between_tabs_a_comma_is_a_decimal_point_if_it_can_be_nothing_else(tmp_path):
     frame = read(tmp_path, "a\tb\n0,5\t1,664\n-0,132\t1.234,5\n", "t.tsv")
     assert frame["a"].to_list() == pytest.approx([0.5, -0.132])

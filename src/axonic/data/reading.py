@@ -366,6 +366,11 @@ def _read_layout(file: io.BufferedReader, path: Path, separator: str) -> _Layout
     if not content:
         raise InputError("the file is empty", "give a table with a header and at least one row", str(path))
     start = len(head) - len(content)
+    told = re.match(rb"sep=([,;\t])\r?\n", content)  # a line for spreadsheets
+    if told:
+        separator = told[1].decode()
+        start += told.end()
+        content = content[told.end() :]
     end = start + _first_row_end(content)
     _refuse_junk(path, head[:end], 0)
     header = head[start:end].decode().rstrip("\r\n")
@@ -374,7 +379,7 @@ def _read_layout(file: io.BufferedReader, path: Path, separator: str) -> _Layout
             "the lines end in a lone carriage return", "save the file with line ends of Unix or Windows", str(path)
         )
     bare = re.sub(r'"[^"]*"', "", header)
-    if separator == "," and "," not in bare:
+    if separator == "," and "," not in bare and not told:
         separator = next((other for other in ";\t" if other in bare), ",")
     maybe, comma = _decimal_comma(separator, head[end:])
     names = _read_header(path, header, separator)
