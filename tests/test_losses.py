@@ -366,3 +366,11 @@ def test_constructors_check():
     for make in (lambda: losses.quantile(1.0), lambda: losses.huber(0.0)):
         with pytest.raises(InputError, match="impossible"):
             make()
+
+
+@pytest.mark.parametrize("rule", ["newton", "levenberg_marquardt"])
+@pytest.mark.parametrize("loss", ["absolute", "quantile"])
+def test_rules_of_second_derivatives_are_refused_where_these_are_0(rule, loss):
+    x = np.random.default_rng(0).standard_normal((40, 2))
+    with pytest.raises(InputError, match="second derivatives, which are 0 for this loss.*lbfgs"):
+        FeedForwardRegressor((3,), optimizer=rule, loss=loss).fit(x, x[:, 0])

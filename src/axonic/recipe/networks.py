@@ -15,7 +15,8 @@ from axonic.data.ragged import Ragged
 from axonic.data.store import Store
 from axonic.errors import InputError
 from axonic.layers import BidirectionalParams, Chain
-from axonic.losses import Loss
+from axonic.losses import Absolute, Loss, Quantile
+from axonic.losses.steps import of_a_step
 from axonic.optimizers import Optimizer
 from axonic.optimizers.base import one_thread
 from axonic.recipe.journal import Journal, Kept, Watcher, nothing_yet
@@ -167,11 +168,18 @@ class Task(NamedTuple):
             raise InputError("the weights to start from do not fit the network", "keep its layers, or start afresh")
 
     def check_rule(self, rule: Optimizer) -> None:
-        """Raise `InputError` if the network is too large for the rule, or the table for one that takes all of it."""
+        """Raise `InputError` if the network is too large for the rule, the table for one that takes all of it, or the
+        loss has no curvature for one that lives on it."""
         if self.store is not None and rule.full_batch:
             raise InputError(
                 f"{type(rule).__name__} takes all rows at every step, and they are read in parts",
                 "use a rule that takes batches, such as momentum or adam",
+                "optimizer",
+            )
+        if rule.max_weights is not None and isinstance(of_a_step(self.loss), Absolute | Quantile):
+            raise InputError(
+                f"{type(rule).__name__} takes second derivatives, which are 0 for this loss",
+                f"use {rule.instead}, or the huber loss",
                 "optimizer",
             )
         if rule.max_weights is not None and self.n_weights > rule.max_weights:
