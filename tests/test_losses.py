@@ -372,5 +372,5 @@ def test_constructors_check():
 @pytest.mark.parametrize("loss", ["absolute", "quantile"])
 def test_rules_of_second_derivatives_are_refused_where_these_are_0(rule, loss):
     x = np.random.default_rng(0).standard_normal((40, 2))
-    with pytest.raises(InputError, match="second derivatives, which are 0 for this loss.*lbfgs"):
+    with pytest.raises(InputError, match=r"second derivatives, which are 0 for this loss.*lbfgs"):
         FeedForwardRegressor((3,), optimizer=rule, loss=loss).fit(x, x[:, 0])
