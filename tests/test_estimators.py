@@ -955,7 +955,8 @@ def test_save_and_load(name, fitted, tmp_path):
     assert copy.get_params() == model.get_params()
     np.testing.assert_array_equal(outputs(copy), outputs(model))
     np.testing.assert_array_equal(copy.predict(X), model.predict(X))
-    for attribute in ("classes_", "n_features_in_", "learning_rate_", "n_iter_", "history_", "notebook_", "findings_"):
+    kept = ("classes_", "n_features_in_", "learning_rate_", "n_iter_", "history_", "health_", "notebook_", "findings_")
+    for attribute in kept:
         if hasattr(model, attribute):
             assert same(getattr(model, attribute), getattr(copy, attribute)), attribute
     y = KINDS[name][1]

@@ -203,6 +203,7 @@ class Estimator(BaseEstimator):
                 "batch_size_": self.batch_size_,
                 "n_iter_": self.n_iter_,
                 "history_": self.history_,
+                "health_": getattr(self, "health_", None),
                 "findings_": [finding._asdict() for finding in self._findings],
                 "notebook_": self.notebook_,
             },

@@ -102,6 +102,7 @@ _FITTED = (
     "batch_size_",
     "n_iter_",
     "history_",
+    "health_",
     "findings_",
     "notebook_",
 )
@@ -112,6 +113,8 @@ def _restored(name: str, value: Any) -> Any:
         return np.nan if name == "learning_rate_" else None
     if name == "history_":
         return {column: np.asarray(values, float if column != "epoch" else int) for column, values in value.items()}
+    if name == "health_":
+        return {quantity: np.asarray(values, float) for quantity, values in value.items()}
     if name == "findings_":
         return [Finding(**finding) for finding in value]
     if name == "feature_names_in_":
