@@ -105,7 +105,7 @@ def test_sequences(head):
     x = [rng.standard_normal((n, 2)) for n in rng.integers(3, 8, 120)]
     each = [(one.cumsum(axis=0) > 0).astype(int) for one in x]
     y = each if head == "every" else np.stack([one[-1] for one in each])
-    model = RecurrentClassifier("gru", (8,), head=head, monitor=False, **QUICK).fit(x, y)
+    model = RecurrentClassifier("gru", (16,), head=head, monitor=False, **QUICK).fit(x, y)
     found = model.predict(x)
     assert np.mean(np.concatenate(found) == np.concatenate(each) if head == "every" else found == y) > 0.9
 

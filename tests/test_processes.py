@@ -356,6 +356,15 @@ def test_alone_nothing_is_asked():
         distributed.join("x", 2, 0)
 
 
+@pytest.fixture
+def hears_ctrl_c():
+    """Where a shell starts something in the background, the signal is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_what_is_done_side_by_side_hears_ctrl_c():
     ended, heard = threading.Event(), []
 

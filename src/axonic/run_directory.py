@@ -81,7 +81,8 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Take the files of an earlier run away."""
-        (self.path / RESULT).unlink(missing_ok=True)  # the first, as it says that the others are there
+        for name in (PAGE, RESULT):  # the first: the page is of a result, which says that the others are there
+            (self.path / name).unlink(missing_ok=True)
         self.clear_checkpoints()  # before the notebook, which they need
         for name in (*OF_A_RUN, RUN):  # and this the last, as it says that they are a run's
             (self.path / name).unlink(missing_ok=True)

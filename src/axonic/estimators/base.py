@@ -126,8 +126,10 @@ class Estimator(BaseEstimator):
         if self._task == "multilabel":  # to a fit they are numbers, whose loss would be another one
             settings = dataclasses.replace(settings, loss=loss)
         start = None
-        if goes_on:  # a model that was loaded has its weights alone
-            start = self._fitted.going_on if hasattr(self, "_fitted") else self.model_.members
+        if goes_on:
+            start = self.model_.members
+            if hasattr(self, "_fitted"):  # a model that was loaded has its weights alone
+                start = self._fitted.going_on(start)
         resplits = validation_data is None
         task = recipes.Task(rows, parts, settings, settings.network(n_out), loss, resplits, start)
         fitted = recipes.fit(task, watcher=printer(self.verbose))

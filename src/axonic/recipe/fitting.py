@@ -70,16 +70,14 @@ class Fit(NamedTuple):
         """Epochs run, of the first network."""
         return len(self.histories[0])
 
-    @property
-    def going_on(self) -> tuple[Params, ...]:
-        """The weights from which each network would be trained on: those kept, or, where the constant answer has taken
-        the place of a network, its own last ones."""
-        if len(self.states) != len(self.members):
-            return self.members
-        return tuple(
-            state.current if index in self.constant and not state.diverged else kept
-            for index, (kept, state) in enumerate(zip(self.members, self.states, strict=True))
-        )
+    def going_on(self, members: Sequence[Params]) -> tuple[Params, ...]:
+        """The weights from which each network would be trained on: those of `members`, or, where they are the constant
+        answer that has taken the place of a network, its own last ones."""
+        found = list(members)
+        for index in self.constant if len(self.states) == len(found) else ():
+            if found[index] is self.members[index] and not self.states[index].diverged:
+                found[index] = self.states[index].current
+        return tuple(found)
 
     @property
     def rule(self) -> str:
@@ -162,7 +160,7 @@ class Fitting:
             tuple(np.concatenate([run.history for run in track]) for track in tracks.values()),
             tuple(_one_after_the_other(track) for track in tracks.values()),
             self.notebook.stages,
-            tuple(constant),
+            tuple(place for place, index in enumerate(tracks) if index in constant),
             self.clock.seconds,
         )
 
@@ -409,7 +407,7 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
         if rule.has_rate and settings.learning_rate != "auto":
             first = with_rate(first, float(settings.learning_rate))
         rule = first.trial.optimizer
-        states = [_stands(first, *each) for each in zip(before.states, before.going_on, strict=True)]
+        states = [_stands(first, *each) for each in zip(before.states, before.going_on(before.members), strict=True)]
     size = before.batch_size if before is not None and settings.batch_stage else task.batch_size
     histories, healths = [], []
     for index, state in enumerate(states):
