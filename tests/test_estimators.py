@@ -500,6 +500,9 @@ def test_partial_fit_takes_a_rate_given_by_hand_and_refuses_what_it_can_not_chan
     assert len(model.model_.members) == 2
     before = outputs(model)
     np.testing.assert_array_equal(outputs(model.set_params(learning_rate=1e-12).partial_fit(X, LABELS)), before)
+    begun = fast().partial_fit(X, LABELS)
+    changed_rule = deepcopy(begun).set_params(optimizer=optimizers.Momentum(momentum=0.1)).partial_fit(X, LABELS)
+    assert not np.allclose(outputs(changed_rule), outputs(begun.partial_fit(X, LABELS)), atol=1e-4)
     for changed in ({"optimizer": "adam"}, {"ensemble": 3}, {"weight_average": 0.9}):
         with pytest.raises(InputError, match="keep"):
             clone(model).set_params(ensemble=2).partial_fit(X, LABELS).set_params(**changed).partial_fit(X, LABELS)

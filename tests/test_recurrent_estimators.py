@@ -324,3 +324,12 @@ def test_a_rate_given_by_hand_is_the_first_thing_to_change_where_little_was_lear
         model.fit(x, y)
     (finding,) = [finding for finding in model.findings_ if finding.code == "data.no_signal"]
     assert finding.remedy.startswith('The rate of 1e-07 was given by hand: try learning_rate="auto" first.')
+
+
+@pytest.mark.parametrize("given", [True, np.True_])
+def test_a_series_is_gone_through_both_ways_if_that_is_asked_for(given):
+    series = np.sin(np.arange(60) / 3)
+    options = {"epochs": 1, "learning_rate": 0.01, "ensemble": 1, "monitor": False}
+    both = RecurrentRegressor("gru", (3,), bidirectional=given, **options).fit_series(series, 8, 1)
+    one = RecurrentRegressor("gru", (3,), **options).fit_series(series, 8, 1)
+    assert [type(model.model_.network.layers[0]).__name__ for model in (both, one)] == ["Bidirectional", "GRU"]

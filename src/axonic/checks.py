@@ -41,7 +41,8 @@ FEW_ROWS = 50
 FEW_ROWS_PER_FEATURE = 5
 ENOUGH_ROWS = 20
 """Below this, a column that gives the target away, or sorted rows, may be coincidence."""
-WITHOUT_ORDER = ("category", "ignored")
+SPELT = ("number", "date", "boolean")
+"""Kinds of columns whose values all are what the kind says, also where they are text."""
 LEAK_CORRELATION = 0.9999
 
 
@@ -228,9 +229,9 @@ def check_infinite(table: Table) -> Iterator[Finding]:
 
 def check_mixed(table: Table) -> Iterator[Finding]:
     """data.mixed: text among the numbers or dates of a column, which is no column of numbers or dates for that."""
-    columns = [column for column in (*table.schema.columns, *table.schema.ignored) if column.kind in WITHOUT_ORDER]
-    target = [table.schema.target] if table.schema.task == "classification" else []
-    for name in (*target, *(column.name for column in columns)):
+    used = {column.name for column in table.schema.columns}
+    names = [column.name for column in (*table.schema.columns, *table.schema.ignored) if column.kind not in SPELT]
+    for name in [table.schema.target, *names] if table.schema.task == "classification" else names:
         series = table.frame[name]
         if not is_text(series) or len(series) < ENOUGH_ROWS:
             continue
@@ -244,11 +245,10 @@ def check_mixed(table: Table) -> Iterator[Finding]:
         more = len(found.others) - 1
         also = f" and {more} other{'s' * (more > 1)}" if more else ""
         is_target = name == table.schema.target
-        taken = "the target is taken for classes" if is_target else "the column is not taken for one of them"
-        lost = is_target or name not in {column.name for column in table.schema.columns}
+        taken = "the target is taken for classes" if is_target else "the column is taken for text"
         yield Finding(
             "data.mixed",
-            "warning" if lost or found.distinct > MAX_LEVELS else "info",
+            "info" if name in used and found.distinct <= MAX_LEVELS else "warning",
             name,
             {found.what: found.count, "values": n, "first_other": found.others[0], "first_row": row},
             f"{found.count} of {n} values are {found.what}; {found.others[0]!r} (row {row}){also} "

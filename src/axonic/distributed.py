@@ -136,7 +136,9 @@ def index() -> int:
     return 0 if _joined is None else _joined.index
 
 
-def side_by_side(function: Callable[[Any], Any], of: Iterable[Any], give_up: Callable[[], Any] = bool) -> list[Any]:
+def side_by_side(
+    function: Callable[[Any], Any], of: Iterable[Any], give_up: Callable[[], Any] = lambda: None
+) -> list[Any]:
     """`function` of each, in threads: as many at a time as there are processors, but one where there are several
     processes, which all must do the same in the same order.
 

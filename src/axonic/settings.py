@@ -285,7 +285,8 @@ class Settings:
     def of_series(self) -> "Settings":
         """What is usual for a series, where it is left open: its last steps tell most of what comes."""
         head = "last" if self.head == "auto" else self.head
-        return dataclasses.replace(self, head=head, bidirectional=self.bidirectional is True)
+        both = False if self.bidirectional == "auto" else self.bidirectional
+        return dataclasses.replace(self, head=head, bidirectional=both)
 
     @property
     def both_ways(self) -> bool:

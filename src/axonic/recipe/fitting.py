@@ -403,9 +403,10 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
         if asked not in ("auto", len(before.states)):
             raise InputError(f"ensemble = {asked} does not fit the {len(before.states)} networks", "keep their number")
         l2 = settings.l2 or before.l2
-        first = task.member(before.optimizer, 0, l2)
-        if rule.has_rate and settings.learning_rate != "auto":
-            first = with_rate(first, float(settings.learning_rate))
+        first = task.member(before.optimizer if settings.optimizer == "auto" else rule, 0, l2)
+        if rule.has_rate:
+            rate = before.learning_rate if settings.learning_rate == "auto" else settings.learning_rate
+            first = with_rate(first, float(rate))
         rule = first.trial.optimizer
         states = [_stands(first, *each) for each in zip(before.states, before.going_on(before.members), strict=True)]
     size = before.batch_size if before is not None and settings.batch_stage else task.batch_size
@@ -442,7 +443,8 @@ def _stands(member: Member, state: State, params: Params) -> State:
     """Where a network goes on: where it ended, or at the first step of a new run if other weights are kept."""
     new = member._replace(params=params).begin()
     if jax.tree.structure(new) != jax.tree.structure(state):
-        raise InputError("weight_average can't be switched on or off while going on", "keep it, or start afresh")
+        what = "weight_average and the form of a rule can't be changed while going on"
+        raise InputError(what, "keep them, or start afresh")
     if all(np.array_equal(*pair) for pair in zip(jax.tree.leaves(state.current), jax.tree.leaves(params), strict=True)):
         return state._replace(stopped=np.bool_(False))
     return new._replace(step=state.step, epoch=state.epoch)  # so that the rows come in an order of their own
