@@ -232,7 +232,8 @@ def _scores(result: Mapping[str, Any]) -> dict[str, Any]:
     measures = ("loss", "accuracy") if result["task"] == "classification" else ("rmse", "r2", "loss")
     if any("below" in result[part] for part in parts):
         measures = ("loss", "below", "rmse")
-    rows = [("network", {part: result[part] for part in parts})]
+    given = "forecast" if result.get("window") else "network"  # of a series it may be the linear one alone
+    rows = [(given, {part: result[part] for part in parts})]
     names = _rivals(result)
     baselines = result.get("baselines", {})
     rows += [(names[name], scores) for name in names if (scores := baselines.get(name))]
