@@ -207,7 +207,7 @@ def main() -> None:
         runs = [Run(**run) for run in json.loads(options.load.read_text())]
     else:
         warnings.simplefilter("ignore", ConvergenceWarning)
-        recipe.fitting.rate_stage = lambda member, watcher: recipe.rate_stage(member, watcher, RATES)
+        recipe.fitting.rate_stage = lambda member, watcher, n_steps: recipe.rate_stage(member, watcher, RATES)
         runs = []
         for name, x, y, task in all_tables(options.tables.split(",")):
             x, y = x[: MOST_ROWS.get(name)], y[: MOST_ROWS.get(name)]

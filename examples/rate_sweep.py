@@ -18,8 +18,8 @@ from axonic.recipe import oscillation
 def main() -> dict[str, float]:
     """Draw the three curves; returns the oscillation index of each."""
     x, y = load_digits(return_X_y=True)
-    warnings.simplefilter("ignore", ConvergenceWarning)  # one epoch after the sweep, which is what is looked at
-    model = FeedForwardClassifier(hidden_layer_sizes=(32,), epochs=1, ensemble=1, monitor=False).fit(x, y)
+    warnings.simplefilter("ignore", ConvergenceWarning)  # the sweep is what is looked at
+    model = FeedForwardClassifier(hidden_layer_sizes=(32,), epochs=10, ensemble=1, monitor=False).fit(x, y)
     stage = model.notebook_[0]
     rates, taken = stage["rates"], stage["decision"]
     curves = {rate: np.array(curve, float) for rate, curve in zip(rates, stage["train"], strict=True)}

@@ -70,6 +70,28 @@ def test_fit_predict_evaluate(folder, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(accuracy)
 
 
+def test_numbers_are_read_as_in_training_where_a_file_alone_does_not_tell(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    prices, rates = rng.integers(1, 90, 60) * 100, rng.uniform(0, 9, 60)
+    rows = [
+        f"{f'{p:,}'.replace(',', '.')};{f'{r:.2f}'.replace('.', ',')};{p}" for p, r in zip(prices, rates, strict=True)
+    ]
+    training = tmp_path / "prices.csv"
+    training.write_text("\n".join(["price;rate;y", *rows]))
+    assert main(["fit", str(training), "--target", "y", "--out", str(tmp_path / "r"), *FAST]) == 0
+    said = []
+    for number, field in enumerate(("1.500", "1500", "1.500,0")):
+        asked = tmp_path / f"asked{number}.csv"
+        asked.write_text(f"price;rate;y\n{field};2;1.500\n")
+        capsys.readouterr()
+        assert main(["predict", str(tmp_path / "r"), str(asked)]) == 0
+        predicted = capsys.readouterr().out
+        assert main(["evaluate", str(tmp_path / "r"), str(asked), "--json"]) == 0
+        said.append((predicted, json.loads(capsys.readouterr().out)["rmse"] if number == 0 else None))
+    assert said[0][0] == said[1][0] == said[2][0]
+    assert said[0][1] == pytest.approx(abs(float(said[0][0].split()[-1]) - 1500), rel=1e-4)
+
+
 def test_regression_from_parquet(folder, tmp_path, capsys):
     code = main(
         ["fit", str(folder / "diab.parquet"), "--target", "y", "--out", str(tmp_path / "r"), "--json", "--quiet"]

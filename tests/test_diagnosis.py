@@ -59,7 +59,7 @@ PLANTED = {
     "rate far too low": ({"learning_rate": 1e-6, "epochs": 30}, "train.rate_too_low"),
     "4 epochs": ({"learning_rate": 0.01, "epochs": 4}, ("train.stopped_early", "train.rate_too_low")),
     "strong penalty": ({"l2": 1.0}, "train.underfit"),
-    "large batches": ({"batch_size": 256, "epochs": 5, "learning_rate": 0.03}, "train.batch_too_large"),
+    "large batches": ({"batch_size": 256, "epochs": 5}, "train.batch_too_large"),
 }
 
 

@@ -1281,3 +1281,10 @@ def test_the_command_line_finds_the_columns_of_a_frame_of_numbers_by_name(tmp_pa
     assert main(["predict", str(tmp_path / "m.safetensors"), str(tmp_path / "x.csv")]) == 0
     found = pd.read_csv(io.StringIO(capsys.readouterr().out))["prediction"]
     np.testing.assert_array_equal(found, model.predict(frame))
+
+
+def test_few_epochs_get_a_rate_that_learns_in_them():
+    x, y = load_iris(return_X_y=True)
+    auto = FeedForwardClassifier(optimizer="gd", epochs=10).fit(x, y)
+    slow = FeedForwardClassifier(optimizer="gd", epochs=10, learning_rate=auto.learning_rate_ / 10).fit(x, y)
+    assert auto.history_["train_loss"][-1] < 0.5 * slow.history_["train_loss"][-1]

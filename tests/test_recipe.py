@@ -294,6 +294,22 @@ def test_a_rate_that_diverges_is_stopped_and_called_so():
     assert not np.isfinite(stage["train"][0][-1])
 
 
+@pytest.mark.parametrize(
+    ("rule", "epochs", "steps"),
+    [("momentum", "auto", 300), ("momentum", 2, 2 * 10 + 1), ("momentum", 1000, 300), ("gd", 2, 3), ("gd", 1000, 300)],
+)
+def test_a_sweep_looks_no_further_than_a_run_of_given_epochs(rule, epochs, steps):
+    data, settings = rows(100), Settings(hidden_layer_sizes=(4,), batch_size=8, epochs=epochs)
+    split = split_rows(100, 0, valid=0.2, test=0.0, classes=data.y)
+    loss, n_out = pair(settings, "classification", 2)
+    task = Task(data, split, settings, settings.network(n_out), loss)
+    one = task.member(optimizers.get(rule), 0, 0.0)
+    assert recipe.sweep_steps(task, one) == steps
+    stage = rate_stage(one, recipe.Watcher(), n_steps=recipe.sweep_steps(task, one))
+    windows = steps if rule == "gd" else min(steps, 20)
+    assert {len(curve) for curve in stage["train"]} == {windows}
+
+
 def test_the_sweep_and_the_look_at_batch_sizes_are_pure():
     one = member()
     before = jax.tree.map(np.copy, (one.params, one.batches.split))

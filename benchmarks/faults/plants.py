@@ -224,7 +224,7 @@ def too_long_at_last(case: Case, rng: np.random.Generator) -> None:
     one, two, three = rng.permutation(np.flatnonzero(case.x.std(0) > 0))[:3]
     case.y, case.task = x[:, one] + 0.5 * x[:, two] * x[:, three], NUMBERS
     case.params.update(optimizer="adam", batch_size=4, regularization=None, early_stopping=False)
-    swept = case.model(epochs=1, monitor=False).learning_rate_
+    swept = case.model(epochs=10, monitor=False).learning_rate_  # as many as the sweep takes, at least
     case.params.update(learning_rate=2.5 * swept, epochs=200)
 
 

@@ -1,6 +1,6 @@
 """The fault bench: does the diagnosis name the cause, is it silent where nothing is wrong, and do its remedies work?
 
-    python benchmarks/faults/run.py --part tune|judge [--seeds 3] [--tables ...] [--plants ...] [--out results.jsonl]
+    python benchmarks/faults/run.py --part tune|judge [--seeds 3] [--tables ...] [--plants "A; B"] [--out results.jsonl]
     python benchmarks/faults/run.py --report results.jsonl
 
 Every fault of `plants.py` is planted on every table, one network, and the first finding of severity warning or worse is
@@ -208,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=PARTS, default="tune")
     parser.add_argument("--tables")
-    parser.add_argument("--plants")
+    parser.add_argument("--plants", help="names of faults, with a semicolon and a blank between them")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
@@ -219,7 +219,7 @@ def main() -> None:
         return
     names = args.tables.split(",") if args.tables else list(PARTS[args.part])
     out = args.out or Path(f"faults-{args.part}.jsonl")
-    bench(names, args.seeds, args.plants.split(",") if args.plants else None, out, args.first_seed)
+    bench(names, args.seeds, args.plants.split("; ") if args.plants else None, out, args.first_seed)
     report(read(out))
 
 

@@ -147,6 +147,45 @@ def test_a_point_before_three_digits_is_a_decimal_point_if_no_fraction_has_a_com
     assert read(tmp_path, late)["a"][-1] == pytest.approx(1.234)
 
 
+@pytest.mark.parametrize(
+    ("fields", "name", "mark"),
+    [
+        (("1,5", "1.500"), "t.csv", ","),
+        (("1.234,567", "1.500"), "t.tsv", ","),
+        (("1,234.567", "1.500"), "t.csv", "."),
+        (("1.5", "1.500"), "t.tsv", "."),
+        (("1,500", "3"), "t.csv", ","),
+        (("1.500", "3"), "t.csv", None),
+        (("1,500", "3"), "t.tsv", None),
+        (("3", "x"), "t.csv", None),
+    ],
+)
+def test_the_decimal_mark_of_a_file_is_told_if_it_is_known(tmp_path, fields, name, mark):
+    separator = "\t" if name == "t.tsv" else ";"
+    path = written(tmp_path, "a{0}b\n{1}{0}x\n{2}{0}y\n".format(separator, *fields), name)
+    assert reading.decimal_mark(path) == mark
+
+
+def test_no_other_file_has_a_decimal_mark(tmp_path):
+    assert reading.decimal_mark(written(tmp_path, "a,b\n1.5,x\n")) is None
+    frame = read(tmp_path, "a,b\n1.5,x\n")
+    frame.write_parquet(tmp_path / "t.parquet")
+    assert reading.decimal_mark(tmp_path / "t.parquet") is None
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+@pytest.mark.parametrize(
+    ("field", "with_points", "with_commas"), [("1.500", 1.5, 1500), ("1,500", "1,500", 1.5), ("0,5", 0.5, 0.5)]
+)
+def test_a_decimal_mark_is_believed_where_the_file_does_not_tell(tmp_path, name, field, with_points, with_commas):
+    path = written(tmp_path, "a{0}b\n{1}{0}x\n".format("\t" if name == "t.tsv" else ";", field), name)
+    for mark, value in ((".", with_points), (",", with_commas)):
+        blocks = reading.Blocks(path, mark)
+        blocks.settle()
+        for frame in (read_table(path, mark), pl.concat(blocks)):
+            assert frame["a"].to_list() == [value]
+
+
 def test_a_fraction_with_a_comma_is_no_number_beside_those_with_a_point(tmp_path):
     for quote in ("", '"'):
         frame = read(tmp_path, f"a;b\n{quote}1.5{quote};1,5\n2;2,5\n")

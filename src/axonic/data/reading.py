@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -34,13 +34,19 @@ BLOCK_VALUES, MOST_BLOCK_ROWS = 8 << 20, 1 << 18
 """Of a block of a columnar file."""
 
 
-def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
+Mark = Literal[".", ","]
+"""The decimal point of a delimited file."""
+
+
+def read_table(path: str | os.PathLike[str], mark: Mark | None = None) -> pl.DataFrame:
     """Read a table with named columns from a file.
 
     Parameters
     ----------
     path : a ``.csv`` (comma; semicolon or tab if the header has no comma outside quotes), ``.tsv``, ``.parquet``,
         ``.arrow`` or ``.feather`` file.
+    mark : the decimal point of files like this one, which is believed where the file itself does not tell whether 1.234
+        is a fraction or a thousand set apart; see `decimal_mark`.
 
     Returns
     -------
@@ -64,7 +70,7 @@ def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
             str(path),
         )
     try:
-        frame = reader(path)
+        frame = reader(path, mark)
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -72,6 +78,20 @@ def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
     if frame.width == 0 or frame.height == 0:
         raise InputError("the table has no rows", "give a file with at least one row of data", str(path))
     return frame
+
+
+def decimal_mark(path: str | os.PathLike[str]) -> Mark | None:
+    """The decimal point of a file between semicolons or tabs; None if it does not tell, and of any other file.
+
+    Raises
+    ------
+    InputError : as `read_table`.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _SEPARATORS:
+        return None
+    with open(path, "rb") as file:
+        return _guarded(path, _read_layout, file, path, _SEPARATORS[path.suffix.lower()], None).mark
 
 
 class Blocks:
@@ -83,14 +103,14 @@ class Blocks:
 
     Parameters
     ----------
-    path : as for `read_table`.
+    path, mark : as for `read_table`.
 
     Raises
     ------
     InputError : as `read_table`, at once or in a pass.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], mark: Mark | None = None) -> None:
         self.path = Path(path)
         suffix = self.path.suffix.lower()
         if suffix not in _READERS or suffix == ".feather" or suffix == ".arrow":
@@ -99,7 +119,7 @@ class Blocks:
                 "give a .parquet, .csv or .tsv",
                 str(path),
             )
-        self._source = _guarded(path, _ParquetBlocks if suffix == ".parquet" else _DelimitedBlocks, self.path, suffix)
+        self._source = _guarded(path, _ParquetBlocks if suffix == ".parquet" else _DelimitedBlocks, self.path, mark)
         self.names: tuple[str, ...] = self._source.names
 
     @property
@@ -172,8 +192,8 @@ class _Layout:
     separator: str
     decimal_comma: bool
     """No number of the first rows has a decimal point."""
-    has_groups: bool
-    """And some have a decimal comma, so that points set thousands apart."""
+    mark: Mark | None
+    """The decimal point, where there is no doubt: with a comma, points set thousands apart."""
     start: int
     """Offset of the first row of data, and the number of lines before it."""
     lines: int
@@ -192,9 +212,9 @@ class _Block:
     lines: int
 
 
-def _read_delimited(path: Path, separator: str) -> pl.DataFrame:
+def _read_delimited(path: Path, mark: Mark | None) -> pl.DataFrame:
     with open(path, "rb") as file:
-        layout = _read_layout(file, path, separator)
+        layout = _read_layout(file, path, _SEPARATORS[path.suffix.lower()], mark)
         columns = [_Ladder(name) for name in layout.names]
         _climb(file, layout, columns)
         late = [column for column in columns if column.is_late_text]
@@ -267,7 +287,7 @@ def _parse(layout: _Layout, block: _Block, types: Types) -> pl.DataFrame:
     frame = _parse_slowly(layout, block) if frame is None else frame
     if not layout.decimal_comma:
         return frame
-    return frame.with_columns(_with_points(column, layout.has_groups) for column in frame)
+    return frame.with_columns(_with_points(column, layout.mark == ",") for column in frame)
 
 
 _PLAIN, _GROUPED = written(r"\d+", ","), written(grouped("."), ",")
@@ -359,7 +379,7 @@ def _ragged(layout: _Layout, count: int, row: int, line: int) -> InputError:
     )
 
 
-def _read_layout(file: io.BufferedReader, path: Path, separator: str) -> _Layout:
+def _read_layout(file: io.BufferedReader, path: Path, separator: str, believed: Mark | None) -> _Layout:
     head = file.read(BLOCK_BYTES)
     _refuse_other_formats(path, head)
     content = head.removeprefix(codecs.BOM_UTF8).lstrip()
@@ -381,41 +401,44 @@ def _read_layout(file: io.BufferedReader, path: Path, separator: str) -> _Layout
     bare = re.sub(r'"[^"]*"', "", header)
     if separator == "," and "," not in bare and not told:
         separator = next((other for other in ";\t" if other in bare), ",")
-    maybe, comma = _decimal_comma(separator, head[end:])
+    decimal_comma, mark = _decimal_comma(separator, head[end:], believed)
     names = _read_header(path, header, separator)
-    return _Layout(path, names, separator, maybe, comma, end, head[:end].count(b"\n"))
+    return _Layout(path, names, separator, decimal_comma, mark, end, head[:end].count(b"\n"))
 
 
 FIRST_BYTES = 1 << 20
 """Of a file, which tell how it writes numbers."""
 
 
-def _decimal_comma(separator: str, body: bytes) -> tuple[bool, bool]:
-    """(No number there has a decimal point, and some have a decimal comma).
+def _decimal_comma(separator: str, body: bytes, believed: Mark | None) -> tuple[bool, Mark | None]:
+    """(Whether a number with a comma is a fraction, the decimal point if it is not in doubt).
 
-    Files between semicolons are made where the comma is the decimal point, so that a number with one is taken for a
-    fraction, and their first fraction may come late. Between tabs ``1,234`` is a thousand and more, and a fraction only
-    what can be nothing else, as ``0,5``.
+    Where the file leaves it open, it is believed to be written as others were. Otherwise, files between semicolons are
+    made where the comma is the decimal point, so that a number with one is taken for a fraction, and their first
+    fraction may come late. Between tabs ``1,234`` is a thousand and more.
     """
 
     def holds(number: str) -> bool:
-        mark = re.escape(separator)
-        beside = rf"[^{mark}\w\n]{{0,5}}"
-        field = rf"(?:^|{mark}){beside}(?:{number}){beside}(?={mark}|\r?$)"
+        beside = rf"[^{separator}\w\n]{{0,5}}"
+        field = rf"(?:^|{separator}){beside}(?:{number}){beside}(?={separator}|\r?$)"
         return re.search(field.encode(), body[:FIRST_BYTES], re.MULTILINE) is not None
 
-    if separator == "," or holds(_POINT):
-        return False, False
-    comma = holds(_COMMA if separator == ";" else _FRACTION)
-    return comma or (separator == ";" and not holds(_EITHER)), comma
+    if separator == ",":
+        return False, None
+    if holds(_POINT):
+        return False, "."
+    if holds(_COMMA):
+        return True, ","
+    if believed is not None:
+        return believed == ",", believed
+    comma = separator == ";" and holds(_COMMA_OR_GROUP)
+    return comma or (separator == ";" and not holds(_POINT_OR_GROUP)), "," if comma else None
 
 
-_POINT = r"(?![1-9]\d{0,2}\.\d{3}(?!\d))\d+\.\d+"
-_EITHER = r"\d+\.\d+"
-_COMMA = r"\d[\d.]*,\d+"
-_FRACTION = r"(?![1-9]\d{0,2}(?:,\d{3})+(?!\d))\d+,\d+"
-"""A decimal point, what may be one or a thousand set apart (1.234), a number with a comma, and one whose comma is a
-decimal point."""
+_POINT = r"(?![1-9]\d{0,2}\.\d{3}(?!\d))\d+(?:,\d{3})*\.\d+"
+_COMMA = r"(?![1-9]\d{0,2},\d{3}(?!\d))\d+(?:\.\d{3})*,\d+"
+_POINT_OR_GROUP, _COMMA_OR_GROUP = r"\d+\.\d+", r"\d+,\d+"
+"""Numbers whose point, or comma, is a decimal one, and those where it may set a thousand apart (1.234)."""
 
 
 def _first_row_end(content: bytes) -> int:
@@ -570,10 +593,10 @@ class _Ladder:
 class _DelimitedBlocks:
     """See `Blocks`."""
 
-    def __init__(self, path: Path, suffix: str) -> None:
+    def __init__(self, path: Path, mark: Mark | None) -> None:
         self.path = path
         with open(path, "rb") as file:
-            self.layout = _read_layout(file, path, "\t" if suffix == ".tsv" else ",")
+            self.layout = _read_layout(file, path, _SEPARATORS[path.suffix.lower()], mark)
         self.names = self.layout.names
         self.dtypes: dict[str, Any] | None = None
         self.starts: list[tuple[int, int, int]] = []
@@ -642,8 +665,8 @@ class _ParquetBlocks:
 
     settled = True
 
-    def __init__(self, path: Path, suffix: str) -> None:
-        del suffix
+    def __init__(self, path: Path, mark: Mark | None) -> None:
+        del mark
         self.path = path
         with open(path, "rb") as file:
             if not file.read(1):
@@ -718,10 +741,11 @@ def _rewound(file: io.FileIO) -> Any:
     return file
 
 
-_READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
-    ".csv": lambda path: _read_delimited(path, ","),
-    ".tsv": lambda path: _read_delimited(path, "\t"),
-    ".parquet": lambda path: _read_columnar(path, _open_parquet, "Parquet"),
-    ".arrow": lambda path: _read_columnar(path, _open_arrow, "Arrow"),
-    ".feather": lambda path: _read_columnar(path, _open_arrow, "Arrow"),
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_READERS: dict[str, Callable[[Path, Mark | None], pl.DataFrame]] = {
+    ".csv": _read_delimited,
+    ".tsv": _read_delimited,
+    ".parquet": lambda path, _: _read_columnar(path, _open_parquet, "Parquet"),
+    ".arrow": lambda path, _: _read_columnar(path, _open_arrow, "Arrow"),
+    ".feather": lambda path, _: _read_columnar(path, _open_arrow, "Arrow"),
 }

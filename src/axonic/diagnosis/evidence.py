@@ -27,6 +27,7 @@ from axonic.recipe import (
     Watcher,
     candidate_penalties,
     rate_stage,
+    sweep_steps,
     train_side_by_side,
     with_rate,
 )
@@ -245,7 +246,8 @@ class Evidence:
         l2 = candidate_penalties(task, choose=False)[0]
         member = task.member(self.rule, 0, l2, self.fit.batch_size)
         if self.rule.has_rate:
-            member = with_rate(member, rate_stage(member, self.watcher)["decision"])
+            swept = rate_stage(member, self.watcher, n_steps=sweep_steps(task, member))
+            member = with_rate(member, swept["decision"])
         return self.train(member, task.stop_rule(self.rule, member.batches)), task.network, loss
 
     def gone_on_for(self, epochs: int) -> Trained:
@@ -275,7 +277,7 @@ class Evidence:
     @functools.cached_property
     def sweep(self) -> dict[str, Any]:
         """The rate that a sweep would have taken, with its evidence."""
-        return rate_stage(self.member, self.watcher)
+        return rate_stage(self.member, self.watcher, n_steps=sweep_steps(self.task, self.member))
 
     @functools.cached_property
     def at_swept_rate(self) -> Comparison:

@@ -31,7 +31,7 @@ from axonic.recipe.journal import Journal, Kept, Notebook, Stage, Watcher
 from axonic.recipe.kinds import fit
 from axonic.recipe.networks import Member, Task, Trained, train_side_by_side
 from axonic.recipe.penalty import PENALTIES, candidate_penalties
-from axonic.recipe.rate import RATES, choose_rate, oscillation, rate_stage, with_rate
+from axonic.recipe.rate import RATES, choose_rate, oscillation, rate_stage, sweep_steps, with_rate
 from axonic.recipe.rule import candidate_rules
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "go_on",
     "oscillation",
     "rate_stage",
+    "sweep_steps",
     "train_side_by_side",
     "with_rate",
 ]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +24,7 @@ from axonic.recipe.epochs import FEW_ROWS, kept_at, kept_at_start, kept_losses, 
 from axonic.recipe.journal import Journal, Notebook, Stage, Watcher
 from axonic.recipe.networks import Beginning, Member, Runs, Task, Trained, complete, train_side_by_side
 from axonic.recipe.penalty import candidate_penalties, penalty_stage
-from axonic.recipe.rate import rate_stage, with_rate
+from axonic.recipe.rate import rate_stage, sweep_steps, with_rate
 from axonic.recipe.rule import candidate_rules, rule_stage
 from axonic.settings import Settings
 from axonic.training import HISTORY, State, StopRule
@@ -197,7 +198,8 @@ class Fitting:
         if rule.has_rate:
             rate = settings.learning_rate
             if rate == "auto":
-                rate = self.decide("rate", rate_stage, member, lambda stage: _is_rate(stage["decision"]))["decision"]
+                sweep = partial(rate_stage, n_steps=sweep_steps(self.task, member))
+                rate = self.decide("rate", sweep, member, lambda stage: _is_rate(stage["decision"]))["decision"]
             member = with_rate(member, float(rate))
             if settings.batch_stage and not rule.full_batch and (self.notebook.replays or not self.watcher.ended()):
                 most = max(settings.batch_size, self.task.n_train)

@@ -14,7 +14,7 @@ import numpy as np
 from axonic.data.batches import Split
 from axonic.optimizers import Optimizer
 from axonic.recipe.journal import Journal, Stage, Watcher
-from axonic.recipe.networks import Member, Trained, train_side_by_side
+from axonic.recipe.networks import Member, Task, Trained, train_side_by_side
 from axonic.training import StopRule
 
 RATES = tuple(10.0**power for power in range(1, -5, -1))
@@ -27,7 +27,16 @@ CALM = 0.25
 goes nowhere."""
 
 
-def rate_stage(member: Member, watcher: Watcher, rates: Sequence[float] = RATES) -> Stage:
+def sweep_steps(task: Task, member: Member) -> int:
+    """How many steps a sweep looks at: no more than a run of as many epochs as are given by hand will take, since a
+    rate that would have learned as much later has not. One more, as the loss of a step is that before it."""
+    epochs, rule = task.settings.epochs, member.trial.optimizer
+    if epochs == "auto":
+        return SWEEP_STEPS
+    return min(SWEEP_STEPS, epochs * (1 if rule.full_batch else task.on_all_rows(member).batches.batches_per_epoch) + 1)
+
+
+def rate_stage(member: Member, watcher: Watcher, rates: Sequence[float] = RATES, n_steps: int = SWEEP_STEPS) -> Stage:
     """Sweep the rates and choose one. Pure: the run that follows is the one it would have been without it.
 
     Every candidate starts from the same weights and takes the same batches of training rows, and ends as soon as its
@@ -45,7 +54,7 @@ def rate_stage(member: Member, watcher: Watcher, rates: Sequence[float] = RATES)
     """
     swept = np.array(sorted(rates, reverse=True))
     still = [] if member.trial.optimizer.full_batch else [0.0]
-    curves = np.array(sweep_curves(member, [*swept.tolist(), *still], watcher))
+    curves = np.array(sweep_curves(member, [*swept.tolist(), *still], watcher, n_steps))
     as_they_were, untrained = curves[: len(swept)], curves[-1] if still else None
     table = corrected(as_they_were, untrained)
 
@@ -53,7 +62,7 @@ def rate_stage(member: Member, watcher: Watcher, rates: Sequence[float] = RATES)
         wider = float(f"{wider:.2g}")
         place = int(np.sum(swept > wider))
         swept = np.insert(swept, place, wider)
-        as_they_were = np.insert(as_they_were, place, sweep_curves(member, [wider], watcher), axis=0)
+        as_they_were = np.insert(as_they_were, place, sweep_curves(member, [wider], watcher, n_steps), axis=0)
         table = corrected(as_they_were, untrained)
     choice, reason = choose_rate(swept.tolist(), table)
     return {
@@ -88,16 +97,16 @@ def sweep_curves(
     rates : one run each.
     watcher : ends them.
     n_steps : of each run; a rule that takes all rows at every step gives one loss a step, the others the means over
-        `SWEEP_WINDOWS` windows.
+        `SWEEP_WINDOWS` windows, or over as many as there are steps. A loss is that before its step.
 
     Returns
     -------
     (windows,) losses each, NaN from where a run diverged or was ended.
     """
     batches, rule = member.batches, member.trial.optimizer
-    windows = n_steps if rule.full_batch else SWEEP_WINDOWS
+    windows = n_steps if rule.full_batch else min(SWEEP_WINDOWS, n_steps)
     train_only = Split(batches.split.train, batches.split.train[:0], batches.split.train[:0])
-    per_window = None if rule.full_batch else max(1, n_steps // SWEEP_WINDOWS)
+    per_window = None if rule.full_batch else n_steps // windows
     batches = dataclasses.replace(batches, split=train_only, epoch_batches=per_window, looks=False)
     member = member._replace(batches=batches)
     middle_first = sorted(rates, key=lambda rate: abs(sorted(rates).index(rate) - len(rates) // 2))  # if it is ended

@@ -84,7 +84,7 @@ def _table(request: Request, network: bool, reporter: Reporter) -> dict[str, Any
         findings, n_rows = check_table(frame, schema), len(frame)
         reporter.data(frame, schema, findings)
     enough = network and len(usable_rows(frame, schema)) >= ENOUGH_ROWS
-    rehearsal = (lambda: rehearse(_some_rows(frame, schema, request.settings))) if enough else None
+    rehearsal = (lambda: rehearse(_some_rows(frame, schema, request))) if enough else None
     return _result(n_rows, schema, findings, rehearsal)
 
 
@@ -112,9 +112,9 @@ def _result(
     return {**result, "findings": findings}
 
 
-def _some_rows(frame: pl.DataFrame, schema: Schema, settings: Settings) -> Task:
+def _some_rows(frame: pl.DataFrame, schema: Schema, request: Request) -> Task:
     """To train on some of the rows, a few of every class among them."""
-    usable = usable_rows(frame, schema)
+    settings, usable = request.settings, usable_rows(frame, schema)
     if len(usable) > REHEARSAL_ROWS:
         order = generator(settings.seed, "rehearsal").permutation(usable)
         kept = order[:REHEARSAL_ROWS]
@@ -123,7 +123,7 @@ def _some_rows(frame: pl.DataFrame, schema: Schema, settings: Settings) -> Task:
             few = pl.DataFrame({"row": order, "label": labels}).group_by("label").head(ROWS_OF_A_CLASS)
             kept = np.union1d(kept, few["row"].to_numpy())
         usable = np.sort(kept)
-    encoded = encode(frame[usable], schema, None, 0.0, settings)
+    encoded = encode(frame[usable], schema, request._replace(test=None, test_size=0.0))
     loss, n_out = pair(settings, schema.task, encoded.target.n_out)
     return Task(encoded.rows, encoded.split, settings, settings.network(n_out), loss)
 

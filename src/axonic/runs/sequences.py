@@ -15,7 +15,7 @@ from axonic.data.autoregression import steps_ahead, steps_before
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged, join
-from axonic.data.reading import read_table
+from axonic.data.reading import Mark, decimal_mark, read_table
 from axonic.data.schema import Column, Schema, infer_columns, named, resolve_task
 from axonic.data.sequences import (
     NPZ,
@@ -84,41 +84,51 @@ def prepare(request: Request) -> Prepared:
     with in_file(rows=read.rows):
         encoder = TableEncoder.fit(read.steps, schema, rows=steps, target=cycles)
         x = Ragged(encoder.transform(read.steps), read.offsets)
-    layout = dataclasses.replace(layout, order_format=read.order_format)
+    layout, mark = dataclasses.replace(layout, order_format=read.order_format), decimal_mark(data)
     if test is not None:
         with in_file(test):
-            others = _read_others(test, layout, target, read.by_step)
+            others = _read_others(test, layout, target, mark, read.by_step)
             more, more_y, _ = _encoded(others, schema, encoder, encoded_target, test)
         split = split._replace(test=np.arange(n, n + len(more)))
         x, y = join([x, more]), join([y, more_y])
     lengths = read.sequences.lengths
     summary = f"{n} sequences of {lengths.min()} to {lengths.max()} steps"
     rows = Rows(x, y, np.ones(len(x), np.float32))
-    info = {"schema": schema.to_json(), "layout": layout.to_json()}
+    info = {"schema": schema.to_json(), "layout": layout.to_json(), "decimal_mark": mark}
     return Prepared(
         settings, read.steps, schema, findings, summary, rows, split, encoder, encoded_target, None, info, resplits=True
     )
 
 
 def read_sequences(
-    path: str | os.PathLike[str], layout: Layout, target: str | None, by_step: bool | None = None
+    path: str | os.PathLike[str],
+    layout: Layout,
+    target: str | None,
+    by_step: bool | None = None,
+    mark: Mark | None = None,
 ) -> Data:
-    """The sequences of a file."""
+    """The sequences of a file; `mark` as for `axonic.data.reading.read_table`."""
     path = Path(path)
     if path.suffix.lower() == NPZ:
         if layout.sequence_id is not None or layout.order_by is not None:
             raise InputError("a .npz file has no columns", "leave out --sequence-id and --order-by", str(path))
         return read_npz(path, target, by_step)
-    return cut_table(read_table(path), layout, target, by_step)
+    return cut_table(read_table(path, mark), layout, target, by_step)
 
 
-def _read_others(path: str | os.PathLike[str], layout: Layout, target: str | None, by_step: bool | None = None) -> Data:
-    """The sequences of another file than the one that is trained on."""
+def _read_others(
+    path: str | os.PathLike[str],
+    layout: Layout,
+    target: str | None,
+    mark: Mark | None,
+    by_step: bool | None = None,
+) -> Data:
+    """The sequences of another file than the one that is trained on, whose decimal point is `mark`."""
     is_table = layout.sequence_id is not None
     if is_table == (Path(path).suffix.lower() == NPZ):
         kind = "a table with one row a step" if is_table else "a .npz file"
         raise InputError(f"the sequences trained on are in {kind}", "give the others in one too", str(path))
-    return read_sequences(path, layout, target, by_step)
+    return read_sequences(path, layout, target, by_step, mark)
 
 
 def _labelled(read: Data, name: str) -> tuple[Data, Any]:
@@ -249,7 +259,12 @@ def _prepare_series(request: Request) -> Prepared:
         "; it drifts, so changes are forecast" if coding.relative else ""
     )
     summary += "; the network corrects a linear forecast" if linear else ""
-    info = {"schema": schema.to_json(), "layout": layout.to_json(), "series": coding.to_json()}
+    info = {
+        "schema": schema.to_json(),
+        "layout": layout.to_json(),
+        "series": coding.to_json(),
+        "decimal_mark": decimal_mark(data),
+    }
     origin = coding.origin(series.target, windows.ends)
     simple = baselines.forecasts(series.target, windows.ends, coding, windows.seen)
     truth = series.target[steps_ahead(windows.ends, horizon)]
@@ -292,11 +307,18 @@ def settled(
     return prepared, kept.fit, kept.said(diagnosed)
 
 
-def read_series(path: str | os.PathLike[str], layout: Layout, target: str, where: str = "--target") -> Any:
-    """The series of a file, in its order; `where` is what names the target."""
+def read_series(
+    path: str | os.PathLike[str],
+    layout: Layout,
+    target: str,
+    where: str = "--target",
+    mark: Mark | None = None,
+) -> Any:
+    """The series of a file, in its order; `where` is what names the target, `mark` as for
+    `axonic.data.reading.read_table`."""
     if Path(path).suffix.lower() == NPZ:
         raise InputError("a series is a table with one row a step", "give a .csv, .tsv, .parquet or .arrow", str(path))
-    return order_series(read_table(path), layout, target, where)
+    return order_series(read_table(path, mark), layout, target, where)
 
 
 # --- with a model ---
@@ -322,7 +344,7 @@ class Asked(NamedTuple):
 def asked(model: Model, path: str | os.PathLike[str]) -> Asked:
     """The sequences of a file to predict."""
     layout = layout_of(model, path)
-    read = _read_others(path, layout, None)
+    read = _read_others(path, layout, None, model.decimal_mark)
     with in_file(rows=read.rows):
         matrix, unseen = model.encoder.encode(read.steps)
     x = Ragged(matrix, read.offsets)
@@ -334,7 +356,7 @@ def raw(model: Model, path: str | os.PathLike[str], n: int) -> Ragged:
     """The first n sequences of a file, or windows of its series, as they are before they are encoded."""
     layout = layout_of(model, path)
     if not layout.forecasts:
-        read = _read_others(path, layout, Schema.from_json(model.info["schema"]).target)
+        read = _read_others(path, layout, Schema.from_json(model.info["schema"]).target, model.decimal_mark)
         steps = read.steps if layout.sequence_id is not None else read.steps.to_numpy()
         return Ragged(steps, read.offsets)[:n]
     series = _series_for(model, path)
@@ -347,7 +369,7 @@ def raw(model: Model, path: str | os.PathLike[str], n: int) -> Ragged:
 def _series_for(model: Model, path: str | os.PathLike[str]) -> Any:
     """The series of a file that a model is to forecast."""
     target = Schema.from_json(model.info["schema"]).target
-    return read_series(path, layout_of(model, path), target, "the series that the model forecasts")
+    return read_series(path, layout_of(model, path), target, "the series that the model forecasts", model.decimal_mark)
 
 
 def forecast(model: Model, path: str | os.PathLike[str], n_steps: int | None) -> tuple[pl.DataFrame, dict[str, int]]:
@@ -367,7 +389,7 @@ def evaluated(model: Model, path: str | os.PathLike[str]) -> tuple[Ragged, Any, 
     """Inputs, targets, origins and unseen values of a file with known targets."""
     schema, layout = Schema.from_json(model.info["schema"]), layout_of(model, path)
     if "series" not in model.info:
-        read = _read_others(path, layout, schema.target, model.by_step)
+        read = _read_others(path, layout, schema.target, model.decimal_mark, model.by_step)
         x, y, unseen = _encoded(read, schema, model.encoder, model.target, path)
         return x, y, None, unseen
     coding = SeriesCoding.from_json(model.info["series"])

@@ -13,7 +13,7 @@ from axonic import distributed
 from axonic.checks import check_table
 from axonic.data.batches import Rows, Split, class_factors, split_rows
 from axonic.data.encoding import TableEncoder
-from axonic.data.reading import Blocks, read_table
+from axonic.data.reading import Blocks, Mark, decimal_mark, read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.data.store import Drawn, Store, draw, fits
 from axonic.data.targets import TargetEncoder
@@ -46,12 +46,12 @@ def prepare(request: Request, clock: Clock, reporter: Reporter) -> Prepared:
     schema = infer_schema(frame, request.target, request.task)
     findings = clock.time("checking", check_table, frame, schema)
     reporter.data(frame, schema, findings)
-    encoded = clock.time("encoding", encode, frame, schema, request.test, request.test_size, request.settings)
-    return _prepared(request.settings, frame, schema, findings, encoded, resplits=True)
+    encoded = clock.time("encoding", encode, frame, schema, request)
+    return _prepared(request, frame, schema, findings, encoded, resplits=True)
 
 
 def _prepared(
-    settings: Settings,
+    request: Request,
     frame: pl.DataFrame,
     schema: Schema,
     findings: list[Finding],
@@ -60,9 +60,9 @@ def _prepared(
     resplits: bool,
 ) -> Prepared:
     rows, split, encoder, target, numbers = encoded
-    info = {"schema": schema.to_json()}
+    info = {"schema": schema.to_json(), "decimal_mark": decimal_mark(request.data)}
     return Prepared(
-        *(settings, frame, schema, findings, "", rows, split, encoder, target, None, info),
+        *(request.settings, frame, schema, findings, "", rows, split, encoder, target, None, info),
         resplits=resplits,
         numbers=numbers,
     )
@@ -84,8 +84,8 @@ def prepare_parts(request: Request, out: Path | None, clock: Clock, reporter: Re
     encoded, beside `out`; with None the sample is all there is to train on."""
     settings = request.settings
     blocks, drawn, schema, findings = sample(request, clock, reporter)
-    encoded = clock.time("encoding", encode, drawn.frame, schema, request.test, request.test_size, settings, drawn)
-    prepared = _prepared(settings, drawn.frame, schema, findings, encoded, resplits=False)
+    encoded = clock.time("encoding", encode, drawn.frame, schema, request, drawn)
+    prepared = _prepared(request, drawn.frame, schema, findings, encoded, resplits=False)
     if out is None:
         return prepared
     rows, split, encoder, target, _ = encoded
@@ -136,20 +136,14 @@ class Others(NamedTuple):
     places: np.ndarray
 
 
-def encode(
-    frame: pl.DataFrame,
-    schema: Schema,
-    test: str | os.PathLike[str] | None,
-    test_size: float,
-    settings: Settings,
-    drawn: Drawn | None = None,
-) -> Encoded:
+def encode(frame: pl.DataFrame, schema: Schema, request: Request, drawn: Drawn | None = None) -> Encoded:
     """Split the rows that have a target, fit the encoders on the training rows and encode all rows; `drawn` if they are
     a sample."""
+    settings, test = request.settings, request.test
     usable = usable_rows(frame, schema)
     y = target_values(frame, schema)[usable]
     classes = y.to_physical().rank("dense").to_numpy() if schema.task == "classification" else None
-    valid, held = VALIDATION_FRACTION if settings.holds_out else 0.0, 0.0 if test is not None else test_size
+    valid, held = VALIDATION_FRACTION if settings.holds_out else 0.0, 0.0 if test is not None else request.test_size
     if drawn is None or drawn.whole:
         split = split_rows(len(usable), settings.seed, valid=valid, test=held, classes=classes)
     else:
@@ -165,7 +159,7 @@ def encode(
         x = encoder.transform(frame, usable)
     numbers = 1 + (usable if drawn is None else drawn.number)
     if test is not None:
-        others = encode_others(read_table(test), schema, encoder, target, test)
+        others = encode_others(read_table(test, decimal_mark(request.data)), schema, encoder, target, test)
         if others is None:
             raise no_targets(schema, test)
         split = split._replace(test=np.arange(len(x), len(x) + len(others.x)))
@@ -194,11 +188,11 @@ def no_targets(schema: Schema, path: Any) -> InputError:
     return InputError(f"no row has a {schema.target!r}", "give rows with known targets", str(path))
 
 
-def parts(data: str | os.PathLike[str]) -> Iterator[tuple[int, pl.DataFrame]]:
+def parts(data: str | os.PathLike[str], mark: Mark | None) -> Iterator[tuple[int, pl.DataFrame]]:
     """A table in one piece, or in several if it would take more than half of the memory, each with the number of its
-    first row."""
-    if Path(data).suffix.lower() in STREAMED and not fits(blocks := Blocks(data)):
+    first row; `mark` as for `axonic.data.reading.read_table`."""
+    if Path(data).suffix.lower() in STREAMED and not fits(blocks := Blocks(data, mark)):
         blocks.settle()
         yield from blocks.between(0)
     else:
-        yield 0, read_table(data)
+        yield 0, read_table(data, mark)
