@@ -403,8 +403,43 @@ def test_a_weight_of_two_is_a_row_given_twice(name):
 def test_the_scale_of_the_weights_and_the_order_of_the_rows_do_not_matter(fitted):
     order = np.random.default_rng(2).permutation(N)
     np.testing.assert_array_equal(outputs(fast().fit(X[order], LABELS[order])), outputs(fitted["text classes"]))
-    scaled = fast().fit(X, LABELS, sample_weight=np.full(N, 64.0))
-    np.testing.assert_array_equal(outputs(scaled), outputs(fitted["text classes"]))
+    for scale in (0.5, 1e9):  # what is no count of rows
+        scaled = fast().fit(X, LABELS, sample_weight=np.full(N, scale))
+        np.testing.assert_array_equal(outputs(scaled), outputs(fitted["text classes"]))
+
+
+def few_kinds(n=1500, seed=0):
+    """Three columns of three values, and how probable the second class is in each of their 27 combinations."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 3, (n, 3))
+    logits = x @ [1.0, -0.7, 0.4] + 1.5 * (x[:, 0] == x[:, 1]) - 1
+    probability = 1 / (1 + np.exp(-logits))
+    return x.astype(float), rng.binomial(1, probability), probability
+
+
+def test_a_table_of_few_kinds_of_rows_is_learned_as_one_of_many_rows():
+    x, y, probability = few_kinds()
+    best = log_loss(np.r_[np.ones(1500), np.zeros(1500)], np.r_[probability, probability],
+                    sample_weight=np.r_[probability, 1 - probability])  # fmt: skip
+    model = FeedForwardClassifier((16,), ensemble=1, monitor=False).fit(x, y)
+    found = model.predict_proba(x)[:, 1]
+    loss = -np.mean(probability * np.log(found) + (1 - probability) * np.log(1 - found))
+    assert loss < best + 0.02
+    assert model.l2_ * 1500 * 0.85 == pytest.approx(1, rel=0.01)
+
+
+def test_counts_beside_the_kinds_of_rows_are_the_rows():
+    x, y, _ = few_kinds(300)
+    kinds, counts = np.unique(np.c_[x, y], axis=0, return_counts=True)
+    counted = fast().fit(kinds[:, :3], kinds[:, 3].astype(int), sample_weight=counts)
+    np.testing.assert_array_equal(outputs(counted, x), outputs(fast().fit(x, y), x))
+
+
+def test_the_penalty_counts_rows_given_twice_and_weights_alike():
+    penalized = {"regularization": "auto", "ensemble": 1}
+    twice = fast(**penalized).fit(np.r_[X, X], np.r_[LABELS, LABELS]).l2_
+    assert twice == fast(**penalized).fit(X, LABELS, sample_weight=np.full(N, 2)).l2_
+    assert twice == pytest.approx(fast(**penalized).fit(X, LABELS).l2_ / 2)
 
 
 def test_class_weight():

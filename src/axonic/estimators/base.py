@@ -4,9 +4,12 @@ Data in, in the ways of scikit-learn: arrays or any data frame, NaN for a missin
 missing ones replaced by the median with an indicator column; data frames may also hold text, categories, booleans and
 dates, which are encoded as the command line does.
 
-Rows that are equal in inputs and target are merged into one that weighs as much, and rows are put in an order of their
-own before anything random happens: a row given twice is a row of weight two, to the last bit, the order of the rows
-does not matter, and no row stands in training and validation at once. With `shuffle=False` rows are taken as they come.
+Rows are put in an order of their own before anything random happens, and those that are equal in inputs and target are
+merged into one that weighs as much: a row given twice is a row of weight two, to the last bit, the order of the rows
+does not matter, and no row stands in training and validation at once. A table of few kinds of rows, each there `KINDS`
+times or more on average, keeps them apart, as many as their weights say: there, whether a kind is held out says nothing
+of how well the others are known, and of a kind with several answers all of one would be. With `shuffle=False` rows are
+taken as they come.
 """
 
 import dataclasses
@@ -50,6 +53,9 @@ from axonic.types import Finding
 
 MIN_ROWS_TO_HOLD_OUT = 10
 HASHED_VALUES = 1 << 18
+KINDS = 4
+MOST_COPIES = 100_000
+"""Weights that add up to more (and to more than there are rows) are no counts of rows."""
 
 
 class Estimator(BaseEstimator):
@@ -95,7 +101,8 @@ class Estimator(BaseEstimator):
         X : (n, n_features) array, or a data frame; NaN is a missing value.
         y : (n,) classes or numbers; (n, n_targets) numbers; or for a classifier (n, n_labels), 1 where a row has a
             label and 0 where not.
-        sample_weight : (n,) weights, not negative; None weighs all rows alike. Their scale does not matter.
+        sample_weight : (n,) weights, not negative; None weighs all rows alike. Whole numbers say how often a row is
+            there, unless they add up to more than 100,000 and than there are rows; of others the scale does not matter.
         validation_data : (X, y) or (X, y, sample_weight) to hold out instead of a share of X.
 
         Returns
@@ -110,7 +117,7 @@ class Estimator(BaseEstimator):
         goes_on = bool(self.warm_start) and hasattr(self, "model_")
         X, y, weight = self._validated(X, y, sample_weight, reset=not goes_on)
         seen = X, y
-        X, y, weight = self._merged(X, y, weight)
+        X, y, weight, n = self._ordered(X, y, weight)
         if not goes_on:
             self._encode_target(y, settings)
         y = self._target_codes(y)
@@ -131,7 +138,10 @@ class Estimator(BaseEstimator):
             if hasattr(self, "_fitted"):  # a model that was loaded has its weights alone
                 start = self._fitted.going_on(start)
         resplits = validation_data is None
-        task = recipes.Task(rows, parts, settings, settings.network(n_out), loss, resplits, start)
+        stands_for = n * len(parts.train) / len(y)
+        task = recipes.Task(
+            *(rows, parts, settings, settings.network(n_out), loss, resplits, start), stands_for=stands_for
+        )
         fitted = recipes.fit(task, watcher=printer(self.verbose))
         self._take(fitted, (lambda: self._diagnosed(*seen, task, fitted)) if self.monitor else None)
         return self
@@ -162,7 +172,7 @@ class Estimator(BaseEstimator):
         first = not hasattr(self, "model_")
         if not first and not hasattr(self, "_fitted"):
             raise InputError("a loaded model can't go on with partial_fit", "use fit with warm_start=True")
-        X, y, weight = self._merged(*self._validated(X, y, sample_weight, reset=first))
+        X, y, weight, _ = self._ordered(*self._validated(X, y, sample_weight, reset=first))
         if first:
             self._encode_target(y if classes is None or y.ndim == 2 else np.unique(classes), settings)
         y = self._target_codes(y)
@@ -335,14 +345,23 @@ class Estimator(BaseEstimator):
         types = [np.float64, np.float32]
         return validate_data(self, X, reset=reset, dtype=types, order="C", ensure_all_finite="allow-nan")
 
-    def _merged(self, X, y, weight):
-        """Equal rows as one, in an order that depends on their content alone; see the module."""
+    def _ordered(self, X, y, weight):
+        """Rows in an order that depends on their content alone, equal ones as one unless there are few kinds of them,
+        see the module; and how many they stand for: as many as their weights say, if these can be counts."""
         if not self.shuffle:
-            return X, y, weight
+            return X, y, weight, len(y)
+        _, first, inverse = np.unique(self._hashes(X, y), return_index=True, return_inverse=True)
+        n, weight = len(y), np.bincount(inverse, weights=weight)
+        total = weight.sum()
+        counts = total <= max(MOST_COPIES, n) and np.array_equal(weight, np.rint(weight))
+        if counts and total >= KINDS * len(first):
+            first, weight = np.repeat(first, weight.astype(np.int64)), np.ones(int(total))
+        return X[first], y[first], weight, int(total) if counts else n
+
+    def _hashes(self, X, y) -> np.ndarray:
+        """A number for each row, equal where inputs and target are."""
         keys = pl.from_numpy(self._target_keys(y).reshape(len(y), -1))
-        hashes = keys.with_columns(_row_hashes(X, self._columns)).hash_rows(seed=0).to_numpy()
-        _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-        return X[first], y[first], np.bincount(inverse, weights=weight)
+        return keys.with_columns(_row_hashes(X, self._columns)).hash_rows(seed=0).to_numpy()
 
     def _split(self, y, seed, *, held_out) -> Split:
         share = self.validation_fraction if held_out and self.early_stopping and len(y) >= MIN_ROWS_TO_HOLD_OUT else 0.0

@@ -130,13 +130,9 @@ class _Recurrent(Estimator):
             raise InputError('head="every" takes a target for each step', "give y as a list of arrays", "y")
         return Ragged.of(np.concatenate(each), [len(one) for one in each])
 
-    def _merged(self, X, y, weight):
-        if not self.shuffle:
-            return X, y, weight
+    def _hashes(self, X, y):
         keys = y.split() if isinstance(y, Ragged) else self._target_keys(y)
-        hashes = np.array([_hash(x, key) for x, key in zip(X.split(), keys, strict=True)], np.uint64)
-        _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-        return X[first], y[first], np.bincount(inverse, weights=weight)
+        return np.array([_hash(x, key) for x, key in zip(X.split(), keys, strict=True)], np.uint64)
 
     def _encode_inputs(self, X, y, train):
         self._encoder = TableEncoder.from_array(X.values, X.steps(train), self.standardize)

@@ -55,6 +55,7 @@ class Task(NamedTuple):
     begin : what draws them, from a seed and a split, and their validation loss (infinite if it need not be undercut);
         None is `Chain.init`.
     store : all rows to train on, where `rows` are a sample of them that fits in memory; None where they are all.
+    stands_for : how many rows those trained on stand for, where some are several in one.
     """
 
     rows: Rows
@@ -66,6 +67,7 @@ class Task(NamedTuple):
     start: Sequence[Params] | None = None
     begin: Callable[[int, Split], tuple[Params, float]] | None = None
     store: Store | None = None
+    stands_for: float | None = None
 
     @property
     def n_train(self) -> int:

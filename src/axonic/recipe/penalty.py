@@ -25,7 +25,8 @@ def candidate_penalties(task: Task, *, choose: bool) -> tuple[float, ...]:
     if settings.regularization is None or settings.l2 or settings.l1 or settings.dropout:
         return (settings.l2,)
     candidates = PENALTIES if choose and task.work <= CHOICE_WORK else PENALTIES[:1]
-    return tuple(c / task.n_train for c in candidates)
+    n = task.n_train if task.stands_for is None else task.stands_for
+    return tuple(c / n for c in candidates)
 
 
 def penalty_stage(penalties: Sequence[float], losses: Sequence[Sequence[float]]) -> Stage:
