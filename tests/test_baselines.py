@@ -1,11 +1,13 @@
 """The linear model against scikit-learn's with the same penalty."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import HuberRegressor, LogisticRegression, QuantileRegressor, Ridge
 from sklearn.metrics import log_loss
 
+from axonic import losses
 from axonic.baselines import constant, linear, season
 
 
@@ -14,7 +16,7 @@ def test_softmax_regression(load):
     x, y = load(return_X_y=True)
     x = (x - x.mean(axis=0)) / np.where(x.std(axis=0) > 0, x.std(axis=0), 1)
     train = np.arange(len(x)) % 3 > 0
-    w, b = linear(x[train], np.eye(y.max() + 1)[y[train]], True)
+    w, b = linear(x[train], np.eye(y.max() + 1)[y[train]], np.ones(train.sum()), losses.log_likelihood, True)
     z = x @ w + b
     p = np.exp(z - z.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
@@ -27,7 +29,7 @@ def test_softmax_regression(load):
 def test_ridge():
     x, y = load_diabetes(return_X_y=True, scaled=False)
     x = (x - x.mean(axis=0)) / x.std(axis=0)
-    w, b = linear(x, y[:, None], False)
+    w, b = linear(x, y[:, None], np.ones(len(x)), losses.squared_error, False)
     reference = Ridge(alpha=1.0).fit(x, y)
     np.testing.assert_allclose(w[:, 0], reference.coef_, rtol=1e-8)
     np.testing.assert_allclose(b, reference.intercept_, rtol=1e-10)
@@ -35,9 +37,52 @@ def test_ridge():
 
 def test_constant():
     y = np.eye(3)[[0, 0, 1, 2]]
-    w, b = constant(np.ones((4, 2)), y, True)
+    w, b = constant(np.ones((4, 2)), y, np.ones(4), losses.log_likelihood, True)
     assert not w.any()
     np.testing.assert_allclose(np.exp(b), [0.5, 0.25, 0.25])
+
+
+def test_the_constant_is_what_the_loss_asks_for():
+    y = np.random.default_rng(0).exponential(size=(500, 2))
+    for loss, expected in [
+        (losses.squared_error, y.mean(axis=0)),
+        (losses.absolute, np.median(y, axis=0)),
+        (losses.quantile(0.9), np.quantile(y, 0.9, axis=0)),
+    ]:
+        _, b = constant(np.ones((500, 1)), y, np.ones(500), loss, False)
+        np.testing.assert_allclose(b, expected, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("loss", "reference"),
+    [
+        (losses.absolute, QuantileRegressor(alpha=0)),
+        (losses.quantile(0.9), QuantileRegressor(quantile=0.9, alpha=0)),
+        (losses.huber(), HuberRegressor(alpha=0)),
+    ],
+    ids=["absolute", "quantile", "huber"],
+)
+def test_the_linear_model_has_the_loss_of_the_network(loss, reference):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 3))
+    y = x @ np.array([2.0, -1.0, 0.5]) + np.exp(x[:, 0]) * rng.exponential(size=400)
+    w, b = linear(x, y[:, None], np.ones(400), loss, False)
+    answers = jnp.asarray(x @ w + b), jnp.asarray(reference.fit(x, y).predict(x))[:, None]
+    ours, best = (float(jnp.mean(loss.value(z, jnp.asarray(y)[:, None]))) for z in answers)
+    assert ours == pytest.approx(best, rel=0.01)  # the reference's Huber has a scale of its own
+
+
+def test_weighted_rows_count_as_often_as_they_weigh():
+    rng = np.random.default_rng(0)
+    x, weight = rng.standard_normal((2000, 2)), rng.integers(1, 4, 2000)
+    y = np.eye(2)[(x[:, 0] + rng.standard_normal(2000) > 1).astype(int)]
+    rows = np.repeat(np.arange(2000), weight)
+    for loss, classes in ((losses.log_likelihood, True), (losses.squared_error, False), (losses.huber(), False)):
+        for fit in (constant, linear):
+            weighted = fit(x, y, weight, loss, classes)
+            repeated = fit(x[rows], y[rows], np.ones(len(rows)), loss, classes)
+            for one, other in zip(weighted, repeated, strict=True):
+                np.testing.assert_allclose(one, other, atol=0.005)  # the penalty of 1/n is another
 
 
 def test_the_season_of_a_series_is_found_and_none_where_there_is_none():

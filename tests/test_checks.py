@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from sklearn import datasets
 
-from axonic.checks import CHECKS, check_table
+from axonic.checks import CHECKS, check_rows, check_table
 from axonic.data.schema import infer_schema
 from axonic.types import Finding
 
@@ -219,3 +219,30 @@ def test_rows_that_differ_in_a_column_left_out_are_no_copies_in_every_column():
     (told,) = found("data.duplicate_rows", order_id=list(range(N)), s=few, y=[v % 2 for v in few])
     assert (told.severity, told.evidence["duplicates"]) == ("info", alike.evidence["duplicates"])
     assert "every column that is used" in told.cause
+
+
+def test_classes_that_differ_only_in_case_are_pointed_at():
+    (told,) = found("data.case", x=X, y=["Yes", "No", "yes", "NO"] * (N // 4))
+    assert (told.where, told.severity) == ("y", "warning")
+    assert told.evidence == {"classes": [["NO", "No"], ["Yes", "yes"]]}
+    assert "'NO' and 'No'" in told.cause
+    assert found("data.case", x=X, y=["Yes", "No"] * (N // 2)) == []
+    assert found("data.case", x=X, s=["Yes", "yes"] * (N // 2), y=CLASS) == []
+
+
+def test_a_category_many_of_whose_values_are_rare_is_pointed_at():
+    y = np.arange(800) % 2
+    levels = [f"l{i % 50}" for i in range(500)] + [f"r{i % 100}" for i in range(300)]
+    (told,) = found("data.rare_levels", s=levels, y=y)
+    assert (told.where, told.severity) == ("s", "warning")
+    assert told.evidence == {"distinct": 150, "rare": 100, "rows": 300, "share": 0.375}
+    assert found("data.rare_levels", s=levels[:650] + ["l0"] * 150, y=y) == []
+    assert found("data.rare_levels", s=[f"l{i % 53}" for i in range(800)], y=y) == []
+
+
+def test_an_array_with_an_id_among_its_names_is_warned_of():
+    ids, y = RNG.permutation(N) * 7.0, X + NOISE
+    x = np.stack([X, ids, ids // 14], axis=1)
+    told = [f for f in check_rows(x, y, "regression", ["x", "customer_id", "shop_id"]) if f.code == "data.id_like"]
+    assert [(f.where, f.severity) for f in told] == [("customer_id", "warning")]
+    assert [f for f in check_rows(x, y, "regression") if f.code == "data.id_like"] == []

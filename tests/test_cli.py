@@ -3,6 +3,10 @@
 import dataclasses
 import json
 import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -19,6 +23,7 @@ from axonic import (
     runs,
 )
 from axonic.cli import main
+from axonic.run_directory import RunDirectory, held
 from axonic.storage import load_model
 
 SPECIES = np.array(["setosa", "versicolor", "virginica"])
@@ -249,6 +254,7 @@ BAD_OPTIONS = {
     "test file and share": (["--test", "none.csv", "--test-size", "0.5"], "--test-size"),
     "stop unseen": (["--stop-on", "error", "--no-monitor"], "--no-monitor"),
     "batches of a rule that takes all": (["--optimizer", "lbfgs", "--batch-size", "7"], "LBFGS takes all rows"),
+    "usual batches of a rule that takes all": (["--optimizer", "gd", "--batch-size", "32"], "GD takes all rows"),
     "dropout of nothing": (["--hidden", "none", "--dropout", "0.5"], "hidden layers"),
     "norm of nothing": (["--hidden", "none", "--max-norm", "1"], "hidden layers"),
     "no autoregression": (["--no-autoregression"], "is for a series"),
@@ -372,6 +378,86 @@ def test_a_full_disk_leaves_nothing_behind(folder, tmp_path, capsys, monkeypatch
     code = main(["fit", str(folder / "iris.csv"), "--target", "species", "--out", str(out), *FAST])
     assert_refused(code, capsys.readouterr(), "no space left")
     assert not out.exists()
+
+
+def at_once(arguments, folder):
+    """`axonic` in several processes at the same time: exit code and standard error of each."""
+    command = [sys.executable, "-m", "axonic"]
+    started = [
+        subprocess.Popen([*command, *each], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for each in arguments
+    ]
+    said = [process.communicate(timeout=120)[1] for process in started]
+    return [(process.returncode, error) for process, error in zip(started, said, strict=True)]
+
+
+def test_fits_that_start_at_once_have_a_folder_each(folder, tmp_path):
+    fit = ["fit", str(folder / "iris.csv"), "--target", "species", *FAST]
+    assert at_once([[*fit, "--seed", seed] for seed in "123"], tmp_path) == [(0, "")] * 3
+    seeds = set()
+    for run in (tmp_path / "runs").iterdir():
+        asked, result = (json.loads((run / name).read_text()) for name in ("run.json", "result.json"))
+        assert asked["settings"]["seed"] == result["seed"]
+        assert result["run"] == f"runs/{run.name}"
+        seeds.add(result["seed"])
+    assert seeds == {1, 2, 3}
+
+
+def test_a_fit_that_is_refused_leaves_no_folder_that_it_would_have_numbered(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code = main(["fit", str(folder / "iris.csv"), "--target", "colour", *FAST])
+    assert_refused(code, capsys.readouterr(), "colour")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_a_run_under_way_is_not_taken(folder, tmp_path, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    fit = ["fit", str(folder / "iris.csv"), "--target", "species", "--out", str(run), *FAST]
+    with held(run):
+        assert_refused(main(fit), capsys.readouterr(), "another run is at work in this folder")
+        RunDirectory(run).begin({})
+        assert_refused(main(["resume", str(run)]), capsys.readouterr(), "another run is at work in this folder")
+        assert [path.name for path in run.iterdir()] == ["run.json"]
+    assert main(fit) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such disk here")
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("command", ["predict", "evaluate", "fit"])
+def test_a_full_disk_under_standard_output(command, buffered, folder, tmp_path):
+    run, table = str(folder / "run"), str(folder / "iris.csv")
+    arguments = {
+        "predict": [run, table],
+        "evaluate": [run, table, "--json"],
+        "fit": [table, "--target", "species", "--out", str(tmp_path / "run"), "--json", *FAST],
+    }[command]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "axonic", command, *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot write: no space left on device: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_when_the_training_is_over_has_interrupted_nothing(folder, tmp_path, monkeypatch, capsys):
+    finish = RunDirectory.finish
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        finish(*arguments)
+
+    monkeypatch.setattr(RunDirectory, "finish", interrupted)
+    fit = ["fit", str(folder / "iris.csv"), "--target", "species", "--out", str(tmp_path / "run"), "--json", *FAST]
+    assert main(fit) == 0
+    assert json.loads(capsys.readouterr().out)["interrupted"] is False
+
+
+def test_a_run_that_was_cut_off_is_to_be_resumed_before_it_predicts(folder, tmp_path, capsys):
+    RunDirectory(tmp_path / "run").begin({})
+    code = main(["predict", str(tmp_path / "run"), str(folder / "iris.csv")])
+    assert_refused(code, capsys.readouterr(), f"axonic resume {tmp_path / 'run'}")
 
 
 def test_bad_inputs_are_at_least_forty():

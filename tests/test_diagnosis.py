@@ -9,12 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
-from axonic import FeedForwardClassifier, FeedForwardRegressor, losses
+from axonic import FeedForwardClassifier, FeedForwardRegressor, losses, recipe
 from axonic.checks import check_rows
 from axonic.cli import main
+from axonic.data.batches import Rows, split_rows
+from axonic.diagnosis import diagnose, unwatched
 from axonic.diagnosis.live import alarms
 from axonic.health import COLUMNS
+from axonic.layers.activations import Activation
+from axonic.runs import fit_table
+from axonic.runs.request import Silent
+from axonic.settings import Settings, pair
 from axonic.specs import spec
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -236,6 +243,120 @@ def test_a_loss_whose_slope_does_not_fade_is_given_time_to_settle(loss, tmp_path
     assert "net.cannot_fit_batch" not in [finding["code"] for finding in result["findings"]]
 
 
+def straight(n=300, noise=0.3):
+    """A line through twenty columns, which a network has to find among curves."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n, 20))
+    return x, x @ rng.standard_normal(20) + noise * rng.standard_normal(n)
+
+
+def test_a_network_that_a_linear_model_beats_is_not_healthy():
+    x, y = straight(1300)
+    model = FeedForwardRegressor(ensemble=1).fit(x[:300], y[:300])
+    (finding,) = said(model)
+    assert finding.code == "train.worse_than_linear"
+    assert finding.evidence["loss_of_linear"] < finding.evidence["loss"]
+    assert "hidden_layer_sizes=()" in finding.remedy
+    as_told = FeedForwardRegressor(hidden_layer_sizes=(), ensemble=1).fit(x[:300], y[:300])
+    assert 1 - as_told.score(x[300:], y[300:]) < 0.8 * (1 - model.score(x[300:], y[300:]))
+    assert said(as_told) == []
+
+
+def test_a_positive_target_over_powers_of_ten_asks_for_another_loss():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1400, 4))
+    y = np.exp(8 + 2 * x[:, 0] + 1.5 * x[:, 1] + 0.2 * rng.standard_normal(1400))
+    model = FeedForwardRegressor(**HIDDEN).fit(x[:400], y[:400])
+    (finding,) = said(model)
+    assert finding.code == "data.skewed_target"
+    as_told = FeedForwardRegressor(**HIDDEN, loss="poisson").fit(x[:400], y[:400])
+    assert as_told.score(x[400:], y[400:]) > model.score(x[400:], y[400:])
+    assert said(as_told) == []
+    assert "data.skewed_target" not in [f.code for f in FeedForwardRegressor(**HIDDEN).fit(x, y - y.mean()).findings_]
+
+
+def test_the_command_says_as_much_of_a_linear_model_as_the_estimator(tmp_path, capsys):
+    x, y = straight()
+    names = [f"x{i}" for i in range(20)]
+    pl.DataFrame(x, names).with_columns(y=pl.Series(y)).write_csv(tmp_path / "t.csv")
+    arguments = ["fit", str(tmp_path / "t.csv"), "--target", "y", "--out", str(tmp_path / "run"), "--ensemble", "1"]
+    assert main([*arguments, "--test-size", "0", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["findings"][0]["code"] == "train.worse_than_linear"
+    assert result["baselines"]["linear"]["valid"]["loss"] < result["valid"]["loss"]
+
+
+def test_some_networks_that_learned_nothing_do_not_say_that_there_is_no_signal():
+    x, y = blobs()
+    settings = Settings(ensemble=2)
+    rows = Rows(x.astype(np.float32), y.astype(np.int32), np.ones(len(x), np.float32))
+    loss, n_out = pair(settings, "classification", 3)
+    split = split_rows(len(y), 0, valid=0.2, test=0.0, classes=y)
+    task = recipe.Task(rows, split, settings, settings.network(n_out), loss)
+    fit = recipe.fit(task)._replace(constant=(0,))
+    assert unwatched(fit) == []
+    (finding,) = diagnose(task, fit)
+    assert finding.code == "train.healthy"
+    assert "1 of 2 networks" in finding.cause
+    assert [finding.code for finding in unwatched(fit._replace(constant=(0, 1)))] == ["data.no_signal"]
+
+
+def test_what_is_learned_by_heart_with_nothing_held_out_is_not_told_to_train_on():
+    x, _ = blobs(60)
+    y = np.random.default_rng(0).integers(0, 2, 60)
+    kept = {**HIDDEN, "early_stopping": False, "regularization": None, "epochs": 400}
+    (finding,) = [f for f in FeedForwardClassifier(**kept).fit(x, y).findings_ if f.code.startswith("train.")]
+    assert (finding.code, finding.severity) == ("train.overfit", "info")
+    assert "cannot be told" in finding.cause
+
+
+def test_outliers_in_the_targets_are_no_bad_start():
+    """The few of them may all be in one part of the rows."""
+    x, y = wave()
+    y[:6] += 200
+    for seed in range(3):
+        model = FeedForwardRegressor(**HIDDEN, loss="huber", random_state=seed).fit(x, y)
+        assert "net.initial_loss" not in [finding.code for finding in model.findings_]
+
+
+def test_an_activation_of_ones_own_with_a_wrong_derivative():
+    x, y = wave()
+    wrong = Activation("mine", jnp.tanh, lambda z, a: a * a - 1)
+    (finding,) = said(FeedForwardRegressor(**HIDDEN, activation=wrong).fit(x, y))
+    assert (finding.code, finding.severity) == ("net.wrong_derivative", "error")
+    assert "'mine'" in finding.where
+    assert finding.evidence["derivative"] == pytest.approx(-finding.evidence["true"])
+    for right in (
+        Activation("mine", jnp.tanh, lambda z, a: 1 - a * a),
+        Activation("own", lambda z: jnp.maximum(z, 0), lambda z, a: (a > 0) * 1.0),
+    ):
+        assert said(FeedForwardRegressor(**HIDDEN, activation=right).fit(x, y)) == []
+
+
+def test_the_warning_of_a_fit_says_nothing_that_the_finding_takes_back():
+    x, y = blobs()
+    with pytest.warns(ConvergenceWarning) as warned:
+        model = FeedForwardClassifier(**HIDDEN, learning_rate=1e4).fit(x, y)
+    assert said(model)[0].remedy.startswith("Use learning_rate=")
+    assert "learning_rate=" not in str(warned[0].message).replace('learning_rate="auto"', "")
+    with pytest.warns(ConvergenceWarning, match='try learning_rate="auto" first'):
+        model = FeedForwardClassifier(**HIDDEN, learning_rate=1e-9, epochs=2).fit(x, y)
+    assert said(model)[0].code == "train.rate_too_low"
+
+
+def test_weighted_classes_are_not_to_be_weighted():
+    x, y = blobs(400)
+    rare = np.flatnonzero(y == 0)[12:]
+    x, y = np.delete(x, rare, axis=0), np.delete(y, rare)
+    remedies = []
+    for class_weight in (None, "balanced"):
+        model = FeedForwardClassifier(**HIDDEN, class_weight=class_weight).fit(x, y)
+        (finding,) = [finding for finding in model.findings_ if finding.code == "data.imbalance"]
+        remedies.append(finding.remedy)
+    assert "weight the classes" in remedies[0]
+    assert "weight the classes" not in remedies[1]
+
+
 def test_one_cause_is_one_finding():
     """A rate thousands of times too high leaves a swinging loss, dead units and a constant answer."""
     x, y = blobs()
@@ -299,6 +420,34 @@ def test_the_command_says_why_and_what_to_do(table, capsys):
     health = pl.read_csv(run / "health.csv")
     assert health.columns == ["network", *COLUMNS[:1], "layer", *COLUMNS[1:]]
     assert health["layer"].unique().sort().to_list() == [1, 2, 3]
+
+
+class Interrupted(Silent):
+    """Ends a fit after so many reports of epochs."""
+
+    def __init__(self, reports):
+        self.reports = reports
+
+    def epochs(self, network, n_networks, history, n_epochs, stop):
+        self.reports -= 1
+
+    def interrupted(self):
+        return self.reports <= 0
+
+
+def test_a_run_that_is_cut_short_is_not_called_healthy(table, tmp_path):
+    settings = Settings(learning_rate=1e-3, ensemble=1, batch_size=8)
+    result = fit_table(table / "t.csv", "kind", tmp_path / "run", settings=settings, reporter=Interrupted(1))
+    assert result["interrupted"]
+    finding = result["findings"][0]
+    assert (finding["code"], finding["severity"]) == ("train.stopped_early", "warning")
+    assert "axonic resume" in finding["remedy"]
+    at_once = fit_table(table / "t.csv", "kind", tmp_path / "none", settings=settings, reporter=Interrupted(0))
+    assert at_once["interrupted"]
+    codes = {finding["code"]: finding["severity"] for finding in at_once["findings"]}
+    assert "train.healthy" not in codes
+    assert "data.no_signal" not in codes
+    assert "train.stopped_early" in codes
 
 
 def test_stop_on_ends_a_run_that_goes_wrong(table, capsys):

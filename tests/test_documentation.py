@@ -38,6 +38,11 @@ def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
+def test_every_public_layer_of_the_library_has_an_example():
+    for layer in ("layers", "losses", "objective", "optimizers", "training"):
+        assert any(f"{name}.".startswith(f"axonic.{layer}.") for name in WITH_EXAMPLES), layer
+
+
 def test_docstrings():
     """In a process of their own, where arguments are not checked against their annotations."""
     script = f"""

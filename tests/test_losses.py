@@ -12,6 +12,7 @@ from axonic.layers import ACTIVATIONS, activations
 from axonic.layers.activations import Activation
 from axonic.losses.matched import FORMS, integral, inverse
 from axonic.settings import Settings, pair
+from axonic.specs import spec
 from tests.oracles import assert_close
 
 OWN = {
@@ -360,6 +361,20 @@ def test_impossible_parameters_are_refused(loss):
     with pytest.raises(InputError) as error:
         pair(Settings(loss=loss), "regression", 1)
     assert "\n" not in str(error.value)
+
+
+@spec
+class Unfinished(losses.Loss):
+    activation = activations.identity
+
+    def value(self, z, y):
+        return jnp.sum((z - y) ** 4, axis=-1)
+
+
+def test_a_loss_of_ones_own_without_delta_is_named():
+    x = np.random.default_rng(0).standard_normal((40, 2))
+    with pytest.raises(InputError, match=r"the loss Unfinished has no delta: write delta\(z, y\)"):
+        FeedForwardRegressor((3,), loss=Unfinished()).fit(x, x[:, 0])
 
 
 def test_constructors_check():

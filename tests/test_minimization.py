@@ -150,6 +150,8 @@ def test_a_scheduled_rule_takes_the_hyperparameters_of_its_rule():
         ({"fun": lambda x: 3}, "numbers of type int"),
         ({"fun": lambda x: jnp.sum(x > 0)}, "numbers of type int"),
         ({"fun": lambda x: x > 0, "optimizer": "levenberg_marquardt"}, "numbers of type bool"),
+        ({"x0": "abc"}, "x0 holds 'abc': start at real numbers"),
+        ({"x0": {"a": np.ones(2, complex)}}, "start at real numbers"),
         ({"x0": []}, "x0 is empty"),
         ({"x0": {}}, "x0 is empty"),
         ({"fun": lambda x: jnp.sum(jnp.sqrt(x)), "x0": [0.0, 1.0]}, "gradient of the function is not finite at x0"),

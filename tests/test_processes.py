@@ -311,6 +311,8 @@ def test_a_process_that_is_alive_and_stuck_is_named(tmp_path):
         (["--processes", "0", "--process-id", "0"], "0 processes are impossible"),
         (["--processes", "2", "--process-id", "2"], "there is no process 2"),
         (["--processes", "2", "--process-id", "0", "--coordinator", "here"], "'here' is no address"),
+        (["--processes", "2", "--process-id", "0", "--coordinator", "127.0.0.1:99999"], "is no address"),
+        (["--processes", "2", "--process-id", "0", "--coordinator", "127.0.0.1:0"], "is no address"),
         (["--processes", "2", "--process-id", "0", "--coordinator", "203.0.113.1:80"], "can't listen there"),
         (["--processes", "2", "--process-id", "1", "--coordinator", "nowhere.invalid:80"], "no such host"),
     ],

@@ -21,6 +21,7 @@ from axonic.recipe import (
     candidate_penalties,
     choose_rate,
     fitting,
+    networks,
     oscillation,
     rate_stage,
     with_rate,
@@ -29,6 +30,7 @@ from axonic.recipe.baseline import bias, constant, no_worse
 from axonic.recipe.batch_size import seconds_to, step_seconds
 from axonic.recipe.branches import branch_stage
 from axonic.recipe.networks import train_side_by_side
+from axonic.recipe.penalty import worth_lowering
 from axonic.recipe.rate import corrected
 from axonic.settings import Settings, pair
 from tests.oracles import compilations
@@ -197,6 +199,76 @@ def test_the_penalty_with_the_lowest_mean_validation_loss_is_kept():
         stage["valid"][stage["l2"].index(fit.l2)], run["best_loss"], fit.members, strict=True
     ):
         assert loss == kept or (kept < loss and np.all(params[0].w == 0))  # or the constant answer was better
+
+
+@pytest.mark.parametrize(
+    ("losses", "worth"),
+    [
+        (([1.0, 1.0], [0.9, 0.95]), True),
+        (([1.0, 1.0], [0.94, 1.0]), False),
+        (([0.9, 0.9], [1.0, 1.0]), False),
+        (([-1.0, -1.0], [-1.02, -1.02]), False),
+        (([-1.0, -1.0], [-1.2, -1.2]), True),
+        (([0.0, 0.0], [0.0, 0.0]), False),
+        (([1.0, np.nan], [0.5, 0.5]), False),
+    ],
+)
+def test_a_lower_penalty_is_worth_a_try_where_the_lowest_is_clearly_the_best(losses, worth):
+    assert worth_lowering(losses) == worth
+
+
+def smooth(n=120, noise=0.01):
+    """A smooth function of one number, and its noise."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (n, 1)).astype(np.float32)
+    y = np.sin(2 * x) + noise * rng.standard_normal((n, 1))
+    return Rows(x, y.astype(np.float32), np.ones(n, np.float32))
+
+
+def fitted_numbers(data, journal=None, **settings):
+    quick = {"hidden_layer_sizes": (16,), "learning_rate": 0.1, "ensemble": 2, "monitor": False}
+    settings = Settings(**{**quick, **settings})
+    split = split_rows(len(data.y), 0, valid=0.2, test=0.0)
+    loss, n_out = pair(settings, "regression", 1)
+    task = recipe.Task(data, split, settings, settings.network(n_out), loss, resplits=False)
+    return recipe.fit(task, journal=journal)
+
+
+def test_a_target_with_little_noise_is_tried_with_a_lower_penalty_which_is_replayed():
+    data = smooth()
+    fit = fitted_numbers(data)
+    stage = next(stage for stage in fit.stages if stage["stage"] == "regularization")
+    np.testing.assert_allclose(np.multiply(stage["l2"], 96), [1, 0.25, 0.0625])
+    means = [np.mean(losses) for losses in stage["valid"]]
+    assert stage["decision"] == stage["l2"][2]
+    assert means[2] < means[1] < means[0]
+
+    class Remembering(recipe.Journal):
+        stages = tuple(fit.stages)
+
+    assert_same_weights(fitted_numbers(data, Remembering()).members, fit.members)
+
+
+def test_numbers_with_little_noise_are_learned_until_their_own_loss_is_flat(monkeypatch):
+    """By a twentieth of it: a loss as small as that is flat long before by what is asked of larger ones."""
+    data = smooth()
+    valid = fitted_numbers(data, regularization=None).histories[0][:, 1]
+    monkeypatch.setattr(networks, "NUMBERS_GAIN", 1.0)
+    as_others = fitted_numbers(data, regularization=None).histories[0][:, 1]
+    np.testing.assert_array_equal(valid[: len(as_others)], as_others)
+    assert valid.min() < as_others.min() / 2
+
+
+def test_a_network_that_has_learned_nothing_yet_is_given_longer():
+    """Deep sigmoids stay long at the constant answer before they learn."""
+    data = rows(300)
+    settings = {"hidden_layer_sizes": (16, 16), "activation": "sigmoid", "epochs": "auto", "learning_rate": 0.1}
+    settings |= {"ensemble": 1, "regularization": None, "batch_size": 32}
+    nothing = data._replace(y=np.random.default_rng(3).integers(0, 2, 300).astype(np.int32))
+    steps = [next(stage for stage in fitted(each, **settings).stages if stage["stage"] == "run")["steps"][0]
+             for each in (data, nothing)]  # fmt: skip
+    assert steps[1] >= 1500
+    assert fitted(data, **settings).histories[0][:, 1].min() < 0.9 * np.log(2)
 
 
 def test_a_run_that_diverges_says_so_and_keeps_finite_weights():

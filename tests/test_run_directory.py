@@ -13,7 +13,7 @@ from axonic.data.batches import Cursor
 from axonic.errors import InputError
 from axonic.health import COLUMNS
 from axonic.recipe import Kept
-from axonic.run_directory import RunDirectory
+from axonic.run_directory import RunDirectory, claimed
 from axonic.storage import load_model
 from tests.test_storage import N_IN, PICKLE, failing, make_model, names
 
@@ -199,6 +199,27 @@ def test_discarding_takes_away_what_was_made_and_holds_nothing_of_a_run(tmp_path
     assert (tmp_path / "theirs").is_dir()
 
 
+def test_a_folder_that_is_claimed_is_ones_own_and_leaves_nothing_when_it_is_empty(tmp_path):
+    place = tmp_path / "runs" / "t"
+    with claimed(place, numbered=True) as one, claimed(place, numbered=True) as other:
+        assert (one.name, other.name) == ("t-1", "t-2")
+        RunDirectory(other).begin(REQUEST)
+        with pytest.raises(InputError, match="another run is at work in this folder"), claimed(one):
+            pass
+        assert one.is_dir()
+    assert names(tmp_path) == ["runs/t-2/run.json"]
+    assert not (tmp_path / "runs" / "t-1").exists()
+    with claimed(tmp_path / "a" / "b") as run:
+        directory = RunDirectory(run)
+        directory.begin(REQUEST)
+        directory.discard()
+        assert names(run) == []
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write: not a directory"), claimed(tmp_path / "file" / "run"):
+        pass
+
+
 # --- checkpoints ---
 
 
@@ -284,6 +305,8 @@ def test_damaged_checkpoints_are_refused(tmp_path):
         with pytest.raises(InputError) as error:
             run.load_checkpoint(JOB, make_kept())
         assert "\n" not in str(error.value)
+        assert str(error.value).startswith("not a whole checkpoint: ")
+        assert error.value.how == "start the run afresh"
 
 
 CURSORS = [None, [], [1], [1, 2, 3], ["a", 0], [-1, 0], [0, -1], [0.5, 0], [True, 0], {}, [[0], 0], [1e300, 0]]

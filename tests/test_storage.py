@@ -16,13 +16,15 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
-from axonic import layers, losses, optimizers, storage, training
+from axonic import FeedForwardRegressor, layers, load, losses, optimizers, storage, training
 from axonic.data.encoding import TableEncoder
 from axonic.data.schema import infer_schema
 from axonic.data.targets import TargetEncoder
 from axonic.errors import InputError
+from axonic.export import onnx_model
 from axonic.layers.activations import Activation
 from axonic.model import Model
+from axonic.optimizers import schedules
 from axonic.optimizers.from_optax import FromOptax
 from axonic.specs import spec, static
 from axonic.storage import load_model, save_model, write
@@ -309,12 +311,19 @@ MIXED = pl.DataFrame(
 )
 
 
-def test_round_trip_of_encoders_of_all_kinds(tmp_path):
+def make_mixed():
+    """(a model of a table with columns of all kinds, its schema)."""
     schema = infer_schema(MIXED, "kind")
     encoder = TableEncoder.fit(MIXED, schema)
     network = layers.chain(layers.dense(1))
     params = (network.init(np.random.default_rng(0), encoder.n_features),)
-    model = Model(network, losses.cross_entropy, params, encoder, TargetEncoder.fit(MIXED["kind"], "classification"))
+    target = TargetEncoder.fit(MIXED["kind"], "classification")
+    return Model(network, losses.cross_entropy, params, encoder, target), schema
+
+
+def test_round_trip_of_encoders_of_all_kinds(tmp_path):
+    model, schema = make_mixed()
+    encoder = model.encoder
     save_model(model, tmp_path / "m.safetensors", schema=schema.to_json())
     read = load_model(tmp_path / "m.safetensors")
     np.testing.assert_array_equal(read.encoder.transform(MIXED), encoder.transform(MIXED))
@@ -395,6 +404,36 @@ def test_a_rule_of_optax_that_has_a_name_is_kept_by_it(monkeypatch):
     for other in (rule.replace(transformation=optax.sgd(1.0)), optimizers.get(optax.lamb(1.0))):
         with pytest.raises(InputError, match="can't be stored"):
             storage.parameter_to_json(other)
+
+
+SCHEDULED = [
+    optimizers.scheduled(optimizers.Adam(), schedules.WarmUp(20, schedules.Cosine(200))),
+    optimizers.scheduled(optimizers.Momentum(0.3, dampening=False), schedules.Step(np.int64(30), 0.5)),
+]
+
+
+@pytest.mark.parametrize("rule", SCHEDULED)
+def test_a_rule_with_a_schedule_is_kept_by_a_file(rule, tmp_path):
+    estimator = FeedForwardRegressor((2,), optimizer=rule, epochs=1, learning_rate=0.01, early_stopping=False)
+    estimator.fit(X, X[:, 0]).save(tmp_path / "m.safetensors")
+    assert load(tmp_path / "m.safetensors").optimizer == rule
+
+
+def test_a_schedule_of_ones_own_is_not_stored():
+    class Own(schedules.Schedule):
+        """A schedule that a user wrote."""
+
+    with pytest.raises(InputError, match="can't be stored"):
+        storage.parameter_to_json(optimizers.scheduled(optimizers.Adam(), Own()))
+
+
+@pytest.mark.parametrize("wrong", [{"n_steps": "many"}, {"n_steps": 5, "then": 3}, {"then": None}, {"steps": 5}])
+def test_forged_schedules_are_refused(wrong):
+    stored = storage.parameter_to_json(SCHEDULED[0])
+    assert storage.parameter_from_json(stored) == SCHEDULED[0]
+    stored["schedule"]["values"] = wrong
+    with pytest.raises((TypeError, ValueError)):
+        storage.parameter_from_json(stored)
 
 
 def test_a_model_is_found_in_its_run_directory(tmp_path):
@@ -597,6 +636,7 @@ FORGERIES = {
     "layer of python": changed(lambda m: m["network"][0].update(layer="__import__('os').system('touch EXECUTED')")),
     "unknown loss": changed(lambda m: m["loss"].update(loss="hinge")),
     "another loss": changed(lambda m: m["loss"].update(loss="huber")),
+    "a loss of numbers": changed(lambda m: m.update(loss={"loss": "squared_error", "activation": "identity"})),
     "impossible tau": changed(lambda m: m.update(loss={"loss": "quantile", "tau": 2.0})),
     "tau is a list": changed(lambda m: m.update(loss={"loss": "quantile", "tau": [0.5]})),
     "no matching loss": changed(lambda m: m.update(loss={"loss": "matching", "activation": "relu"})),
@@ -635,6 +675,41 @@ def test_forged_files_are_refused_in_one_line_and_run_nothing(name, content, tmp
     path.write_bytes(FORGERIES[name](content))
     assert_refused(path)
     assert names(tmp_path) == ["model.safetensors"]
+
+
+def column(metadata, name):
+    return next(column for column in metadata["encoder"]["columns"] if column["name"] == name)
+
+
+# of a table with columns of all kinds: name -> (what is changed, what the message says)
+OF_TABLES = {
+    "two columns of one name": (lambda m: column(m, "size").update(name="colour"), "two columns have the same name"),
+    "a level twice": (lambda m: column(m, "colour").update(levels=["red", "red"]), "Coding.levels"),
+    "no format of dates": (lambda m: column(m, "picked").update(format="%Q%Q"), "Coding.format = '%Q%Q'"),
+    "no schema": (lambda m: m["info"].pop("schema"), "schema is missing"),
+    "a number as schema": (lambda m: m["info"].update(schema=5), "no Schema but 5"),
+    "no decimal mark": (lambda m: m["info"].update(decimal_mark=5), "decimal_mark = 5"),
+    "a class twice": (lambda m: m["target"].update(labels=["a", "a"]), "two classes are the same"),
+    "a loss of numbers": (
+        lambda m: m.update(loss={"loss": "squared_error", "activation": "identity"}),
+        "the network's outputs do not fit the target",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_TABLES)
+def test_forged_files_of_tables_are_refused_in_one_line(name, tmp_path):
+    change, says = OF_TABLES[name]
+    model, schema = make_mixed()
+    path = tmp_path / "m.safetensors"
+    save_model(model, path, schema=schema.to_json())
+    path.write_bytes(changed(change)(path.read_bytes()))
+    assert_refused(path, says)
+
+
+def test_one_array_is_not_exported_of_what_it_cannot_hold():
+    with pytest.raises(InputError, match=r"one array can't hold the column 'colour'.*framed=True"):
+        onnx_model(make_mixed()[0], framed=False)
 
 
 def test_every_part_of_the_metadata_is_needed(content, tmp_path):

@@ -1,8 +1,12 @@
 """What a network has to beat: the constant answer, and a linear model on the same encoded rows.
 
-    constant   the mean of the target, or the frequencies of the classes, in the training rows
-    linear     numbers: ridge regression, w = (X^T X / n + I / n)^-1 X^T y / n on centred X and y
+    constant   the mean of the target, or the frequencies of the classes, in the training rows; of a loss that asks for
+               something else than a mean what it asks for, such as a median or a quantile (`axonic.recipe.baseline`)
+    linear     numbers: ridge regression, w = (X^T S X / n + I / n)^-1 X^T S y / n on X and y centred, S the weights
+               of the rows; absolute, quantile, huber: the same again and again, weights times delta / (z - y)
                classes: logistic (softmax) regression, the minimum of the mean log-loss + 1/(2n) sum w^2
+
+Rows weigh as much as when the network is trained.
 
 Of a series:
 
@@ -19,41 +23,61 @@ Candes 2015), as many as `WORK` allows. Both take `MAX_ROWS` training rows at mo
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from axonic.data.autoregression import steps_ahead
 from axonic.data.batches import Rows, Split
 from axonic.data.sequences import SeriesCoding
+from axonic.losses import Loss, Robust
 from axonic.model import Model
+from axonic.recipe.baseline import bias
 
 MAX_ROWS = 20_000
 WORK = 2_000_000_000
 """Rows times inputs times classes times steps."""
 STEPS = (50, 500)
 """Gradient steps at least and at most."""
-MAX_INPUTS = 2_000
-"""Inputs beyond which the linear model is left out: its matrix would be too large."""
+MAX_INPUTS, MAX_INPUTS_REWEIGHTED = 2_000, 200
+"""Inputs beyond which the linear model is left out: its matrix would be too large, or solved too often."""
+REWEIGHTINGS, SMALLEST = 50, 1e-4
+"""Solutions one after the other, and the least |z - y| that is divided by."""
 SEASONAL = 0.3
 """A correlation that 50 values have by chance once in 30 times."""
 
 
-def baselines(model: Model, rows: Rows, split: Split) -> dict[str, dict[str, Any]]:
+def baselines(model: Model, rows: Rows, split: Split, weight: np.ndarray | None = None) -> dict[str, dict[str, Any]]:
     """Scores on the validation and test rows, as of `Model.metrics`.
+
+    Parameters
+    ----------
+    model, rows, split : what is to be beaten, and the rows that scores are of.
+    weight : (n,) of the rows in training; None is that of the scores.
 
     Returns
     -------
-    "constant" and "linear", each with "valid" and "test". The linear one is left out above `MAX_INPUTS` inputs.
+    "constant" and "linear", each with "valid" and "test". The linear one is left out where there are too many inputs.
     """
-    fits = {"constant": constant, "linear": linear}
-    train = split.train[:: max(1, -(-len(split.train) // MAX_ROWS))]
+    train = evenly(split.train)
+    weight = (rows.weight if weight is None else weight)[train].astype(np.float64)
     x, y = rows.x[train].astype(np.float64), _targets(rows.y[train], model.target.n_out)
+    classes = model.task == "classification"
+    fits = {"constant": constant, "linear": linear} if solvable(x.shape[1], model.loss) else {"constant": constant}
     found = {}
     for name, fit in fits.items():
-        if name == "linear" and x.shape[1] > MAX_INPUTS:
-            continue
-        w, b = fit(x, y, model.task == "classification")
+        w, b = fit(x, y, weight, model.loss, classes)
         found[name] = {part: _scores(model, rows, getattr(split, part), w, b) for part in ("valid", "test")}
     return found
+
+
+def evenly(part: np.ndarray) -> np.ndarray:
+    """At most `MAX_ROWS` of these rows, evenly spaced."""
+    return part[:: max(1, -(-len(part) // MAX_ROWS))]
+
+
+def solvable(n_in: int, loss: Loss) -> bool:
+    """Whether a linear model of so many inputs is had at a low price."""
+    return n_in <= (MAX_INPUTS_REWEIGHTED if isinstance(loss, Robust) else MAX_INPUTS)
 
 
 def forecasts(target: np.ndarray, ends: np.ndarray, coding: SeriesCoding, seen: int) -> dict[str, np.ndarray]:
@@ -103,32 +127,55 @@ def forecast_scores(truth: np.ndarray, forecast: np.ndarray, split: Split) -> di
     return scores
 
 
-def constant(x: np.ndarray, y: np.ndarray, classes: bool) -> tuple[np.ndarray, np.ndarray]:
+def constant(
+    x: np.ndarray, y: np.ndarray, weight: np.ndarray, loss: Loss, classes: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """(w, b) of the constant answer: w is 0."""
-    mean = y.mean(axis=0)
+    asked = bias(loss, y, weight) if isinstance(loss, Robust) else None
+    mean = np.average(y, axis=0, weights=weight)
     b = np.log(np.maximum(mean, 1e-12)) if classes else mean
-    return np.zeros((x.shape[1], y.shape[1])), b
+    return np.zeros((x.shape[1], y.shape[1])), b if asked is None else asked
 
 
-def linear(x: np.ndarray, y: np.ndarray, classes: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(w, b) of the linear model, for x (n, n_in) and y (n, n_out)."""
-    return _softmax_regression(x, y) if classes else _ridge(x, y)
+def linear(
+    x: np.ndarray, y: np.ndarray, weight: np.ndarray, loss: Loss, classes: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """(w, b) of the linear model, for x (n, n_in), y (n, n_out) and weight (n,)."""
+    weight = weight / weight.mean()
+    if classes:
+        return _softmax_regression(x, y, weight)
+    if isinstance(loss, Robust):
+        each = [_reweighted(x, y[:, [i]], weight, loss) for i in range(y.shape[1])]
+        return np.hstack([w for w, _ in each]), np.concatenate([b for _, b in each])
+    return _ridge(x, y, weight)
 
 
-def _ridge(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _ridge(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n, n_in = x.shape
-    mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
+    mean_x, mean_y = (np.average(v, axis=0, weights=weight) for v in (x, y))
     x, y = x - mean_x, y - mean_y
-    w = np.linalg.solve(x.T @ x / n + np.eye(n_in) / n, x.T @ y / n)
+    weighted = x.T * weight
+    w = np.linalg.solve(weighted @ x / n + np.eye(n_in) / n, weighted @ y / n)
     return w, mean_y - mean_x @ w
 
 
-def _softmax_regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _reweighted(x: np.ndarray, y: np.ndarray, weight: np.ndarray, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
+    """Of one target: where the weighted squares are lowest, so is the loss, since its delta is weight times z - y."""
+    w, b = _ridge(x, y, weight)
+    for _ in range(REWEIGHTINGS):
+        off = x @ w + b - y
+        off = np.where(np.abs(off) < SMALLEST, np.copysign(SMALLEST, off), off)
+        delta = np.asarray(loss.delta(jnp.asarray(off), jnp.zeros(off.shape)), np.float64)
+        w, b = _ridge(x, y, weight * (delta / off)[:, 0])
+    return w, b
+
+
+def _softmax_regression(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n, n_in = x.shape
-    x = np.hstack([x, np.ones((n, 1))])
+    x, weight = np.hstack([x, np.ones((n, 1))]), weight[:, None]
     l2 = np.full((n_in + 1, 1), 1.0 / n)
     l2[-1] = 0.0  # no penalty on b
-    curvature = 0.5 * np.linalg.norm(x, 2) ** 2 / n + 1.0 / n
+    curvature = 0.5 * np.linalg.norm(np.sqrt(weight) * x, 2) ** 2 / n + 1.0 / n
     w = ahead = np.zeros((n_in + 1, y.shape[1]))
     loss, t = np.inf, 1.0
     for _step in range(int(np.clip(WORK / max(1, x.size * y.shape[1]), *STEPS))):
@@ -136,8 +183,9 @@ def _softmax_regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.nd
         z -= z.max(axis=1, keepdims=True)
         a = np.exp(z)
         total = a.sum(axis=1, keepdims=True)
-        before, loss = loss, float(np.mean(np.log(total[:, 0]) - np.sum(y * z, axis=1)) + 0.5 * np.sum(l2 * ahead**2))
-        new = ahead - (x.T @ (a / total - y) / n + l2 * ahead) / curvature
+        losses = weight[:, 0] * (np.log(total[:, 0]) - np.sum(y * z, axis=1))
+        before, loss = loss, float(np.mean(losses) + 0.5 * np.sum(l2 * ahead**2))
+        new = ahead - (x.T @ (weight * (a / total - y)) / n + l2 * ahead) / curvature
         t, past = (1.0, 0.0) if loss > before else ((1 + np.sqrt(1 + 4 * t * t)) / 2, (t - 1.0))
         w, ahead = new, new + past / t * (new - w)
     return w[:-1], w[-1]

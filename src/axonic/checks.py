@@ -21,13 +21,17 @@ from axonic.data.schema import (
     ALL_MISSING,
     CONSTANT,
     FREE_TEXT,
+    FREQUENT_LEVELS,
     ID_LIKE,
-    MAX_LEVELS,
+    LEVEL_TABLE_ROWS,
     Column,
     Schema,
     Task,
     canonical,
+    has_id_name,
+    level_counts,
     mixed,
+    own_slots,
     target_values,
     usable_rows,
 )
@@ -44,6 +48,7 @@ ENOUGH_ROWS = 20
 SPELT = ("number", "date", "boolean")
 """Kinds of columns whose values all are what the kind says, also where they are text."""
 LEAK_CORRELATION = 0.9999
+MUCH_RARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -153,16 +158,22 @@ def by_severity(findings: list[Finding]) -> list[Finding]:
 
 
 def check_counting(table: Table) -> Iterator[Finding]:
-    """data.id_like: a column of an array that counts the rows, and is used."""
+    """data.id_like: a column of an array that counts the rows, or is called an id and differs in every row, and is
+    used."""
     for column in table.schema.columns:
         values = table.frame[column.name].to_numpy()
-        if len(values) >= ENOUGH_ROWS and np.all(np.diff(values) == 1) and values[0] == np.floor(values[0]):
+        if len(values) < ENOUGH_ROWS or np.any(values != np.floor(values)):
+            continue
+        counts = bool(np.all(np.diff(values) == 1))
+        if counts or (has_id_name(column.name) and len(np.unique(values)) == len(values)):
             yield Finding(
                 "data.id_like",
                 "warning",
                 column.name,
                 {"first": float(values[0]), "last": float(values[-1]), "rows": len(values)},
-                "The column counts the rows: it says where a row stands and nothing about a new one.",
+                "The column counts the rows: it says where a row stands and nothing about a new one."
+                if counts
+                else "The column names the rows, each of which has its own: it says nothing about a new one.",
                 "Leave it out.",
             )
 
@@ -233,7 +244,7 @@ def check_mixed(table: Table) -> Iterator[Finding]:
     names = [column.name for column in (*table.schema.columns, *table.schema.ignored) if column.kind not in SPELT]
     for name in [table.schema.target, *names] if table.schema.task == "classification" else names:
         series = table.frame[name]
-        if not is_text(series) or len(series) < ENOUGH_ROWS:
+        if series.dtype != pl.String or len(series) < ENOUGH_ROWS:
             continue
         text = as_text(series)
         found = mixed(text)
@@ -248,7 +259,7 @@ def check_mixed(table: Table) -> Iterator[Finding]:
         taken = "the target is taken for classes" if is_target else "the column is taken for text"
         yield Finding(
             "data.mixed",
-            "info" if name in used and found.distinct <= MAX_LEVELS else "warning",
+            "info" if name in used and found.distinct <= FREQUENT_LEVELS else "warning",
             name,
             {found.what: found.count, "values": n, "first_other": found.others[0], "first_row": row},
             f"{found.count} of {n} values are {found.what}; {found.others[0]!r} (row {row}){also} "
@@ -278,6 +289,7 @@ def check_id_like(table: Table) -> Iterator[Finding]:
         if column.reason not in (ID_LIKE, FREE_TEXT):
             continue
         distinct, rows = table.frame[column.name].n_unique(), len(table.frame)
+        few = f"It is text with {distinct} different values in {rows} rows: most rows have one too rare to learn from."
         yield Finding(
             "data.id_like",
             "info",
@@ -285,8 +297,47 @@ def check_id_like(table: Table) -> Iterator[Finding]:
             {"distinct": distinct, "rows": rows, "reason": column.reason},
             "Its values identify rows: a network would learn them by heart and know nothing about a new row."
             if column.reason == ID_LIKE
-            else f"It is text with {distinct} different values in {rows} rows: most are too rare to learn from.",
+            else few,
             "It is left out. If it holds something that recurs, such as a title or a region, make that a column.",
+        )
+
+
+def check_rare_levels(table: Table) -> Iterator[Finding]:
+    """data.rare_levels: categories of which many rows share the slot "other"."""
+    for column in table.schema.columns:
+        if column.kind != "category":
+            continue
+        counts, rows = level_counts(as_text(table.frame[column.name]))["count"], len(table.frame)
+        own = own_slots(counts, rows, LEVEL_TABLE_ROWS)
+        rare = int(counts[own:].sum())
+        if rare > MUCH_RARE * rows:
+            yield Finding(
+                "data.rare_levels",
+                "warning",
+                column.name,
+                {"distinct": len(counts), "rare": len(counts) - own, "rows": rare, "share": rare / rows},
+                f"{rare} of {rows} rows have one of the {len(counts) - own} rarest of {len(counts)} values, which are "
+                'taken as one, "other".',
+                "Add a column of what such values have in common, a region or a kind, or more rows of each.",
+            )
+
+
+def check_case(table: Table) -> Iterator[Finding]:
+    """data.case: classes whose names differ only in upper and lower case."""
+    labels: dict[str, list[str]] = {}
+    for label, _ in table.class_counts:
+        if isinstance(label, str):
+            labels.setdefault(label.lower(), []).append(label)
+    alike = [sorted(found) for found in labels.values() if len(found) > 1]
+    if alike:
+        listed = " and ".join(map(repr, alike[0])) + (f" ({len(alike) - 1} more such)" if len(alike) > 1 else "")
+        yield Finding(
+            "data.case",
+            "warning",
+            table.schema.target,
+            {"classes": alike},
+            f"Classes differ only in upper and lower case: {listed}. They are learned as different classes.",
+            "Spell them alike if they mean the same.",
         )
 
 
@@ -512,6 +563,7 @@ CHECKS: tuple[Check, ...] = (
     check_mixed,
     check_constant,
     check_id_like,
+    check_rare_levels,
     check_unsupported,
     check_duplicate_columns,
     check_duplicate_rows,
@@ -519,5 +571,6 @@ CHECKS: tuple[Check, ...] = (
     check_sorted,
     check_imbalance,
     check_rare_classes,
+    check_case,
     check_leaks,
 )

@@ -1,5 +1,7 @@
 """The command line: `axonic fit`, `resume`, `predict`, `evaluate`, `check`, `diagnose`, `compare`, `export`, `demo`."""
 
+import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -42,6 +44,9 @@ from axonic.report.terminal import (
     print_result,
     print_schema,
 )
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a disk says that can't take what is written to it. Of files `axonic.storage` tells; this is standard output."""
 
 app = App(
     name="axonic",
@@ -125,7 +130,7 @@ def fit(
     learning_rate
         A positive number, or auto to find it by a sweep.
     batch_size
-        Rows of a batch, or auto to look for it.
+        Rows of a batch, where the rule takes one, or auto.
     epochs
         Passes over the data at most, or auto: until the loss is flat, then branches at a tenth of the rate.
     ensemble
@@ -178,16 +183,18 @@ def fit(
         monitor=monitor,
         seed=seed,
     )
+    settings.check_batches(given=batch_size != "auto")
     if tensorboard is not None:
         from axonic.report.tensorboard import require, write_events
 
         require()
     reporter = Progress(quiet or _follows())
-    with reporter:
+    place = _claimed(Path("runs") / data.stem, numbered=True) if out is None else _claimed(out)
+    with reporter, place as run:
         result = runs.fit_table(
             data,
             target,
-            out or _new_run(data),
+            run,
             task=task,
             test=test,
             test_size=test_size,
@@ -202,7 +209,7 @@ def fit(
         if tensorboard is not None:
             write_events(Path(result["run"]), tensorboard)
         print_result(result, json)
-    return 130 if reporter.interrupted() else 0
+    return _ended(result, reporter)
 
 
 @app.command
@@ -230,14 +237,15 @@ def resume(
         Seconds after which training ends again.
     """
     from axonic import runs
+    from axonic.run_directory import held
 
     together.meet()
     reporter = Progress(quiet or _follows())
-    with reporter:
+    with reporter, contextlib.nullcontext() if _follows() else held(run):
         result = runs.resume_run(run, data=data, budget=budget, reporter=reporter)
     if not _follows():
         print_result(result, json)
-    return 130 if reporter.interrupted() else 0
+    return _ended(result, reporter)
 
 
 @app.command
@@ -574,15 +582,15 @@ def demo(*, out: Path = Path("axonic-demo"), json: Json = False, quiet: Quiet = 
     with resources.as_file(resources.files("axonic") / "demo" / "penguins.csv") as table:
         content = table.read_bytes()
         reporter = Progress(quiet)
-        with reporter:
+        with reporter, _claimed(out):
             settings = Settings(batch_stage=True, branch_stage=True)
             result = runs.fit_table(table, "species", out, settings=settings, reporter=reporter)
-    write(out / "penguins.csv", content)
+            write(out / "penguins.csv", content)
     print_result(result, json)
     if not json:
         command = f"axonic predict {out} {out / 'penguins.csv'} --proba"
         Console(highlight=False).print(f"\nTry: {command}", soft_wrap=True)
-    return 130 if reporter.interrupted() else 0
+    return _ended(result, reporter)
 
 
 def _follows() -> bool:
@@ -596,12 +604,16 @@ def _say_where(folder: Path) -> None:
     Console(highlight=False).print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
-def _new_run(data: Path) -> Path:
-    """runs/NAME-N with the first N that is free."""
-    number = 1
-    while (path := Path("runs") / f"{data.stem}-{number}").exists():
-        number += 1
-    return path
+def _claimed(path: Path, *, numbered: bool = False) -> contextlib.AbstractContextManager[Path]:
+    """The folder of a new run; see `axonic.run_directory.claimed`."""
+    from axonic.run_directory import claimed
+
+    return contextlib.nullcontext(path) if _follows() else claimed(path, numbered=numbered)
+
+
+def _ended(result: dict[str, Any], reporter: Progress) -> int:
+    """The exit code of a run: Ctrl-C that came when the training was over has cut nothing short."""
+    return 130 if reporter.interrupted() and result["interrupted"] else 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -613,6 +625,7 @@ def main(arguments: list[str] | None = None) -> int:
     folded.in_full = "--help-all" in arguments
     try:
         code = app(arguments, exit_on_error=False, print_error=False) or 0
+        sys.stdout.flush()
         distributed.part()
         return code
     except (InputError, CycloptsError) as error:
@@ -624,7 +637,7 @@ def main(arguments: list[str] | None = None) -> int:
         distributed.part(error, 130)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         distributed.part()
         return 0
     except MemoryError as error:
@@ -632,8 +645,19 @@ def main(arguments: list[str] | None = None) -> int:
         distributed.part(error, 2)
         return 2
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            _drop_output()
+            said = f"cannot write: {os.strerror(error.errno).lower()}: free some space, or send the output elsewhere"
+            print(f"error: {said}", file=sys.stderr)
+            distributed.part(error, 2)
+            return 2
         distributed.judge(error)
         if distributed.count() > 1:
             traceback.print_exc()
             distributed.part(error, 1)
         raise
+
+
+def _drop_output() -> None:
+    """Let standard output lead nowhere, or Python would fail to write what waits for it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -73,7 +73,7 @@ def join(coordinator: str | None, processes: int | None, process: int | None, *,
         if processes is None or process is None:
             missing = "--processes" if processes is None else "--process-id"
             raise InputError(f"{missing} is missing", "give both --processes and --process-id, or --distributed")
-    if coordinator is not None and not re.fullmatch(r".+:\d{1,5}", coordinator):
+    if coordinator is not None and not _is_address(coordinator):
         raise InputError(f"{coordinator!r} is no address", "give HOST:PORT, such as 10.0.0.1:8476", "--coordinator")
     if processes is not None and processes < 1:
         raise InputError(f"{processes} processes are impossible", "give at least 1", "--processes")
@@ -104,6 +104,10 @@ def join(coordinator: str | None, processes: int | None, process: int | None, *,
         _joined = joining
 
 
+def _is_address(text: str) -> bool:
+    return re.fullmatch(r".+:\d{1,5}", text) is not None and 1 <= int(text.rsplit(":", 1)[1]) <= 65535
+
+
 def _try_address(address: str, listens: bool) -> None:
     """Raise `InputError` if an address is none, or this process is to listen at it and can't: JAX would crash."""
     host, port = address.rsplit(":", 1)
@@ -119,7 +123,7 @@ def _try_address(address: str, listens: bool) -> None:
                 time.sleep(1)  # in a cluster a name may come a little later than the processes
         if listens:
             socket.create_server(place[:2], family=family).close()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         what = "can't listen there" if listens else "no such host"
         what += f": {getattr(error, 'strerror', None) or error}"
         how = "give an address of the machine of process 0, with a port that is free"

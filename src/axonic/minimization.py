@@ -191,10 +191,15 @@ def _rule(optimizer: Any, hyper: dict[str, Any]) -> Optimizer:
 
 def _start(x0: Any) -> Any:
     def leaf(value: Any) -> Float[Array, "..."]:
-        value = np.asarray(value, np.float64)
-        if not np.isfinite(value).all():
+        try:
+            if np.iscomplexobj(value):
+                raise TypeError("complex numbers")
+            numbers = np.asarray(value, np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"x0 holds {value!r:.40}", "start at real numbers") from error
+        if not np.isfinite(numbers).all():
             raise InputError("x0 is not finite", "start at finite numbers")
-        return jnp.asarray(value)
+        return jnp.asarray(numbers)
 
     if isinstance(x0, list) and all(np.ndim(value) == 0 for value in x0):
         x0 = np.asarray(x0)

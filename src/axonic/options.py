@@ -132,7 +132,7 @@ class Radial:
     ridge
         Penalty of the readout, or auto to choose it by leaving rows out.
     goal
-        With --centers grow: mean squared error at which growing ends.
+        With --centers grow: mean squared error of the standardised target at which growing ends.
     """
 
     n_centers: str = "auto"

@@ -12,32 +12,34 @@
     report.html         the page, made from the others
 
 Every file is written whole and renamed (`axonic.storage.write`), so the directory can be resumed whenever the run was
-killed.
+killed. `claimed` gives a command a directory that no other one writes to meanwhile.
 """
 
 import contextlib
 import csv
 import io
+import itertools
 import json
+import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from axonic import recipe
+from axonic import distributed, recipe
 from axonic.data.batches import Cursor
 from axonic.errors import InputError
 from axonic.health import COLUMNS
 from axonic.recipe import Kept, Stage
-from axonic.storage import MODEL, pack, plain, tree_names, unpack, unwritable, write, write_json
+from axonic.storage import MODEL, RUN, pack, plain, tree_names, unpack, unwritable, write, write_json
 from axonic.training import State, lane
 
-RUN, NOTEBOOK, CHECKPOINTS = "run.json", "notebook.jsonl", "checkpoints"
+NOTEBOOK, CHECKPOINTS = "notebook.jsonl", "checkpoints"
 THROUGH_TIME = "through_time.svg"
 HISTORY, HEALTH, RESULT = "history.csv", "health.csv", "result.json"
 EVIDENCE, PAGE = "report.json", "report.html"
@@ -49,12 +51,82 @@ FINISHED_SECONDS = 2.0
 """How long networks that are finished may wait to be written."""
 
 
+@contextlib.contextmanager
+def claimed(path: Path, *, numbered: bool = False) -> Iterator[Path]:
+    """The folder for a run, which no other run can have meanwhile (`held`): made if it isn't there, and taken away
+    again if it is left empty.
+
+    Parameters
+    ----------
+    path : the folder.
+    numbered : whether it is to be PATH-N instead, with the first N that nobody has.
+
+    Raises
+    ------
+    InputError : it can't be made, or another run has it.
+    """
+    own, made = path, []
+    for number in itertools.count(1):
+        own = path.with_name(f"{path.name}-{number}") if numbered else path
+        made = [folder for folder in (own, *own.parents) if not folder.exists()]
+        try:
+            own.mkdir(parents=True)
+        except FileExistsError:
+            if numbered:
+                continue
+        except OSError as error:
+            raise unwritable(own, error) from error
+        break
+
+    def clear() -> None:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+    distributed.at_end(clear)
+    try:
+        with held(own):
+            yield own
+    finally:
+        clear()
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Keep other runs out of a folder until the block ends, or the process, however it does. Where there is no folder,
+    or the system knows no such lock, nothing is kept out.
+
+    Raises
+    ------
+    InputError : another run has it.
+    """
+    try:
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            how = "wait until it has ended, or name another folder"
+            raise InputError("another run is at work in this folder", how, str(path)) from error
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(descriptor)
+
+
 class RunDirectory:
     """The files of one run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._created = not path.exists()
+        self._empty = self._created or (path.is_dir() and not any(path.iterdir()))
 
     def begin(self, run: Mapping[str, Any]) -> None:
         """Make the folder, or take an earlier run's files out of it, and write down what is asked for.
@@ -99,10 +171,10 @@ class RunDirectory:
 
     def discard(self) -> None:
         """Take away what `begin` made, unless something of a run is there."""
-        if self._created and not (self.path / NOTEBOOK).exists() and not self._checkpoints():
+        if self._empty and not (self.path / NOTEBOOK).exists() and not self._checkpoints():
             with contextlib.suppress(OSError):
                 (self.path / RUN).unlink(missing_ok=True)
-            for folder in (self.path / CHECKPOINTS, self.path):
+            for folder in (self.path / CHECKPOINTS, *([self.path] if self._created else [])):
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 
@@ -212,7 +284,7 @@ class RunDirectory:
         path = self._checkpoint(job)
         if not path.exists():
             return None
-        arrays, info = unpack(path)
+        arrays, info = unpack(path, "checkpoint", "start the run afresh")
         tree = {"state": like.state, "history": like.history, "health": like.health}
         names = tree_names(tree)
         expected = dict(zip(names, jax.tree.leaves(tree), strict=True))

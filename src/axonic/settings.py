@@ -157,6 +157,16 @@ class Settings:
                 _refuse("clip_norm", self.clip_norm, how)
         self._check_net()
 
+    def check_batches(self, *, given: bool = False) -> None:
+        """Raise `InputError` if a size of batches is given by hand, as every unusual one is, to a rule that takes all
+        rows at every step. (A race tries many rules with the same settings, so these alone do not refuse it.)"""
+        if self.optimizer == "auto" or not (given or self.batch_size != usual_batch_size(self.net)):
+            return
+        rule = optimizers.get(self.optimizer)
+        if rule.full_batch:
+            how = f"leave it out: {type(rule).__name__} takes all rows at every step"
+            _refuse("batch_size", self.batch_size, how)
+
     def _check_net(self) -> None:
         """Raise `InputError` for a value that the network of this kind can't work with, or has no use for."""
         if self.net not in NETS:
@@ -348,7 +358,7 @@ def _pair(settings: Settings, task: str, n: int) -> tuple[Loss, int]:
         if any(leaf is settings.loss for leaf in jax.tree.leaves(settings.loss)):
             _refuse("loss", type(settings.loss).__name__, "put @spec (of axonic.specs) before the class of your loss")
         settings.loss.check()
-        if task != "regression" and not _gives_probabilities(settings.loss):
+        if task != "regression" and not gives_probabilities(settings.loss):
             name = settings.loss.activation.name
             how = "give one behind softmax or sigmoid, such as losses.log_likelihood or losses.cross_entropy"
             raise InputError(f"a loss behind {name} gives no probabilities of classes", how)
@@ -409,7 +419,7 @@ def forecasts_linearly(settings: Settings) -> bool:
     return settings.autoregression and loss.limits() == (-math.inf, math.inf)
 
 
-def _gives_probabilities(loss: Loss) -> bool:
+def gives_probabilities(loss: Loss) -> bool:
     """Whether the outputs before a loss lie between 0 and 1 wherever the pre-activations do."""
     z = np.array([[-30.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [1.0, 0.0], [30.0, 0.0]], np.float32)
     outputs = np.asarray(loss.activation.value(jnp.asarray(z)))

@@ -23,16 +23,20 @@ from safetensors.numpy import save
 
 from axonic import layers, losses, optimizers
 from axonic.data.encoding import TableEncoder
+from axonic.data.schema import Schema
 from axonic.data.sequences import Layout, SeriesCoding
 from axonic.data.targets import TargetEncoder
 from axonic.errors import InputError
 from axonic.layers import Activation, Chain, Dense, Dropout, Layer, activations, chain, dense, dropout
 from axonic.losses import Loss
 from axonic.model import Model
-from axonic.optimizers import Optimizer
+from axonic.optimizers.scheduled import Scheduled, scheduled
+from axonic.optimizers.schedules import SCHEDULES, Schedule
+from axonic.settings import gives_probabilities
 
 FORMAT = 1
-MODEL = "model.safetensors"
+MODEL, RUN = "model.safetensors", "run.json"
+"""Of a run directory: what predictions need, and what was asked for."""
 
 
 def write(path: Path, content: bytes) -> None:
@@ -132,7 +136,10 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     path = Path(path)
     if path.is_dir():
         if not (path / MODEL).exists():
-            raise InputError(f"no {MODEL} in this folder", "name a finished run or a model file", str(path))
+            how = "name a finished run or a model file"
+            if (path / RUN).exists():
+                how = f"the run has not come so far: go on with it, axonic resume {path}"
+            raise InputError(f"no {MODEL} in this folder", how, str(path))
         path = path / MODEL
     arrays, metadata = unpack(path)
     if isinstance(metadata, dict) and metadata.get("format") != FORMAT:
@@ -148,10 +155,11 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         target = TargetEncoder.from_json(metadata["target"])
         members = _members(network, encoder.n_features, int(metadata["members"]), arrays)
         info = dict(metadata["info"])
-        for name, kind in (("layout", Layout), ("series", SeriesCoding)):
+        for name, kind in (("schema", Schema), ("layout", Layout), ("series", SeriesCoding)):
             if name in info:
                 kind.from_json(info[name])
         _check_outputs(network, loss, target)
+        _check_origin(encoder, info)
     except InputError as error:
         raise damaged(path, error.what) from error
     except Exception as error:
@@ -159,9 +167,11 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     return Model(network, loss, members, encoder, target, info)
 
 
-def damaged(path: Path, reason: str) -> InputError:
-    """The error for a file that is no model file, or no longer a whole one."""
-    return InputError(f"not a whole axonic model file: {reason}", "train again or use another copy", str(path))
+def damaged(
+    path: Path, reason: str, what: str = "axonic model file", how: str = "train again or use another copy"
+) -> InputError:
+    """The error for a file that is no model file (or `what` it should be), or no longer a whole one."""
+    return InputError(f"not a whole {what}: {reason}", how, str(path))
 
 
 def pack(tree: Any, metadata: Any) -> bytes:
@@ -178,12 +188,12 @@ def tree_names(tree: Any) -> list[str]:
     ]
 
 
-def unpack(path: Path) -> tuple[dict[str, np.ndarray], Any]:
+def unpack(path: Path, *told: str) -> tuple[dict[str, np.ndarray], Any]:
     """The arrays by name and the metadata of a file that `pack` has made.
 
     Raises
     ------
-    InputError : there is none, or it is damaged.
+    InputError : there is none, or it is damaged, which is `told` as by `damaged`.
     """
     if not path.exists():
         raise InputError("no such file", "check the path", str(path))
@@ -192,9 +202,9 @@ def unpack(path: Path) -> tuple[dict[str, np.ndarray], Any]:
             metadata = json.loads((file.metadata() or {})["axonic"])
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except KeyError as error:
-        raise damaged(path, "written by another program") from error
+        raise damaged(path, "written by another program", *told) from error
     except (SafetensorError, ValueError, TypeError, OSError, RecursionError) as error:
-        raise damaged(path, str(error)) from error
+        raise damaged(path, str(error), *told) from error
 
 
 def _members(network: Chain, n_in: int, count: int, arrays: Mapping[str, np.ndarray]) -> tuple[Any, ...]:
@@ -319,10 +329,23 @@ def _inner_from_json(value: Mapping[str, Any], kinds: Sequence[str]) -> Layer:
 
 
 def _check_outputs(network: Chain, loss: Loss, target: TargetEncoder) -> None:
-    """Raise ValueError if the network's outputs are not those that the target asks for."""
+    """Raise ValueError if the network's outputs, or the loss behind them, are not those that the target asks for."""
     binary = target.task == "classification" and target.n_out == 2 and loss.activation.name == "sigmoid"
     if network.n_out(0) != (1 if binary else target.n_out):
         raise ValueError("the network's outputs do not fit the target")
+    if target.task != "regression" and not gives_probabilities(loss):
+        raise ValueError("the loss gives no probabilities of classes")
+    if len(set(target.labels)) < len(target.labels):
+        raise ValueError("two classes are the same")
+
+
+def _check_origin(encoder: TableEncoder, info: Mapping[str, Any]) -> None:
+    """Raise ValueError if what the model was trained on, which `info` tells, is not what the encoder reads."""
+    if info.get("decimal_mark") not in (None, ".", ","):
+        raise ValueError(f"decimal_mark = {info['decimal_mark']!r:.40}")
+    of_table = "layout" in info or any(column.kind != "number" for column in encoder.columns)
+    if of_table and not info.get("framed") and "schema" not in info:
+        raise ValueError("its columns are those of a table, whose schema is missing")
 
 
 def loss_to_json(loss: Loss) -> dict[str, Any]:
@@ -366,8 +389,8 @@ def loss_from_json(value: Mapping[str, Any]) -> Loss:
 
 
 def parameter_to_json(value: Any) -> Any:
-    """A parameter of an estimator as JSON: plain values, tuples, dicts, and the package's own rules and losses. Where a
-    name in `RULES` stands for an optax transformation, it is stored by that name.
+    """A parameter of an estimator as JSON: plain values, tuples, dicts, and the package's own rules, schedules and
+    losses. Where a name in `RULES` stands for an optax transformation, it is stored by that name.
 
     Raises
     ------
@@ -379,17 +402,21 @@ def parameter_to_json(value: Any) -> Any:
         return [parameter_to_json(item) for item in value]
     if isinstance(value, Mapping):
         return {"dict": [[parameter_to_json(key), parameter_to_json(item)] for key, item in value.items()]}
-    if isinstance(value, Optimizer) and type(value) in optimizers.RULES.values():
-        name = next(name for name, kind in optimizers.RULES.items() if kind is type(value))
-        values = {
-            field.name: parameter_to_json(item)
-            for field in dataclasses.fields(value)  # pyright: ignore
-            if (item := getattr(value, field.name)) is not field.default or isinstance(item, bool | int | float | str)
-        }
-        return {"rule": name, "values": values}
+    if type(value) is Scheduled:
+        return {"scheduled": parameter_to_json(value.rule), "schedule": parameter_to_json(value.schedule)}
+    for what, known in _NAMED.items():
+        for name, kind in known.items():
+            if type(value) is kind:
+                values = {
+                    field.name: parameter_to_json(item)
+                    for field in dataclasses.fields(value)
+                    if (item := getattr(value, field.name)) is not field.default
+                    or isinstance(item, bool | int | float | str)
+                }
+                return {what: name, "values": values}
     if isinstance(value, Loss):
         return loss_to_json(value)
-    raise InputError(f"{value!r} can't be stored", "use the package's own rules and losses")
+    raise InputError(f"{value!r} can't be stored", "use the package's own rules, schedules and losses")
 
 
 def parameter_from_json(value: Any) -> Any:
@@ -400,7 +427,22 @@ def parameter_from_json(value: Any) -> Any:
         return value
     if "dict" in value:
         return {parameter_from_json(key): parameter_from_json(item) for key, item in value["dict"]}
-    if "rule" in value:
-        values = {key: parameter_from_json(item) for key, item in value["values"].items()}
-        return optimizers.RULES[value["rule"]](**values)
+    if "scheduled" in value:
+        return scheduled(parameter_from_json(value["scheduled"]), parameter_from_json(value["schedule"]))
+    for what, known in _NAMED.items():
+        if what in value:
+            values = {key: parameter_from_json(item) for key, item in value["values"].items()}
+            if what == "schedule":
+                _check_schedule(values)
+            return known[value[what]](**values)
     return loss_from_json(value)
+
+
+def _check_schedule(values: Mapping[str, Any]) -> None:
+    """Raise TypeError if they are not those of a schedule: unlike a rule it takes whatever it is given."""
+    for name, value in values.items():
+        if not isinstance(value, Schedule if name == "then" else int | float):
+            raise TypeError(f"{name} = {value!r:.40}")
+
+
+_NAMED: dict[str, Mapping[str, type]] = {"rule": optimizers.RULES, "schedule": SCHEDULES}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from axonic.data import encoding
+from axonic.data import encoding, schema
 from axonic.data.encoding import Coding, TableEncoder, moments
 from axonic.data.reading import read_table
 from axonic.data.schema import Column, Schema, infer_columns
@@ -189,6 +189,29 @@ def test_levels_beyond_the_cap_share_the_slot_other():
     assert matrix.sum() == 80
     assert matrix[:, -1].sum() == 30
     assert matrix[50:, -1].all()
+
+
+def test_a_level_on_ten_training_rows_has_a_slot_of_its_own():
+    names = [f"l{i:03d}" for i in range(130)]
+    frame = pl.DataFrame({"s": names[:120] * 10 + names[120:] * 9})
+    encoder = TableEncoder.fit(frame, Schema((Column("s", "category"),), "", "regression"))
+    matrix = encoder.transform(pl.DataFrame({"s": names}))
+    assert matrix.shape == (130, 121)
+    assert (matrix[:, -1] == [0] * 120 + [1] * 10).all()
+
+
+def test_slots_beyond_the_most_frequent_take_no_more_than_their_share_of_memory(monkeypatch):
+    frame = pl.DataFrame({"s": [f"l{i:03d}" for i in range(120)] * 10})
+    for values, n_slots in ((1200 * 70, 70), (1200 * 7, 50)):
+        monkeypatch.setattr(schema, "SLOT_VALUES", values)
+        assert TableEncoder.fit(frame, Schema((Column("s", "category"),), "", "regression")).n_features == n_slots + 1
+
+
+def test_a_spelling_of_a_number_is_a_level_of_its_own_if_training_had_it():
+    encoder = fitted(pl.DataFrame({"s": ["1.1", "1.10", "2.50", "3", "beta"] * 2}))
+    matrix, unseen = encoder.encode(pl.DataFrame({"s": ["1.10", "1.1", "2.50", "2.5", "3.0"]}))
+    names = [encoder.feature_names[slot] for slot in matrix.argmax(axis=1)]
+    assert (names, unseen) == (["s=1.10", "s=1.1", "s=2.50", "s (other)", "s=3"], {"s": 1})
 
 
 def test_categories_may_come_in_other_types_than_in_training():

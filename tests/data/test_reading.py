@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from axonic.data import reading
-from axonic.data.reading import read_table
+from axonic.data.reading import Spelling, read_table
 from axonic.data.values import MISSING, spelt
 from axonic.errors import InputError
 
@@ -180,10 +180,24 @@ def test_no_other_file_has_a_decimal_mark(tmp_path):
 def test_a_decimal_mark_is_believed_where_the_file_does_not_tell(tmp_path, name, field, with_points, with_commas):
     path = written(tmp_path, "a{0}b\n{1}{0}x\n".format("\t" if name == "t.tsv" else ";", field), name)
     for mark, value in ((".", with_points), (",", with_commas)):
-        blocks = reading.Blocks(path, mark)
+        blocks = reading.Blocks(path, Spelling(mark))
         blocks.settle()
-        for frame in (read_table(path, mark), pl.concat(blocks)):
+        for frame in (read_table(path, Spelling(mark)), pl.concat(blocks)):
             assert frame["a"].to_list() == [value]
+
+
+@across_blocks
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+def test_a_column_that_is_known_to_be_text_keeps_its_spelling(tmp_path, name):
+    separator = "\t" if name == "t.tsv" else ","
+    values = ["1.1", "1.10", "007", "2.50", None] * 20
+    path = written(tmp_path, f"v{separator}x\n" + "".join(f" {v or 'NA'} {separator}1.10\n" for v in values), name)
+    spelling = Spelling(text=["v", "no such column"])
+    blocks = reading.Blocks(path, spelling)
+    first = [blocks.typed(block) for block in list(blocks)]
+    for frame in (read_table(path, spelling), pl.concat(first), pl.concat(blocks)):
+        assert frame["v"].to_list() == values
+        assert frame["x"].cast(pl.Float64).to_list() == pytest.approx([1.1] * 100)
 
 
 def test_a_fraction_with_a_comma_is_no_number_beside_those_with_a_point(tmp_path):
@@ -348,6 +362,8 @@ BAD_FILES = {
         "byte 0xe9 at position 3",
         "line 3): save it as UTF",
     ),
+    "windows value": ("t.csv", "a,b\n1,“23 °C”\n2,5 µm\n3,°F\n".encode("cp1252"), "byte 0x93", "iconv -f LATIN1"),
+    "chinese": ("t.csv", "姓名,b\n王小明,2\n".encode("gb18030"), "byte 0xd0 at position 1", "iconv -f GB18030"),
     "short row": ("t.csv", "a,b\n1,2\n3\n4,5\n", "a row has 1 field where the header has 2", "t.csv, row 2, line 3"),
     "short first row": ("t.csv", "a,b\n1\n4,5\n", "a row has 1 field where the header has 2", "t.csv, row 1, line 2"),
     "long row": ("t.csv", "a,b\n1,2\n3,4,5\n", "a row has 3 fields where the header has 2", "t.csv, row 2, line 3"),
@@ -430,3 +446,28 @@ def test_a_quote_that_is_never_closed_does_not_swallow_a_large_file(tmp_path, mo
     monkeypatch.setattr(reading, "MAX_ROW_BYTES", 1000)
     with pytest.raises(InputError, match="a quote mark that is never closed"):
         read(tmp_path, 'a,b\n"x,1\n' + "1,2\n" * 1000)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("GB18030", "编号,城市,性别,金额\n1,北京,男,20.5\n2,上海,女,3\n"),
+        ("GB18030", "id,sex\n" + "1,男\n2,女\n" * 9),
+        ("GB18030", "id,room\n1,A座1单元\n2,B座2单元\n"),
+        ("BIG5", "編號,城市,性別,金額\n1,臺北,男,20.5\n2,高雄,女,3\n"),
+        ("SHIFT_JIS", "番号,サイズ,価格\n1,とても大きい,20.5\n2,普通,3\n"),
+        ("EUC-KR", "번호,도시,성별\n1,서울,남\n2,부산,여\n"),
+        ("LATIN1", "größe,Länge,straße\n1,Öl,é\n"),
+        ("LATIN1", "city,n\nSão Paulo,1\nCAÑÓN,2\nÄnderung,3\nMÜSLÜM,4\n"),
+        ("LATIN1", "temperature °C,length µm,area m²\n1,2,3\n"),
+        ("LATIN1", "note\nnaïve café à la crème\nŒuvre\n"),
+    ],
+)
+def test_the_encoding_of_other_text_is_guessed(tmp_path, encoding, text):
+    with pytest.raises(InputError, match=f"not UTF-8: .*iconv -f {encoding} -t UTF-8"):
+        read(tmp_path, text.encode("cp1252" if encoding == "LATIN1" else encoding))
+
+
+def test_decimal_commas_behind_the_minus_sign_of_print(tmp_path):
+    frame = read(tmp_path, "a;b\n−1,5;x\n２，５;y\n3,5;z\n")
+    assert frame["a"].to_list() == [-1.5, 2.5, 3.5]

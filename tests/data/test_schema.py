@@ -180,6 +180,45 @@ def test_text_that_only_looks_like_a_date_is_a_category(texts):
 
 
 @pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (["２１", "２０．６３", "−３"], "number"),
+        (["￥20", "￥1,234", "￥5.5"], "number"),
+        (["１５％", "20%", "7 %"], "number"),
+        (["ＹＥＳ", "no", "Ｎｏ"], "boolean"),
+        (["2020年01月02日", "2020年3月14日", "2021年12月31日"], "date"),
+        (["２０２０／０１／０２", "2020/03/14", "2021/12/31"], "date"),
+        (["Ａ", "A", "B"], "category"),
+        (["５²", "6²", "7²"], "category"),
+    ],
+)
+def test_text_of_east_asian_width_is_what_it_spells(texts, kind):
+    assert kinds(s=texts * 20) == {"s": kind}
+
+
+def test_a_target_of_east_asian_width_is_a_number():
+    frame = pl.DataFrame({"x": RNG.normal(size=30), "y": [f"{i}．５" for i in range(30)]})
+    schema = infer_schema(frame, "y")
+    assert schema.task == "regression"
+    assert target_values(frame, schema).to_list() == [i + 0.5 for i in range(30)]
+
+
+@pytest.mark.parametrize("levels", [["1", "2", "3"], ["yes", "no"], ["2020-01-01", "2020-01-02"]])
+def test_a_declared_category_is_one_whatever_its_values_spell(levels):
+    for dtype in (pl.Categorical, pl.Enum(levels)):
+        assert kinds(s=pl.Series(levels * 20, dtype=dtype)) == {"s": "category"}
+    assert kinds(s=pl.Series([f"{i}" for i in range(N)], dtype=pl.Categorical)) == {"s": "id-like"}
+
+
+def test_text_is_a_category_if_levels_that_recur_cover_half_of_the_rows():
+    often = [f"shop {i % 120}" for i in range(1800)]
+    assert kinds(s=often) == {"s": "category"}
+    assert kinds(s=often + [f"note {i}" for i in range(1700)]) == {"s": "category"}
+    assert kinds(s=often + [f"note {i}" for i in range(1900)]) == {"s": "free text: too many distinct values"}
+    assert kinds(s=[f"Ann {i % 450}" for i in range(1800)]) == {"s": "free text: too many distinct values"}
+
+
+@pytest.mark.parametrize(
     ("values", "task"),
     [
         (["a", "b"], "classification"),

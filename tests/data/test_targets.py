@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
+from axonic import FeedForwardClassifier
 from axonic.data.targets import TargetEncoder
 from axonic.errors import InputError
 
@@ -156,3 +157,15 @@ def test_words_for_yes_and_no_are_the_same_in_any_case():
         encoder.transform(pl.Series(["yes"]))
     with pytest.raises(InputError, match="'A' was not among"):
         TargetEncoder.fit(pl.Series(["a", "b"]), "classification").transform(pl.Series(["A"]))
+
+
+def test_words_for_yes_and_no_in_several_spellings_are_classes_of_their_own():
+    encoder = TargetEncoder.fit(pl.Series(["Yes", "yes", "No"]), "classification")
+    assert encoder.classes.tolist() == ["No", "Yes", "yes"]
+    assert encoder.transform(pl.Series(["yes", "No", "Yes"])).tolist() == [2, 0, 1]
+
+
+def test_a_class_without_others_is_named_as_it_was_given():
+    for labels, said in (([0, 1, 1], "1"), (["a", "b", "b"], "'b'")):
+        with pytest.raises(InputError, match=f"only one class, {said}, has rows"):
+            FeedForwardClassifier().fit(np.zeros((3, 1)), labels, sample_weight=[0, 1, 1])

@@ -1,12 +1,12 @@
 """Values: columns as numbers and dates, what is missing, and how narrow a type may be."""
 
-from datetime import date
+from datetime import date, datetime
 
 import numpy as np
 import polars as pl
 import pytest
 
-from axonic.data.values import as_dates, as_numbers, as_text, in_file, missing, narrow, share_a_mark, spelt
+from axonic.data.values import as_booleans, as_dates, as_numbers, as_text, in_file, missing, narrow, share_a_mark, spelt
 from axonic.errors import InputError
 
 
@@ -55,6 +55,13 @@ SPELT = {
     "45 %": 45.0,
     "0.5%": 0.5,
     "+7%": 7.0,
+    "２１": 21.0,
+    "２０．６３": 20.63,
+    "−３": -3.0,
+    "\u22121.5e\u22122": -0.015,
+    "￥20": 20.0,
+    "１，２３４円".removesuffix("円"): 1234.0,
+    "１５％": 15.0,
 }
 NOT_SPELT = [
     "12,5",
@@ -71,6 +78,8 @@ NOT_SPELT = [
     "2024-01-02",
     "1 234",
     "--5",
+    "5²",
+    "½",
 ]
 
 
@@ -107,3 +116,23 @@ def test_narrowing_changes_a_value_by_at_most_a_hundred_thousandth_of_the_spread
             values = offset + spread * rng.normal(size=500)
             narrowed = narrow(pl.Series(values)).cast(pl.Float64).to_numpy()
             assert np.abs(narrowed - values).max() <= 1e-5 * values.std()
+
+
+def test_words_and_dates_may_be_of_east_asian_width():
+    assert as_booleans(pl.Series(["ｙｅｓ", "Ｎo", "１"])).to_list() == [1, 0, 1]
+    dates = as_dates(pl.Series(["２０２０－０１－０２", "2020-01-02"]), "%Y-%m-%d")
+    assert dates.to_list() == [datetime(2020, 1, 2)] * 2
+
+
+ISO = ["2021-02-04T10:30:00", "2021-02-04 10:30", "2021-02-04T10:30", "2021-02-04T10:30:00.000Z"]
+ISO += ["2021-02-04 12:30:00+02:00", "2021-02-04 10:30:00 UTC", "2021-02-04T12:30+02", "2021-02-04"]
+
+
+@pytest.mark.parametrize("format", ["", "%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"])
+def test_dates_of_iso_come_with_or_without_a_time(format):
+    morning = datetime(2021, 2, 4, 10, 30)
+    assert as_dates(pl.Series([*ISO, None]), format).to_list() == [morning] * 7 + [datetime(2021, 2, 4), None]
+    with pytest.raises(InputError, match=r"'04\.02\.2021' is not a date .*row 2"):
+        as_dates(pl.Series(["2021-02-04", "04.02.2021"]), format)
+    with pytest.raises(InputError, match="'2021-02-04' is not a date"):
+        as_dates(pl.Series(["2021-02-04"]), "%d.%m.%Y")

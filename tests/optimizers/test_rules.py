@@ -33,6 +33,7 @@ from axonic.optimizers import (
 )
 from axonic.optimizers.base import Optimizer, one_thread
 from axonic.specs import Number, spec
+from tests import plainly
 from tests.optimizers import second_order
 from tests.problems import (
     QUADRATIC_MATRIX,
@@ -512,6 +513,27 @@ def test_a_number_out_of_its_range_is_refused(rule, values, interval):
     for make in (lambda: RULES[rule](**values), lambda: RULES[rule]().replace(**values)):
         with pytest.raises(InputError, match=message):
             make()
+
+
+BOOLEANS = {"momentum": "dampening", "adam": "bias_correction", "swats": "relative"}
+
+
+def told_of_booleans():
+    """What is said of values that are neither True nor False, and that NumPy's are taken."""
+    said = []
+    for rule, name in BOOLEANS.items():
+        for make in (RULES[rule], RULES[rule]().replace):
+            for value in ("no", "False", 0, None):
+                try:
+                    make(**{name: value})
+                except InputError as error:
+                    said.append(str(error) == f"{name} = {value!r} is impossible ({RULES[rule].__name__}): {error.how}")
+            said.append(not getattr(make(**{name: np.bool_(False)}), name))
+    return said
+
+
+def test_what_is_true_or_false_is_nothing_else():
+    assert plainly.call(told_of_booleans) == [True] * 5 * 2 * len(BOOLEANS)
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -122,6 +122,10 @@ def test_a_rule_without_a_rate_has_nothing_to_schedule():
         scheduled(Rprop(), schedules.Cosine(10))
 
 
+def test_every_schedule_has_a_name_to_be_stored_by():
+    assert set(schedules.SCHEDULES.values()) == set(schedules.Schedule.__subclasses__())
+
+
 @pytest.mark.parametrize("pair", [("adam", schedules.Cosine(10)), (GD(), "cosine")])
 def test_names_are_neither_rules_nor_schedules(pair):
     with pytest.raises(InputError, match="such as"):

@@ -125,6 +125,17 @@ def test_a_page_says_what_the_result_does(folder):
     assert "axonic fit" in page
 
 
+def test_a_page_says_that_classes_were_weighted(folder):
+    """What the network has to beat was fitted with the same weights."""
+    files = {name: (folder / "classes" / name).read_text() for name in ("result.json", "report.json", "run.json")}
+    result, kept, request = (json.loads(text) for text in files.values())
+    history = (folder / "classes" / "history.csv").read_text()
+    for class_weight in (None, "balanced"):
+        request["settings"]["class_weight"] = class_weight
+        page = fit_page(result, kept, history, None, request)
+        assert ("fitted with weighted classes" in page) is (class_weight is not None)
+
+
 def test_the_command_gives_the_same_settings(monkeypatch, tmp_path):
     """What the page says, given to the command line, asks for the same run."""
     asked = []

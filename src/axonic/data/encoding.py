@@ -12,9 +12,10 @@ encoded:
 - *date*: days since 1970 as a number, and the sine and cosine of its place in the year, the week and the day, so that
   December lies next to January. Missing: as a number; 0 and 0. A cycle is left out where the target does not differ
   between its months, weekdays or hours (`_differs`): a cycle that says nothing costs test loss.
-- *category*: a 1 in the slot of its level. The levels on two training rows or more have a slot each, up to the 50
-  most frequent; missing has one if the training rows have it; the last slot, "other", takes the rest: rare levels
-  and, at prediction, levels never seen.
+- *category*: a 1 in the slot of its level. The 50 most frequent levels have a slot each if they are on two training
+  rows or more, others if they are on ten or more (as long as slots times rows are no more than `SLOT_VALUES`); missing
+  has one if the training rows have it; the last slot, "other", takes the rest: rare levels and, at prediction, levels
+  never seen.
 
 Means and centring are done in float64, a block of rows at a time, and only the result is rounded to float32: a column
 such as 1e9 plus a small variation keeps its variation, and no temporary is as large as the table.
@@ -30,7 +31,7 @@ import numpy as np
 import polars as pl
 
 from axonic import records
-from axonic.data.schema import MAX_LEVELS, Kind, Schema
+from axonic.data.schema import DATE_FORMATS, Kind, Schema, level_counts, own_slots
 from axonic.data.values import as_booleans, as_dates, as_numbers, as_text
 from axonic.errors import InputError
 
@@ -110,6 +111,10 @@ class Coding:
             raise ValueError(f"Coding.scale = {coding.scale}")
         if coding.low > coding.high:
             raise ValueError(f"Coding.low = {coding.low}, high = {coding.high}")
+        if len(set(coding.levels)) < len(coding.levels):
+            raise ValueError(f"Coding.levels = {coding.levels!r:.40}")
+        if coding.format not in ("", *DATE_FORMATS):
+            raise ValueError(f"Coding.format = {coding.format!r:.40}")
         return coding
 
 
@@ -335,7 +340,10 @@ class TableEncoder:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "TableEncoder":
         """The encoder that `to_json` wrote; it encodes bit for bit as before."""
-        return cls(tuple(map(Coding.from_json, data["columns"])), records.from_json(cls, data).standardize)
+        columns = tuple(map(Coding.from_json, data["columns"]))
+        if len({column.name for column in columns}) < len(columns):
+            raise ValueError("two columns have the same name")
+        return cls(columns, records.from_json(cls, data).standardize)
 
 
 # --- checks ---
@@ -422,11 +430,12 @@ def _fill_cycles(out: np.ndarray, slot: int, coding: Coding, dates: pl.Series) -
 
 def _spelt(series: pl.Series, coding: Coding) -> pl.Series:
     """A category as text, in which a whole number is spelt as training spelt it: 36, or 36.0 as pandas has it where
-    there are fractions beside it."""
-    text = as_text(series)
-    if series.dtype.is_numeric():
-        known, pointed = [*coding.levels, *coding.rare], text + ".0"
-        text = pointed.zip_with(pointed.is_in(known) & ~text.is_in(known), text)
+    there are fractions beside it. Each value is looked at by itself."""
+    text, known = as_text(series), [*coding.levels, *coding.rare]
+    strange = ~text.is_in(known)
+    if strange.any():
+        for other in (text + ".0", text.str.strip_suffix(".0")):
+            text = other.zip_with(strange & other.is_in(known), text)
     return text
 
 
@@ -581,11 +590,9 @@ def _differs(group: np.ndarray, target: np.ndarray) -> bool:
 def _fit_category(frame: pl.DataFrame, coding: Coding, rows: Rows | None) -> Coding:
     series = frame[coding.name]
     text = as_text(series if rows is None else series[rows])
-    counts = (
-        text.drop_nulls().rename("level").value_counts(name="count").sort(["count", "level"], descending=[True, False])
-    )
+    counts = level_counts(text)
     levels = counts["level"].to_list()
-    n_slots = min(MAX_LEVELS, int((counts["count"] > 1).sum()))
+    n_slots = own_slots(counts["count"], len(text))
     return replace(
         coding,
         levels=tuple(levels[:n_slots]),

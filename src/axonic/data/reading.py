@@ -17,15 +17,15 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from axonic.data.values import MISSING, clean, grouped, holds_codes, holds_only_digits, narrow, written
+from axonic.data.values import MISSING, clean, grouped, half_width, holds_codes, holds_only_digits, narrow, written
 from axonic.errors import InputError
 
 BLOCK_BYTES = 4 << 20
@@ -38,15 +38,31 @@ Mark = Literal[".", ","]
 """The decimal point of a delimited file."""
 
 
-def read_table(path: str | os.PathLike[str], mark: Mark | None = None) -> pl.DataFrame:
+class Spelling(NamedTuple):
+    """What a model knows of how delimited files are written, from the one that it was trained on.
+
+    Attributes
+    ----------
+    mark : the decimal point, which is believed where a file itself does not tell whether 1.234 is a fraction or a
+        thousand set apart; see `decimal_mark`.
+    text : columns that are text, also in a file where every value looks like a number: 1.10 is not 1.1 there.
+    """
+
+    mark: Mark | None = None
+    text: Collection[str] = ()
+
+
+UNKNOWN = Spelling()
+
+
+def read_table(path: str | os.PathLike[str], spelling: Spelling = UNKNOWN) -> pl.DataFrame:
     """Read a table with named columns from a file.
 
     Parameters
     ----------
     path : a ``.csv`` (comma; semicolon or tab if the header has no comma outside quotes), ``.tsv``, ``.parquet``,
         ``.arrow`` or ``.feather`` file.
-    mark : the decimal point of files like this one, which is believed where the file itself does not tell whether 1.234
-        is a fraction or a thousand set apart; see `decimal_mark`.
+    spelling : what is known of files like this one.
 
     Returns
     -------
@@ -70,7 +86,7 @@ def read_table(path: str | os.PathLike[str], mark: Mark | None = None) -> pl.Dat
             str(path),
         )
     try:
-        frame = reader(path, mark)
+        frame = reader(path, spelling)
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -103,14 +119,14 @@ class Blocks:
 
     Parameters
     ----------
-    path, mark : as for `read_table`.
+    path, spelling : as for `read_table`.
 
     Raises
     ------
     InputError : as `read_table`, at once or in a pass.
     """
 
-    def __init__(self, path: str | os.PathLike[str], mark: Mark | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], spelling: Spelling = UNKNOWN) -> None:
         self.path = Path(path)
         suffix = self.path.suffix.lower()
         if suffix not in _READERS or suffix == ".feather" or suffix == ".arrow":
@@ -119,7 +135,8 @@ class Blocks:
                 "give a .parquet, .csv or .tsv",
                 str(path),
             )
-        self._source = _guarded(path, _ParquetBlocks if suffix == ".parquet" else _DelimitedBlocks, self.path, mark)
+        source = _ParquetBlocks if suffix == ".parquet" else _DelimitedBlocks
+        self._source = _guarded(path, source, self.path, spelling)
         self.names: tuple[str, ...] = self._source.names
 
     @property
@@ -212,10 +229,10 @@ class _Block:
     lines: int
 
 
-def _read_delimited(path: Path, mark: Mark | None) -> pl.DataFrame:
+def _read_delimited(path: Path, spelling: Spelling) -> pl.DataFrame:
     with open(path, "rb") as file:
-        layout = _read_layout(file, path, _SEPARATORS[path.suffix.lower()], mark)
-        columns = [_Ladder(name) for name in layout.names]
+        layout = _read_layout(file, path, _SEPARATORS[path.suffix.lower()], spelling.mark)
+        columns = [_Ladder(name, is_text=name in spelling.text) for name in layout.names]
         _climb(file, layout, columns)
         late = [column for column in columns if column.is_late_text]
         if late:
@@ -296,8 +313,9 @@ _PLAIN, _GROUPED = written(r"\d+", ","), written(grouped("."), ",")
 def _with_points(text: pl.Series, has_groups: bool) -> pl.Series:
     """Numbers with a decimal comma as others spell them, ``1.234,5 %`` as ``1234.5 %``, if points set thousands apart;
     other text as it is."""
-    number = text.str.contains(_GROUPED if has_groups else _PLAIN).fill_null(False)
-    pointed = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+    plain = half_width(text)
+    number = plain.str.contains(_GROUPED if has_groups else _PLAIN).fill_null(False)
+    pointed = plain.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
     return pointed.zip_with(number, text)
 
 
@@ -520,11 +538,46 @@ def _refuse_junk(path: Path, data: bytes, lines: int) -> None:
     except UnicodeDecodeError as error:
         line = lines + data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
+        encoding = _encoding(data[error.start - column + 1 :])
         raise InputError(
             f"the text is not UTF-8: byte 0x{data[error.start]:02x} at position {column} of the line",
-            "save it as UTF-8, for example: iconv -f LATIN1 -t UTF-8 OLD > NEW",
+            f"save it as UTF-8, for example: iconv -f {encoding} -t UTF-8 OLD > NEW",
             f"{path}, line {line}",
         ) from None
+
+
+_COMMON = {
+    "EUC-KR": rb"[\xb0-\xc8][\xa1-\xfe]",
+    "GB18030": rb"[\xb0-\xd7][\xa1-\xfe]",
+    "BIG5": rb"[\xa4-\xc6][\xa1-\xfe]",
+    "SHIFT_JIS": rb"[\x82-\x83\x88-\x90][\x40-\xfc]|[\x91-\x97][\x80-\xfc]",
+}
+"""The bytes of the characters that most text is of, as far as Western text has none such side by side: the syllables of
+Korean, the frequent characters of Chinese and of Japanese."""
+SYLLABLES = 6
+"""Different ones of Korean, whose bytes are those of half of the frequent characters of Chinese too: fewer are taken
+for these."""
+
+
+def _encoding(data: bytes) -> str:
+    """The encoding that text, from the start of a line on, which is not UTF-8 probably has.
+
+    It is one of East Asia if the bytes fit it and most of what is not ASCII is common there and does not stand behind a
+    Latin letter, as Western letters with an accent do; otherwise Latin-1.
+    """
+    data = data[: data.rfind(b"\n", 0, FIRST_BYTES) + 1] or data[:FIRST_BYTES]
+    likely = {"LATIN1": 0.5}
+    for encoding, common in _COMMON.items():
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        foreign = "".join(re.findall(r"(?<![A-Za-z])[^\x00-\x7f]+", text)).encode(encoding)
+        found = [pair for pair in re.findall(rb"..", foreign, re.DOTALL) if re.fullmatch(common, pair)]
+        if encoding == "EUC-KR" and len(set(found)) < SYLLABLES:
+            continue
+        likely[encoding] = len(found) / max(1, sum(not character.isascii() for character in text))
+    return max(likely, key=lambda encoding: likely[encoding])
 
 
 # --- the ladder: whole numbers, numbers, text ---
@@ -542,9 +595,9 @@ def _parse_numbers(text: pl.Series, dtype: Any) -> pl.Series | None:
 class _Ladder:
     """One column while it is being read: it climbs from whole numbers to numbers to text, and never down."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, is_text: bool) -> None:
         self.name = name
-        self.dtype: Any = pl.Int64
+        self.dtype: Any = pl.String if is_text else pl.Int64
         self.parts: list[pl.Series] = []
         self.has_numbers = False
         self.is_late_text = False
@@ -593,10 +646,10 @@ class _Ladder:
 class _DelimitedBlocks:
     """See `Blocks`."""
 
-    def __init__(self, path: Path, mark: Mark | None) -> None:
-        self.path = path
+    def __init__(self, path: Path, spelling: Spelling) -> None:
+        self.path, self.spelling = path, spelling
         with open(path, "rb") as file:
-            self.layout = _read_layout(file, path, _SEPARATORS[path.suffix.lower()], mark)
+            self.layout = _read_layout(file, path, _SEPARATORS[path.suffix.lower()], spelling.mark)
         self.names = self.layout.names
         self.dtypes: dict[str, Any] | None = None
         self.starts: list[tuple[int, int, int]] = []
@@ -613,7 +666,7 @@ class _DelimitedBlocks:
         return self._first_pass() if self.dtypes is None else self._known(self.dtypes, first, last)
 
     def _first_pass(self) -> Iterator[tuple[int, pl.DataFrame]]:
-        ladders = [_Ladder(name) for name in self.names]
+        ladders = [_Ladder(name, is_text=name in self.spelling.text) for name in self.names]
         place, rows, lines = self.layout.start, 0, self.layout.lines
         self.starts = [(place, rows, lines)]
         with open(self.path, "rb") as file:
@@ -665,8 +718,8 @@ class _ParquetBlocks:
 
     settled = True
 
-    def __init__(self, path: Path, mark: Mark | None) -> None:
-        del mark
+    def __init__(self, path: Path, spelling: Spelling) -> None:
+        del spelling
         self.path = path
         with open(path, "rb") as file:
             if not file.read(1):
@@ -742,7 +795,7 @@ def _rewound(file: io.FileIO) -> Any:
 
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_READERS: dict[str, Callable[[Path, Mark | None], pl.DataFrame]] = {
+_READERS: dict[str, Callable[[Path, Spelling], pl.DataFrame]] = {
     ".csv": _read_delimited,
     ".tsv": _read_delimited,
     ".parquet": lambda path, _: _read_columnar(path, _open_parquet, "Parquet"),

@@ -17,10 +17,12 @@ import polars as pl
 from axonic import records
 from axonic.data.values import (
     BOOLEANS,
+    ISO_TIMES,
     as_booleans,
     as_dates,
     as_numbers,
     as_text,
+    half_width,
     holds_codes,
     holds_only_digits,
     is_text,
@@ -35,8 +37,13 @@ Kind = Literal["number", "category", "boolean", "date", "ignored"]
 Task = Literal["classification", "regression", "multilabel"]
 """Of a table it is one of the first two; multilabel: columns of 0 and 1 that do not exclude each other."""
 
-MAX_LEVELS = 50
-"""A category has at most this many levels of its own; rarer ones share the slot "other"."""
+FREQUENT_LEVELS, LEVEL_ROWS = 50, 10
+"""The most frequent levels of a category have a slot of their own from two training rows on, any other from ten on, by
+which its mean is known to a third of the deviation within it. Slots are then hardly more than a tenth of the rows."""
+LEVEL_TABLE_ROWS = 15
+"""Rows of a table of which about ten are trained on."""
+SLOT_VALUES = 1 << 27
+"""Slots of a category times rows, half a gigabyte as float32, beyond which only the most frequent have one."""
 
 ID_LIKE, CONSTANT, ALL_MISSING = "id-like", "constant", "all missing"
 MOST = 0.9
@@ -45,23 +52,14 @@ FREE_TEXT = "free text: too many distinct values"
 UNSUPPORTED = "unsupported type"
 
 _DAYS = (
-    *("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%m/%d/%y", "%d/%m/%y"),
-    "%d.%m.%y",
+    *("%Y-%m-%d", "%Y年%m月%d日", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y"),
+    *("%m/%d/%y", "%d/%m/%y", "%d.%m.%y"),
     *("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y"),
 )
-_TIMES = (
-    "",
-    " %H:%M:%S%.f",
-    "T%H:%M:%S%.f",
-    "T%H:%M:%S%.f%#z",
-    " %H:%M:%S%.f%#z",
-    " %H:%M",
-    "T%H:%M",
-    " %I:%M:%S %p",
-    " %I:%M %p",
-    " %H:%M:%S%.f UTC",
+DATE_FORMATS = (
+    *(day + time for time in (*ISO_TIMES, " %I:%M:%S %p", " %I:%M %p") for day in _DAYS),
+    *("%Y-%m", "%b %Y", "%B %Y"),
 )
-DATE_FORMATS = (*(day + time for time in _TIMES for day in _DAYS), "%Y-%m", "%b %Y", "%B %Y")
 """Formats tried on text, in this order: a day, alone or with a time of day, or a month."""
 
 
@@ -263,7 +261,7 @@ def _look_like_labels(labels: pl.Series, n_rows: int) -> bool:
 def _check_classes(counts: pl.DataFrame, n_rows: int, values: pl.Series, where: str, each: str) -> None:
     is_numeric = values.dtype.is_numeric()
     found = mixed(as_text(values)) if counts[0, "count"] == 1 and is_text(values) else None
-    if found is not None and found.what == "numbers" and found.distinct > MAX_LEVELS:
+    if found is not None and found.what == "numbers" and found.distinct > FREQUENT_LEVELS:
         raise InputError(
             f"{found.count} of {n_rows} values of the target are numbers, but not {found.others[0]!r}",
             "correct it or leave it empty",
@@ -308,8 +306,10 @@ def infer_columns(frame: pl.DataFrame) -> tuple[Column, ...]:
       width (``02139``) are codes, hence categories.
     - *date*: dates, and text in which every value fits one of `DATE_FORMATS`. Where day and month could be either way
       round, the order in which the rows are sorted is preferred, else month first; the schema holds the format chosen.
-    - *category*: other text, if the levels with a slot of their own (the 50 most frequent, among those on two rows or
-      more; missing counts as one) cover at least half of the rows. Otherwise most rows would be "other".
+    - *category*: other text, if levels that recur (on 15 rows or more, of which about ten are trained on, or among the
+      50 most frequent and on two; missing counts as one) cover at least half of the rows. Otherwise most rows would be
+      "other". A column that its type declares a category (polars Categorical or Enum) is one by the same rule, whatever
+      its values spell.
 
     Ignored, with the reason:
 
@@ -330,7 +330,7 @@ def infer_columns(frame: pl.DataFrame) -> tuple[Column, ...]:
     columns = [_infer_column(series) for series in frame]
     if all(column.kind == "ignored" for column in columns):
         for position, column in enumerate(columns):
-            if column.reason == ID_LIKE and frame[column.name].dtype.is_numeric() and not _has_id_name(column.name):
+            if column.reason == ID_LIKE and frame[column.name].dtype.is_numeric() and not has_id_name(column.name):
                 columns[position] = Column(column.name, "number")
     return tuple(columns)
 
@@ -341,7 +341,7 @@ def _infer_column(series: pl.Series) -> Column:
     if is_missing.all():
         return Column(name, "ignored", ALL_MISSING)
     if is_text(series):
-        return _infer_text(as_text(series))
+        return _infer_text(as_text(series), series.dtype != pl.String)
     if series.dtype == pl.Boolean or series.dtype.is_numeric() or series.dtype in (pl.Date, pl.Datetime):
         values = series.filter(~is_missing) if is_missing.any() else series
         if len(values) == len(series) and values.min() == values.max():
@@ -358,30 +358,55 @@ def _kind_of(dtype: Any) -> Kind:
     return "number" if dtype.is_numeric() else "date"
 
 
-def _infer_text(text: pl.Series) -> Column:
+def _infer_text(text: pl.Series, declared: bool) -> Column:
+    """What text holds; if it is a declared category, its values need not look like one."""
     name = text.name
-    counts = text.drop_nulls().rename("level").value_counts(name="count")
+    counts = level_counts(text)
     levels = counts["level"]
     if len(levels) == 1 and not text.null_count():
         return Column(name, "ignored", CONSTANT)
-    if not spelt(levels).null_count() and not holds_codes(levels) and share_a_mark(levels):
-        is_id = holds_only_digits(levels) and _is_id(text.cast(pl.Int64, strict=False).drop_nulls())
-        return Column(name, "ignored", ID_LIKE) if is_id else Column(name, "number")
-    words = levels.str.to_lowercase().unique()
-    if len(words) == 2 and set(words) in BOOLEANS:
-        return Column(name, "boolean")
-    format = _date_format(levels, text)
-    if format:
-        return Column(name, "date", format=format)
-    if _covered(counts["count"], text.null_count()) >= 0.5 * len(text):
+    if not declared and (column := _spelt_out(levels, text)):
+        return column
+    recurring = counts["count"].head(_recurring(counts["count"], LEVEL_TABLE_ROWS))
+    if text.null_count() + recurring.sum() >= 0.5 * len(text):
         return Column(name, "category")
     is_code = len(levels) == len(text) - text.null_count() and not levels.str.contains(r"\s").any()
     return Column(name, "ignored", ID_LIKE if is_code else FREE_TEXT)
 
 
-def _covered(counts: pl.Series, n_missing: int) -> int:
-    """Rows whose level would have a slot of its own in the encoding."""
-    return n_missing + int(counts.filter(counts > 1).top_k(MAX_LEVELS).sum())
+def level_counts(text: pl.Series) -> pl.DataFrame:
+    """The levels of a text column and the rows of each, the most frequent first."""
+    counts = text.drop_nulls().rename("level").value_counts(name="count")
+    return counts.sort("count", "level", descending=[True, False])
+
+
+def _spelt_out(levels: pl.Series, text: pl.Series) -> Column | None:
+    """The column if its text spells numbers, yes and no, or dates."""
+    name = text.name
+    if not spelt(levels).null_count() and not holds_codes(levels) and share_a_mark(levels):
+        is_id = holds_only_digits(levels) and _is_id(half_width(text).cast(pl.Int64, strict=False).drop_nulls())
+        return Column(name, "ignored", ID_LIKE) if is_id else Column(name, "number")
+    words = half_width(levels).str.to_lowercase().unique()
+    if len(words) == 2 and set(words) in BOOLEANS:
+        return Column(name, "boolean")
+    format = _date_format(levels, text)
+    return Column(name, "date", format=format) if format else None
+
+
+def own_slots(counts: pl.Series, n_rows: int, least: int = LEVEL_ROWS) -> int:
+    """How many levels of a category have a slot of their own.
+
+    Parameters
+    ----------
+    counts : rows of each level, the most frequent first.
+    n_rows : of the table.
+    least : rows that a level must have which is not among the most frequent.
+    """
+    return min(_recurring(counts, least), max(FREQUENT_LEVELS, SLOT_VALUES // max(1, n_rows)))
+
+
+def _recurring(counts: pl.Series, least: int) -> int:
+    return max(int((counts.head(FREQUENT_LEVELS) > 1).sum()), int((counts >= least).sum()))
 
 
 _ID_NAME = re.compile(
@@ -394,13 +419,14 @@ _TIME_NAME = re.compile(
 )
 
 
-def _has_id_name(name: str) -> bool:
+def has_id_name(name: str) -> bool:
+    """Whether a column is called as those are that name rows: id, row, key, index, customer_id, ..."""
     return bool(_ID_NAME.search(name) or _CAMEL_ID_NAME.search(name))
 
 
 def _is_id(values: pl.Series) -> bool:
     """Whether whole numbers, missing ones left out, identify their rows instead of describing them."""
-    if _has_id_name(values.name):
+    if has_id_name(values.name):
         return bool(values.n_unique() == len(values))
     return _counts_the_rows(values) and not _TIME_NAME.search(values.name)
 
@@ -443,8 +469,7 @@ class Mixed(NamedTuple):
 def mixed(text: pl.Series) -> Mixed | None:
     """What nearly all values of a text column are, if a few are something else: at least `MOST` of them are numbers, or
     dates of one format."""
-    counts = text.drop_nulls().rename("level").value_counts(name="count")
-    counts = counts.sort("count", "level", descending=[True, False])
+    counts = level_counts(text)
     levels, count = counts["level"], counts["count"]
     sample = levels.head(100)
 

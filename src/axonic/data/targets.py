@@ -139,7 +139,7 @@ class TargetEncoder:
         if self.label_type == "str":
             codes = series.cast(pl.Enum(self.labels), strict=False).to_physical()
             lower = [label.lower() for label in self.labels]
-            if set(lower) in BOOLEANS:  # TRUE in one file, True in another
+            if len(lower) == 2 and set(lower) in BOOLEANS:  # TRUE in one file, True in another
                 codes = codes.fill_null(series.str.to_lowercase().cast(pl.Enum(lower), strict=False).to_physical())
         else:
             codes = series.replace_strict(

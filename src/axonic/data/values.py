@@ -60,6 +60,20 @@ def clean(text: pl.Series) -> pl.Series:
     return text.set(text.is_in(MISSING), None)
 
 
+_WIDE = {chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F)} | {"￥": "¥", "￡": "£", "−": "-"}
+
+
+def half_width(text: pl.Series) -> pl.Series:
+    """Text with the digits, letters and signs of East Asian width, and the minus sign of print, as ASCII has them.
+
+    This is how numbers, dates and words for yes and no are looked for; categories keep their spelling. The rest of
+    Unicode's compatibility forms (NFKC) stays as it is: in it 5² would be 52.
+    """
+    if (text.str.len_bytes() == text.str.len_chars()).all():
+        return text
+    return text.str.replace_many([*_WIDE], [*_WIDE.values()])
+
+
 def as_text(series: pl.Series) -> pl.Series:
     """A column as text without blanks around it, null where missing; a whole float reads as a whole number, whatever
     the other values are."""
@@ -124,8 +138,9 @@ def spelt(text: pl.Series) -> pl.Series:
 
     Numbers are spelt as programs do (``-1234.5``, ``1e5``), or as people do: thousands set apart by a comma, an
     apostrophe or a blank that does not break (``1,234.50``), a currency on either side (``$1,234``, ``5 €``), a percent
-    sign behind (``45 %`` is 45). The decimal point is a point.
+    sign behind (``45 %`` is 45). The decimal point is a point. They may be of East Asian width (``２０．６３``).
     """
+    text = half_width(text)
     numbers = text.cast(pl.Float64, strict=False)
     if numbers.null_count() == text.null_count():
         return numbers
@@ -135,7 +150,7 @@ def spelt(text: pl.Series) -> pl.Series:
 
 def share_a_mark(text: pl.Series) -> bool:
     """Whether no two numbers of a text column bear different marks, as dollars and percents do."""
-    return text.str.extract(_MARK).drop_nulls().n_unique() <= 1
+    return half_width(text).str.extract(_MARK).drop_nulls().n_unique() <= 1
 
 
 def as_booleans(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None) -> pl.Series:
@@ -153,7 +168,7 @@ def as_booleans(series: pl.Series, rows: Sequence[int] | np.ndarray | None = Non
     """
     if not is_text(series):
         return _numbers_of(series, "yes or no")
-    text = as_text(series)
+    text = half_width(as_text(series))
     words = dict.fromkeys(TRUE_WORDS, 1.0) | dict.fromkeys(FALSE_WORDS, 0.0)
     values = text.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Float64)
     values = values.fill_null(text.cast(pl.Float64, strict=False))
@@ -187,13 +202,22 @@ def _refuse_unread(text: pl.Series, values: pl.Series, what: str, rows: Sequence
         )
 
 
+ISO_TIMES = (
+    *("", " %H:%M:%S%.f", "T%H:%M:%S%.f", "T%H:%M:%S%.f%#z", " %H:%M:%S%.f%#z", " %H:%M", "T%H:%M"),
+    *("T%H:%M%#z", " %H:%M%#z", " %H:%M:%S%.f UTC"),
+)
+"""How a time of day is spelt behind a day."""
+ISO_DATES = tuple("%Y-%m-%d" + time for time in ISO_TIMES)
+
+
 def as_dates(series: pl.Series, format: str, rows: Sequence[int] | np.ndarray | None = None) -> pl.Series:
     """A column as Datetime in microseconds, null where missing.
 
     Parameters
     ----------
     series : dates, times with a date (of a time zone: in UTC), or text.
-    format : how text spells a date, as `Column.format` gives it; ISO dates if empty.
+    format : how text spells a date, as `Column.format` gives it; empty for ISO. Where it is one of ISO, a day may come
+        with a time or without, and a time as any of `ISO_TIMES`.
     rows : as for `as_numbers`.
 
     Raises
@@ -213,6 +237,10 @@ def as_dates(series: pl.Series, format: str, rows: Sequence[int] | np.ndarray | 
         )
     text = as_text(series)
     dates = parse_dates(text, format)
+    if not format or format in ISO_DATES:
+        for other in ISO_DATES:
+            if dates.null_count() > text.null_count():
+                dates = dates.fill_null(parse_dates(text, other))
     if dates.null_count() > text.null_count():
         _refuse_unread(text, dates, f"a date as {_example(format)}", rows)
     return dates
@@ -225,6 +253,7 @@ def _example(format: str) -> str:
 
 def parse_dates(text: pl.Series, format: str) -> pl.Series:
     """Text as Datetime in microseconds (of a time zone: in UTC), null where it does not fit; ISO dates if no format."""
+    text = half_width(text)
     return _without_zone(text.str.to_datetime(format or "%Y-%m-%d", time_unit="us", strict=False, exact=True))
 
 
@@ -235,6 +264,7 @@ def _without_zone(dates: pl.Series) -> pl.Series:
 
 def holds_codes(text: pl.Series) -> bool:
     """Whether whole numbers in a text column are codes: zeros in front at a fixed width."""
+    text = half_width(text)
     if not (text.str.starts_with("0") & (text.str.len_bytes() > 1)).any():
         return False
     text = clean(text).drop_nulls()

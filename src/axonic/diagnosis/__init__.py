@@ -21,8 +21,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from axonic.checks import by_severity
+from axonic.data.targets import TargetEncoder
 from axonic.diagnosis import data, network, run, sequences
-from axonic.diagnosis.evidence import Evidence
+from axonic.diagnosis.evidence import Evidence, compared
 from axonic.recipe import Fit, Task, Watcher
 from axonic.types import Finding
 
@@ -30,7 +31,9 @@ OF_SCORES = ("data.split_overlap",)
 """What makes scores too good explains nothing of how training went."""
 
 
-def diagnose(task: Task, fit: Fit, watcher: Watcher | None = None) -> list[Finding]:
+def diagnose(
+    task: Task, fit: Fit, watcher: Watcher | None = None, target: TargetEncoder | None = None
+) -> list[Finding]:
     """Examine a fit.
 
     Parameters
@@ -38,6 +41,7 @@ def diagnose(task: Task, fit: Fit, watcher: Watcher | None = None) -> list[Findi
     task : what was trained, and on what.
     fit : what came of it.
     watcher : once it says that the fit is ended, no run for comparison begins.
+    target : how the targets were encoded; None leaves out what is to be said of them in their units.
 
     Returns
     -------
@@ -48,8 +52,9 @@ def diagnose(task: Task, fit: Fit, watcher: Watcher | None = None) -> list[Findi
     if task.settings.net == "rbf":
         return by_severity([finding for rule in data.RULES for finding in rule(task)] + unwatched(fit))
     if task.network.of_sequences:
-        return _with_the_rate(task, [*unwatched(fit), *sequences.diagnose(task, fit)])
-    evidence = Evidence(task, fit, watcher or Watcher())
+        wrong, ended = [*network.check_activations(task.network)], _ended(fit) or sequences.no_signal(task, fit)
+        return _with_the_rate(fit, [*wrong, *ended, *sequences.diagnose(task, fit)])
+    evidence = Evidence(task, fit, watcher or Watcher(), target)
     findings = [finding for rule in data.RULES for finding in rule(task)]
     causes = [finding for finding in findings if finding.severity != "info" and finding.code not in OF_SCORES]
     with np.errstate(all="ignore"):
@@ -66,6 +71,10 @@ def diagnose(task: Task, fit: Fit, watcher: Watcher | None = None) -> list[Findi
 
 def unwatched(fit: Fit) -> list[Finding]:
     """What is to be said of a fit that is not to be diagnosed: that it diverged, or learned nothing."""
+    return _with_the_rate(fit, _ended(fit))
+
+
+def _ended(fit: Fit) -> list[Finding]:
     findings = []
     for state in fit.states:
         if state.diverged:
@@ -73,9 +82,12 @@ def unwatched(fit: Fit) -> list[Finding]:
     return findings or run.no_signal(fit)
 
 
-def with_cause_first(found: list[Finding], diagnosed: list[Finding]) -> list[Finding]:
+def with_cause_first(found: list[Finding], diagnosed: list[Finding], *, weighted: bool = False) -> list[Finding]:
     """What was found in the data before training, and what was diagnosed after it: the cause first, unless the data
-    hold an error, or a warning that explains why nothing was learned; "train.healthy" last."""
+    hold an error, or a warning that explains why nothing was learned; "train.healthy" last. `weighted` is whether the
+    classes were weighted in training, so that it is not to be advised."""
+    if weighted:
+        found = [f._replace(severity="info", remedy=WEIGHTED) if f.code == "data.imbalance" else f for f in found]
     explained = any(finding.severity != "info" for finding in found)
     cause = [f for f in diagnosed[:1] if f.severity != "info" and not (explained and f.code == "data.no_signal")]
     rest = by_severity([*found, *diagnosed[len(cause) :]])
@@ -83,16 +95,16 @@ def with_cause_first(found: list[Finding], diagnosed: list[Finding]) -> list[Fin
     return [*errors, *cause, *(finding for finding in rest if finding not in errors)]
 
 
+WEIGHTED = "Judge by the scores of each class, not by the accuracy. The classes were weighted."
 OF_LITTLE_LEARNED = ("data.no_signal", "train.vanishing")
 
 
-def _with_the_rate(task: Task, findings: list[Finding]) -> list[Finding]:
-    """Of sequences no rule tries another rate: where one was given by hand and little was learned, it comes first among
-    what to try."""
-    rate = task.settings.learning_rate
-    if rate == "auto":
+def _with_the_rate(fit: Fit, findings: list[Finding]) -> list[Finding]:
+    """Where no rule has tried another rate, one was given by hand and little was learned, it comes first among what to
+    try."""
+    if np.isnan(fit.learning_rate) or any(stage["stage"] == "rate" for stage in fit.stages):
         return findings
-    first = f'The rate of {rate:g} was given by hand: try learning_rate="auto" first. '
+    first = f'The rate of {fit.learning_rate:g} was given by hand: try learning_rate="auto" first. '
     return [f._replace(remedy=first + f.remedy) if f.code in OF_LITTLE_LEARNED else f for f in findings]
 
 
@@ -118,18 +130,27 @@ def _symptoms(evidence: Evidence) -> dict[str, object]:
 
 
 def _healthy(evidence: Evidence) -> Finding:
-    losses = evidence.losses
+    losses, fit = evidence.losses, evidence.fit
     numbers = {"train_loss": float(losses.train.mean())}
     if len(losses.valid):
         numbers["valid_loss"] = float(losses.valid.mean())
     if evidence.trivial is not None:
         numbers["loss_of_constant"] = evidence.trivial
+    more = ""
+    if evidence.settings.hidden_layer_sizes and evidence.beside_linear is not None:
+        comparison = compared(*evidence.beside_linear)
+        if comparison.gain > -comparison.error:
+            more = " A linear model (hidden_layer_sizes=()) does about as well."
+    if fit.constant:
+        numbers["constant_networks"] = len(fit.constant)
+        share = f"{len(fit.constant)} of {len(fit.members)} networks"
+        more += f" {share} learned nothing that holds and answer with a constant."
     return Finding(
         "train.healthy",
         "info",
         "",
         {name: float(f"{value:.4g}") for name, value in numbers.items()},
         "Training went well: the loss came down, nothing died, faded or exploded, and no other setting that was looked "
-        "at does clearly better.",
-        "Nothing needs to be done.",
+        f"at does clearly better.{more}",
+        (run.off_the_plateau(fit) if fit.constant else "") or "Nothing needs to be done.",
     )

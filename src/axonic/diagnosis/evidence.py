@@ -13,9 +13,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from axonic import training
+from axonic.baselines import evenly, linear, solvable
+from axonic.data.batches import Rows
+from axonic.data.targets import TargetEncoder
 from axonic.health import COLUMNS, examine, traced
 from axonic.layers import Chain
-from axonic.losses import Loss
+from axonic.losses import CrossEntropy, LogLikelihood, Loss, MeanSquaredError, Robust, SquaredError
 from axonic.objective import Objective
 from axonic.programs import compiled
 from axonic.recipe import (
@@ -31,7 +34,7 @@ from axonic.recipe import (
     train_side_by_side,
     with_rate,
 )
-from axonic.recipe.baseline import constant_bias, loss_values, weighted_targets
+from axonic.recipe.baseline import constant_bias, loss_values, output, targets, weighted_targets
 from axonic.recipe.rate import oscillation
 from axonic.settings import Settings, pair
 from axonic.training import StopRule
@@ -39,6 +42,9 @@ from axonic.types import Batch, Params
 
 PROBE_ROWS = 1024
 """Rows of a closer look, so that one program serves any table."""
+LINEAR_NUMBERS = (SquaredError, Robust)
+LINEAR_CLASSES = (CrossEntropy, LogLikelihood, MeanSquaredError)
+"""Losses of which a linear model is known (`axonic.baselines`), for numbers and for classes."""
 GAIN, ERRORS = 0.05, 1.0
 """A change helps if the mean loss falls by this share of itself, and by this many standard errors of the rows'
 differences."""
@@ -83,10 +89,11 @@ class Evidence:
     task : what was trained, and on what.
     fit : what came of it.
     watcher : may end the runs for comparison.
+    target : how the targets were encoded; None if nobody says.
     """
 
-    def __init__(self, task: Task, fit: Fit, watcher: Watcher) -> None:
-        self.task, self.fit, self.watcher = task, fit, watcher
+    def __init__(self, task: Task, fit: Fit, watcher: Watcher, target: TargetEncoder | None = None) -> None:
+        self.task, self.fit, self.watcher, self.target = task, fit, watcher, target
         self.settings, self.network, self.loss = task.settings, fit.network, fit.loss
         self.rule, self.state = fit.optimizer, fit.states[0]
         self.health, self.history = fit.healths[0], fit.histories[0]
@@ -136,6 +143,12 @@ class Evidence:
         y = y.astype(np.float32)
         return loss_values(self.loss, np.broadcast_to(b.astype(np.float32), y.shape), y) * weight
 
+    @property
+    def trivial_at_start(self) -> float | None:
+        """The same on the rows of the first look."""
+        losses = self._trivial(self._looked_at)
+        return None if losses is None else float(losses.mean())
+
     @functools.cached_property
     def _constant(self) -> np.ndarray | None:
         return constant_bias(self.member)
@@ -153,6 +166,46 @@ class Evidence:
             gains[split.valid] += constant - self._losses_on(split.valid, params, self.network, self.loss)
             counts[split.valid] += 1
         return gains[counts > 0] / counts[counts > 0]
+
+    @functools.cached_property
+    def beside_linear(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Losses of the networks' average and of a linear model, for every row that some network held out; None where
+        there is no such row or such model.
+
+        The average of the networks is better than they are on average by as much as they are apart, which rows that
+        they were trained on tell too: loss of the average = mean loss - (mean loss of all - loss of the mean z of all),
+        the first mean over those that held the row out. The linear model is fitted to the training rows of each.
+        """
+        task, loss, rows = self.task, self.loss, self.task.rows
+        of_classes = rows.y.dtype.kind == "i"
+        if not isinstance(loss, LINEAR_CLASSES if of_classes else LINEAR_NUMBERS):
+            return None
+        if not task.held_out or not solvable(rows.x.shape[1], loss):
+            return None
+        place = np.unique(np.concatenate([split.valid for split in self.fit.splits]))
+        y, weight = weighted_targets(rows, place, self._n_units)
+        y = y.astype(np.float32)
+        z = np.stack([self._outputs_on(place, params) for params in self.fit.members])
+        every = np.stack([loss_values(loss, each, y) for each in z])
+        apart = every.mean(axis=0) - loss_values(loss, z.mean(axis=0), y)
+        own, other, counts = (np.zeros(len(place)) for _ in range(3))
+        for split, losses in zip(self.fit.splits, every, strict=True):
+            held = np.isin(place, split.valid)
+            own[held] += losses[held]
+            other[held] += loss_values(loss, self._linear_outputs(split.train, place[held]), y[held])
+            counts[held] += 1
+        return weight * (own / counts - apart), weight * other / counts
+
+    def _linear_outputs(self, train: np.ndarray, part: np.ndarray) -> np.ndarray:
+        """Pre-activations for `part` of a linear model of the training rows."""
+        rows, n_out, train = self.task.rows, self._n_units, evenly(train)
+        of_classes = rows.y.dtype.kind == "i"
+        x, y = rows.x[train].astype(np.float64), targets(rows, train, n_out)
+        if of_classes and n_out == 1:
+            y = np.hstack([1 - y, y])
+        w, b = linear(x, y, rows.weight[train].astype(np.float64), self.loss, of_classes)
+        z = rows.x[part] @ w + b
+        return (z[:, 1:] - z[:, :1] if of_classes and n_out == 1 else z).astype(np.float32)
 
     @property
     def share_left(self) -> float:
@@ -181,8 +234,12 @@ class Evidence:
 
     def look(self, params: Params) -> np.ndarray:
         """(layers, columns) at these weights."""
+        return self.look_at(self._looked_at, params)
+
+    @property
+    def _looked_at(self) -> np.ndarray:
         train = self.task.split.train
-        return self.look_at(train[np.linspace(0, len(train) - 1, min(PROBE_ROWS, len(train))).astype(int)], params)
+        return train[np.linspace(0, len(train) - 1, min(PROBE_ROWS, len(train))).astype(int)]
 
     def look_at(self, part: np.ndarray, params: Params | None = None) -> np.ndarray:
         """(layers, columns) at these weights, or those that training began from, over up to `PROBE_ROWS` rows."""
@@ -209,6 +266,12 @@ class Evidence:
         ]
         return (np.concatenate(values)[: len(part)] if values else np.zeros(0)).astype(np.float64)
 
+    def _outputs_on(self, part: np.ndarray, params: Params, network: Chain | None = None) -> np.ndarray:
+        x, network = self.task.rows.x, network or self.network
+        blocks = [part[start : start + PROBE_ROWS] for start in range(0, len(part), PROBE_ROWS)]
+        values = [np.asarray(_row_outputs(network, params, _padded(x[block], PROBE_ROWS))) for block in blocks]
+        return np.concatenate(values)[: len(part)]
+
     # --- runs for comparison ---
 
     def compare(self, run: Trained, network: Chain | None = None, loss: Loss | None = None) -> Comparison:
@@ -218,17 +281,7 @@ class Evidence:
 
     def compare_losses(self, after: Losses) -> Comparison:
         """The network as it is, and one with these losses."""
-        old, new = self.losses.judged, after.judged
-        with np.errstate(invalid="ignore", over="ignore"):
-            base = float(np.mean(old))
-            if not np.isfinite(base):
-                gain, error = (1.0, 0.0) if np.isfinite(np.mean(new)) else (0.0, 0.0)
-            elif not np.isfinite(np.mean(new)):
-                gain, error = -np.inf, 0.0
-            else:
-                fall, base = old - new, max(base, 1e-12)
-                gain, error = float(fall.mean() / base), float(fall.std() / np.sqrt(len(fall)) / base)
-        return Comparison(float(np.mean(old)), float(np.mean(new)), gain, error)
+        return compared(self.losses.judged, after.judged)
 
     def again(self, *, rate: float | None = None, l2: float | None = None, batch_size: int | None = None) -> Trained:
         """Train once more from the start with another rate, penalty or batch size."""
@@ -237,12 +290,14 @@ class Evidence:
         member = member if rate is None else with_rate(member, rate)
         return self.train(member, self.task.stop_rule(member.trial.optimizer, member.batches))
 
-    def afresh(self, **settings: Any) -> tuple[Trained, Chain, Loss]:
-        """Train another network, at the rate that a sweep finds for it: (what came of it, the network, its loss)."""
+    def afresh(self, rows: Rows | None = None, **settings: Any) -> tuple[Trained, Chain, Loss]:
+        """Train another network, at the rate that a sweep finds for it: (what came of it, the network, its loss).
+        `rows` are the same with other targets, None as they are."""
         changed: Settings = dataclasses.replace(self.settings, **settings)
         kind = "classification" if self.task.rows.y.dtype.kind == "i" else "regression"
         loss, n_out = pair(changed, kind, self.n_out)
-        task = self.task._replace(settings=changed, network=changed.network(n_out), loss=loss, start=None)
+        rows, network = rows or self.task.rows, changed.network(n_out)
+        task = self.task._replace(rows=rows, settings=changed, network=network, loss=loss, start=None)
         l2 = candidate_penalties(task, choose=False)[0]
         member = task.member(self.rule, 0, l2, self.fit.batch_size)
         if self.rule.has_rate:
@@ -265,6 +320,11 @@ class Evidence:
         y = self.task.rows.y
         return int(y.max()) + 1 if y.dtype.kind == "i" else y.shape[1]
 
+    @property
+    def _n_units(self) -> int:
+        """Of the output layer: one for two classes."""
+        return len(output(self.params)[1].b)
+
     def train(self, member: Member, stop: StopRule) -> Trained:
         """One run, unseen."""
         unseen = Watcher()
@@ -284,6 +344,19 @@ class Evidence:
         """What the rate of the sweep would have come to."""
         return self.compare(self.again(rate=self.sweep["decision"]))
 
+    def with_poisson(self, center: float, scale: float) -> tuple[Comparison, float]:
+        """What the loss "poisson" would have come to in absolute errors, and the share of negative answers without it;
+        targets y stand for y scale + center."""
+        task, rows = self.task, self.task.rows
+        numbers = np.maximum(rows.y.astype(np.float64) * scale + center, 0.0)
+        mean = numbers[task.split.train].mean()
+        run, network, _ = self.afresh(rows._replace(y=(numbers / mean).astype(np.float32)), loss="poisson")
+        judge = task.split.valid if task.held_out else task.split.train[: 8 * PROBE_ROWS]
+        z = self._outputs_on(judge, run.kept(self.keeps_best)[0], network).astype(np.float64)
+        answers = self._outputs_on(judge, self.params) * scale + center, np.exp(z) * mean
+        before, after = (rows.weight[judge] * np.abs(each - numbers[judge])[:, 0] for each in answers)
+        return compared(before, after), float(np.mean(answers[0] < 0))
+
     @functools.cached_property
     def gone_on(self) -> Comparison:
         """What twice as many epochs more would have come to."""
@@ -293,6 +366,12 @@ class Evidence:
     def ended(self) -> bool:
         """Whether there is no time for runs for comparison."""
         return self.watcher.ended()
+
+    @property
+    def cut(self) -> bool:
+        """Whether the run was ended before its time."""
+        most = self.task.stop_rule(self.rule, self.member.batches).max_epochs
+        return self.ended and not bool(self.state.stopped) and len(self.history) < most
 
     # --- curves ---
 
@@ -314,6 +393,20 @@ class Evidence:
         return oscillation(self.train_curve.astype(np.float64)) if len(self.train_curve) > 3 else 0.0
 
 
+def compared(before: np.ndarray, after: np.ndarray) -> Comparison:
+    """Losses of the same rows before and after a change."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        base = float(np.mean(before))
+        if not np.isfinite(base):
+            gain, error = (1.0, 0.0) if np.isfinite(np.mean(after)) else (0.0, 0.0)
+        elif not np.isfinite(np.mean(after)):
+            gain, error = -np.inf, 0.0
+        else:
+            fall, base = before - after, max(base, 1e-12)
+            gain, error = float(fall.mean() / base), float(fall.std() / np.sqrt(len(fall)) / base)
+    return Comparison(float(np.mean(before)), float(np.mean(after)), gain, error)
+
+
 def rounded(value: Any) -> float:
     """To four digits, as evidence shows it."""
     return float(f"{float(value):.4g}")
@@ -323,6 +416,11 @@ def _padded(array: np.ndarray, n: int) -> np.ndarray:
     padded = np.zeros((n, *array.shape[1:]), array.dtype)
     padded[: len(array)] = array
     return padded
+
+
+@compiled
+def _row_outputs(network: Chain, params: Params, x: Array) -> Float[Array, "rows n_out"]:
+    return network.forward(params, x)[0]
 
 
 @compiled

@@ -3,7 +3,7 @@
 Each rule takes the evidence and yields findings; `RULES` lists them in the order in which one explains the others.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -12,6 +12,8 @@ import numpy as np
 
 from axonic.diagnosis.evidence import Evidence, rounded
 from axonic.health import traced
+from axonic.layers import activations
+from axonic.layers.base import Chain
 from axonic.losses import MeanSquaredError
 from axonic.types import Finding
 
@@ -25,6 +27,8 @@ EXPLODING, VANISHING = 100.0, 1e-3
 DEEP = 3
 SAMPLE = 1000
 UNHEARD = 0.1
+PLACES, WRONG_SLOPE = 64, 0.05
+"""Where a derivative is compared with the slope of the value, and by what share of the steepest slope it may be off."""
 
 
 def check_symmetric(e: Evidence) -> Iterator[Finding]:
@@ -136,6 +140,49 @@ def check_saturated(e: Evidence) -> Iterator[Finding]:
             return
 
 
+def check_slopes(e: Evidence) -> Iterator[Finding]:
+    """net.wrong_derivative in a network of rows."""
+    yield from check_activations(e.network)
+
+
+def check_activations(network: Chain) -> Iterator[Finding]:
+    """net.wrong_derivative: an activation of the user's own whose derivative is another than that of its value."""
+    for activation in dict.fromkeys(_activations(network.layers)):
+        if activations.ACTIVATIONS.get(activation.name) is activation:
+            continue
+        share, z, given, true = _wrong_slope(activation)
+        if share > 0:
+            yield Finding(
+                "net.wrong_derivative",
+                "error",
+                f"activation {activation.name!r}",
+                {"share_wrong": rounded(share), "z": rounded(z), "derivative": rounded(given), "true": rounded(true)},
+                f"The derivative of the activation {activation.name!r} is not that of its value: at z = {z:.3g} it "
+                f"is {given:.3g}, where the value has the slope {true:.3g}, so the network does not walk downhill.",
+                "Correct derivative(z, a) to d value / d z, or use an activation of the package.",
+            )
+
+
+def _activations(layers: Iterable[Any]) -> Iterator[activations.Activation]:
+    for layer in layers:
+        own = [getattr(layer, name, None) for name in ("activation", "recurrent_activation")]
+        yield from (activation for activation in own if isinstance(activation, activations.Activation))
+        if hasattr(layer, "layer"):
+            yield from _activations([layer.layer])
+
+
+def _wrong_slope(activation: activations.Activation) -> tuple[float, float, float, float]:
+    """At how many places (as a share) the derivative is wrong by more than 5 % of the steepest slope, and of the worst:
+    z, the derivative and the slope of the value."""
+    z = jnp.linspace(-4.0, 4.0, PLACES, dtype=jnp.float32)  # none at 0, where a value may have a kink
+    a, true = (np.asarray(v, np.float64) for v in jax.jvp(activation.value, (z,), (jnp.ones_like(z),)))
+    given = np.broadcast_to(np.asarray(activation.derivative(z, jnp.asarray(a, z.dtype)), np.float64), true.shape)
+    off = np.abs(given - true)
+    wrong = np.isfinite(true) & ~(off <= WRONG_SLOPE * max(float(np.nanmax(np.abs(true))), 1e-6))
+    worst = int(np.argmax(np.where(wrong, np.nan_to_num(off, nan=np.inf), -1.0)))
+    return float(wrong.mean()), float(z[worst]), float(given[worst]), float(true[worst])
+
+
 def check_mismatch(e: Evidence) -> Iterator[Finding]:
     """net.loss_mismatch: a loss that does not go with the output activation, so that answers that are wrong and sure
     are not heard."""
@@ -193,16 +240,17 @@ def _wrong_delta(e: Evidence) -> float | None:
 def check_initial_loss(e: Evidence) -> Iterator[Finding]:
     """net.initial_loss: the network begins far worse than a constant answer. Without a hidden layer it can't get lost:
     its objective has one valley, and Glorot's weights begin three times as high as a constant."""
-    if e.trivial is None or len(e.layer_names) == 1:
+    constant = e.trivial_at_start
+    if constant is None or len(e.layer_names) == 1:
         return
     start = float(e.column(e.first_look, "loss")[0])
-    if start > e.trivial + max(1.0, 1.5 * e.trivial):
+    if start > constant + max(1.0, 1.5 * constant):
         yield Finding(
             "net.initial_loss",
             "warning",
             "output layer",
-            {"initial_loss": rounded(start), "constant": rounded(e.trivial)},
-            f"The loss begins at {start:.3g}, where a constant answer has {e.trivial:.3g}: the first steps go into "
+            {"initial_loss": rounded(start), "constant": rounded(constant)},
+            f"The loss begins at {start:.3g}, where a constant answer has {constant:.3g}: the first steps go into "
             "unlearning where it starts.",
             'Begin with small random weights and biases of 0: init="auto".',
         )
@@ -241,6 +289,7 @@ RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     check_dead,
     check_no_gradient,
     check_mismatch,
+    check_slopes,
     check_scale,
     check_exploding,
     check_saturated,

@@ -116,7 +116,7 @@ def _first_batch(e: Evidence) -> dict[str, Any]:
         {"layer": layer, **{name: _number(column[index]) for name, column in columns.items()}}
         for index, layer in enumerate(e.layer_names)
     ]
-    constant = None if e.trivial is None else _number(e.trivial)
+    constant = None if e.trivial_at_start is None else _number(e.trivial_at_start)
     return {"loss": _number(e.column(look, "loss")[0]), "constant_answer": constant, "layers": layers}
 
 

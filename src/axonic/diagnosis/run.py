@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from axonic.data.batches import Split
-from axonic.diagnosis.evidence import ERRORS, Comparison, Evidence, rounded
+from axonic.diagnosis.evidence import ERRORS, GAIN, Comparison, Evidence, compared, rounded
 from axonic.health import noise_scale
 from axonic.layers.base import Chain
 from axonic.layers.dropout import Dropout
-from axonic.losses import Absolute, Huber, MeanSquaredError, Quantile
+from axonic.losses import Absolute, Huber, MeanSquaredError, Quantile, SquaredError
 from axonic.losses.steps import of_a_step
 from axonic.optimizers import Optimizer
 from axonic.recipe import Fit, Member
@@ -55,6 +55,11 @@ FIT_ROWS, FIT_STEPS, FIT_SHARE = 16, 1000, 0.05
 REST_SHARE = 1 / 30
 """Then the steps become so much shorter."""
 FLAT_NOISE = 0.05
+SPAN, ROUNDING = 100.0, 1e-6
+"""Nine tenths of a skewed target lie this factor apart; encoded, a 0 comes back with such an error."""
+CLEAR = 2.0
+"""Standard errors that are asked for where one would often be had by chance: of a linear model, which is looked at in
+every run, and of networks some of which have given way to a constant."""
 MEAN = "the mean of the target, the frequencies of its classes"
 CONSTANTS: dict[type, str] = {
     Absolute: "the median of the target",
@@ -159,16 +164,14 @@ def check_rate_too_high(e: Evidence) -> Iterator[Finding]:
 def diverged(state: State, rule: Optimizer, better: float | None = None, evidence: dict | None = None) -> Finding:
     """train.diverged of a network that ended in `state`; `better` is a rate that works, where one is known."""
     epoch, rate = int(state.epoch), float(rule.rate)
-    lower = better or rate / 10
+    lower = f"a rate far below {rate:g}" if better is None else f"learning_rate={better:g}"
     return Finding(
         "train.diverged",
         "error",
         "",
         {"epoch": epoch, "learning_rate": rate, **(evidence or {})},
         f"The loss was no longer finite in epoch {epoch}: the steps are too long for this network.",
-        f"Use learning_rate={lower:g}, or leave it on 'auto'."
-        if rule.has_rate
-        else "Use another rule, such as momentum.",
+        f"Use {lower}, or leave it on 'auto'." if rule.has_rate else "Use another rule, such as momentum.",
     )
 
 
@@ -284,8 +287,11 @@ def check_batch_too_large(e: Evidence) -> Iterator[Finding]:
 
 
 def check_stopped_early(e: Evidence) -> Iterator[Finding]:
-    """train.stopped_early: the loss was still falling when the epochs were up."""
+    """train.stopped_early: the loss was still falling when the epochs were up. Where nothing is held out and the
+    training rows are known by heart, that it falls on says nothing of other rows."""
     if not e.finite or e.ended or e.settings.epochs == "auto" or len(e.history) < e.settings.epochs:
+        return
+    if by_heart(e):
         return
     if e.still_falling <= STILL_FALLING / 2 and e.share_left < LEARNED_LITTLE:
         return
@@ -300,6 +306,35 @@ def check_stopped_early(e: Evidence) -> Iterator[Finding]:
             f"{comparison.gain:.0%}.",
             "Leave epochs on 'auto', which trains until the loss is flat, or give more of them.",
         )
+
+
+def check_cut(e: Evidence) -> Iterator[Finding]:
+    """train.stopped_early: the run was interrupted, or its time was up, while the loss was still falling; info where no
+    more is known than that it was cut short."""
+    if not e.finite or not e.ended:
+        return
+    epochs, numbers = len(e.history), {"epochs": len(e.history), "still_falling": rounded(e.still_falling)}
+    if e.cut and e.still_falling > STILL_FALLING / 2:
+        yield Finding(
+            "train.stopped_early",
+            "warning",
+            "",
+            numbers,
+            f"Training was cut short after {epochs} epoch{'s' if epochs > 1 else ''} while the loss was still falling.",
+            GO_ON,
+        )
+    else:
+        yield Finding(
+            "train.stopped_early",
+            "info",
+            "",
+            numbers,
+            "The run was interrupted, or its time was up, before it could be judged.",
+            GO_ON,
+        )
+
+
+GO_ON = "Go on with it (axonic resume RUN), with a larger budget or none."
 
 
 def check_underfit(e: Evidence) -> Iterator[Finding]:
@@ -364,7 +399,18 @@ def _restraints(e: Evidence) -> dict[str, float]:
 
 
 def check_overfit(e: Evidence) -> Iterator[Finding]:
-    """train.overfit: the training rows are known by heart, and a penalty helps the others."""
+    """train.overfit: the training rows are known by heart, and a penalty helps the others; info where nothing is held
+    out, so that nobody knows how it does on others."""
+    if e.finite and by_heart(e):
+        yield Finding(
+            "train.overfit",
+            "info",
+            "",
+            {"train_loss": rounded(e.losses.train.mean()), "loss_of_constant": rounded(e.trivial)},
+            f"The network knows the training rows by heart (loss {e.losses.train.mean():.3g}, where a constant answer "
+            f"has {e.trivial:.3g}). No rows are held out, so whether it does as well on others cannot be told.",
+            "Leave early_stopping=True, or give validation_data.",
+        )
     if not e.finite or e.ended or not e.task.held_out or not e.trivial:
         return
     train, valid = e.losses.train.mean(), e.losses.valid.mean()
@@ -389,6 +435,11 @@ def check_overfit(e: Evidence) -> Iterator[Finding]:
             f"a penalty of l2={strongest:.2g} lowers that by {comparison.gain:.0%}. {_which_noise(e)}",
             f'Use l2={strongest:.2g} or regularization="auto", several networks (ensemble="auto"), and more rows.',
         )
+
+
+def by_heart(e: Evidence) -> bool:
+    """Whether hardly anything is left of the training loss and nothing is held out."""
+    return not e.task.held_out and e.share_left < LEARNED_ALL
 
 
 def _noises(e: Evidence) -> dict[str, float]:
@@ -449,33 +500,101 @@ def check_plateau(e: Evidence) -> Iterator[Finding]:
         )
 
 
+def check_skewed_target(e: Evidence) -> Iterator[Finding]:
+    """data.skewed_target: a positive target over powers of ten, whose logarithm lies better. The loss
+    "poisson", whose output is an exponential, must do better in absolute errors: a few squares of large ones tell
+    little."""
+    if not e.finite or e.ended or e.target is None or e.task.store is not None or type(e.loss) is not SquaredError:
+        return
+    if len(e.target.center) != 1:
+        return
+    (center,), (scale,) = e.target.center, e.target.scale
+    numbers = e.task.rows.y[e.task.split.train, 0].astype(np.float64) * scale + center
+    low, high = np.quantile(numbers, (0.05, 0.95))
+    if numbers.min() < -ROUNDING * numbers.mean() or low <= 0 or high < SPAN * low:
+        return
+    skews = _skew(numbers), _skew(np.log(np.maximum(numbers, ROUNDING * low)))
+    if abs(skews[1]) > abs(skews[0]) / 2:
+        return
+    comparison, negative = e.with_poisson(center, scale)
+    if comparison.helped:
+        yield Finding(
+            "data.skewed_target",
+            "warning",
+            "target",
+            {
+                "5_percent_below": rounded(low),
+                "5_percent_above": rounded(high),
+                "skewness": rounded(skews[0]),
+                "skewness_of_logarithm": rounded(skews[1]),
+                "negative_answers": rounded(negative),
+                **comparison.numbers(),
+            },
+            f"The target is never negative and spans powers of ten ({low:.3g} to {high:.3g} are nine tenths of it), so "
+            f"that the few large ones decide all, and {negative:.0%} of the answers are negative. A loss for such "
+            f"targets lowers the absolute error by {comparison.gain:.0%}.",
+            'Use loss="poisson" (--loss poisson); or, if relative errors count, predict the logarithm, in Python with '
+            "TransformedTargetRegressor of scikit-learn.",
+        )
+
+
+def _skew(values: np.ndarray) -> float:
+    deviation = values.std()
+    return float(np.mean((values - values.mean()) ** 3) / deviation**3) if deviation > 0 else 0.0
+
+
+def check_worse_than_linear(e: Evidence) -> Iterator[Finding]:
+    """train.worse_than_linear: a linear model does clearly better on rows that were held out."""
+    if not e.finite or e.cut or not e.settings.hidden_layer_sizes or e.beside_linear is None:
+        return
+    comparison = compared(*e.beside_linear)
+    if comparison.gain > GAIN and comparison.gain > CLEAR * comparison.error:
+        yield Finding(
+            "train.worse_than_linear",
+            "warning",
+            "",
+            {
+                "rows": len(e.beside_linear[0]),
+                "loss": rounded(comparison.before),
+                "loss_of_linear": rounded(comparison.after),
+                "gain": rounded(comparison.gain),
+                "standard_error": rounded(comparison.error),
+            },
+            f"A linear model does better: on {len(e.beside_linear[0])} rows that were held out its loss is "
+            f"{comparison.gain:.0%} lower than that of the network{'s together' if len(e.fit.members) > 1 else ''}.",
+            "Leave the hidden layers out, hidden_layer_sizes=() (--hidden none): the network is a linear model then.",
+        )
+
+
 def check_no_signal(e: Evidence) -> Iterator[Finding]:
     """data.no_signal: nothing that holds was learned, and nothing else explains it. Of the rows that decided which
-    weights to keep, half of all useless networks do a little better than a constant, so chance is asked for too."""
+    weights to keep, half of all useless networks do a little better than a constant, so chance is asked for too; and
+    where the other half has given way to the constant, for more, since what is left is better by choice."""
     said = no_signal(e.fit)
     yield from said
-    if said or not e.keeps_best or e.advantage is None:
+    if said or e.cut or not e.keeps_best or e.advantage is None:
         return
     gain, error = float(e.advantage.mean()), float(e.advantage.std() / np.sqrt(len(e.advantage)))
-    if gain <= ERRORS * error:
+    if gain <= (CLEAR if e.fit.constant else ERRORS) * error:
+        few = f"no more than {CLEAR:g} standard errors" if e.fit.constant else "no more than its standard error"
         yield Finding(
             "data.no_signal",
             "warning",
             "",
             {"rows": len(e.advantage), "gain": rounded(gain), "standard_error": rounded(error)},
             f"On {len(e.advantage)} rows that were held out the loss is only {gain:.2g} below that of always answering "
-            f"with one constant, no more than its standard error of {error:.2g}: that may be chance.",
-            NO_SIGNAL_REMEDY,
+            f"with one constant ({_constant(e.fit)}), {few} of {error:.2g}: that may be chance.",
+            off_the_plateau(e.fit) + NO_SIGNAL_REMEDY,
         )
 
 
 NO_SIGNAL_REMEDY = "Check that the columns can tell the target, or collect more rows."
 
 
-def no_signal(fit: Fit) -> list[Finding]:
-    """data.no_signal of a fit, if it is to be said."""
+def no_signal(fit: Fit, least: int | None = None) -> list[Finding]:
+    """data.no_signal of a fit of which at least so many networks are constant answers; None is all."""
     constant, networks = len(fit.constant), len(fit.members)
-    if not constant:
+    if constant < (networks if least is None else least):
         return []
     closed = fit.optimizer is None
     where = "when each row is left out once" if closed else "on their validation rows"
@@ -485,11 +604,23 @@ def no_signal(fit: Fit) -> list[Finding]:
             "warning",
             "",
             {"constant_networks": constant, "networks": networks},
-            f"{constant} of {networks} networks did no better {where} than always answering "
-            f"with one constant ({CONSTANTS.get(type(of_a_step(fit.loss)), MEAN)}), and now answer so.",
-            ('If width or ridge was given, leave it at "auto". ' if closed else "") + NO_SIGNAL_REMEDY,
+            f"{constant} of {networks} networks did no better {where} than always answering with one constant "
+            f"({_constant(fit)}), and now answer so.",
+            ('If width or ridge was given, leave it at "auto". ' if closed else off_the_plateau(fit))
+            + NO_SIGNAL_REMEDY,
         )
     ]
+
+
+def off_the_plateau(fit: Fit) -> str:
+    """What to try first behind sigmoids, where the loss is long that of a constant before it falls; "" elsewhere."""
+    hidden = (getattr(layer, "activation", None) for layer in fit.network.layers)
+    among = any(activation is not None and activation.name == "sigmoid" for activation in hidden)
+    return 'Try activation="relu" first: behind sigmoids training can begin on a plateau. ' if among else ""
+
+
+def _constant(fit: Fit) -> str:
+    return CONSTANTS.get(type(of_a_step(fit.loss)), MEAN)
 
 
 def _grown(e: Evidence, quantity: str) -> float:
@@ -519,5 +650,8 @@ CAUSES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     check_cannot_fit,
     check_overfit,
     check_plateau,
+    check_skewed_target,
+    check_cut,
+    check_worse_than_linear,
     check_no_signal,
 )

@@ -25,6 +25,8 @@ from jaxtyping import Array, Float
 
 from axonic.data.batches import Rows, gather, room
 from axonic.data.ragged import Ragged
+from axonic.diagnosis import run
+from axonic.diagnosis.evidence import GAIN
 from axonic.layers import GRU, LSTM, RNN, Bidirectional
 from axonic.layers.base import Chain
 from axonic.losses import EachStepLoss, Loss
@@ -304,6 +306,13 @@ def diagnose(task: Task, fit: Fit) -> list[Finding]:
     learned = 1 - best / trivial if trivial is not None and trivial > 0 else 1.0
     clip_norm = task.settings.clip(fit.optimizer)
     return findings(examine(task, fit), 0.0 if 0 in fit.constant else learned, clip_norm)
+
+
+def no_signal(task: Task, fit: Fit) -> list[Finding]:
+    """data.no_signal of networks some of which are constant answers, and the others on average hardly better."""
+    trivial = constant_loss(task, fit) if fit.constant else None
+    little = trivial is not None and np.mean([state.best_loss for state in fit.states]) > (1 - GAIN) * trivial
+    return run.no_signal(fit, least=1) if little else []
 
 
 def constant_loss(task: Task, fit: Fit) -> float | None:

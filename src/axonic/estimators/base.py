@@ -43,6 +43,7 @@ from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import join
 from axonic.data.schema import UNSUPPORTED, Schema, Task, canonical, infer_columns
 from axonic.data.targets import TargetEncoder
+from axonic.data.values import as_text
 from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.errors import InputError
 from axonic.losses import Loss
@@ -203,6 +204,7 @@ class Estimator(BaseEstimator):
         InputError : the file can't be written.
         """
         check_is_fitted(self)
+        storage.network_to_json(self.model_.network)  # what it refuses is no parameter left out
         info = {
             "estimator": type(self).__name__,
             "params": self._params_to_json(),
@@ -415,7 +417,8 @@ class Estimator(BaseEstimator):
         found = self._check(X, y)
         if not self.shuffle:
             found = [finding for finding in found if finding.code != "data.sorted"]  # said once the rows are split
-        return with_cause_first(found, diagnose(task, fitted))
+        diagnosed = diagnose(task, fitted, target=self._target)
+        return with_cause_first(found, diagnosed, weighted=getattr(self, "class_weight", None) is not None)
 
     @property
     def findings_(self) -> list[Finding]:
@@ -527,7 +530,7 @@ class Classifier(ClassifierMixin, Estimator):
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise InputError(
-                f"only one class, {self.classes_[0]!r}, has rows (of a sample_weight above 0)",
+                f"only one class, {self.classes_.tolist()[0]!r}, has rows (of a sample_weight above 0)",
                 "give rows of at least two classes",
             )
         self._target = fit_target(settings, self.classes_, "classification")
@@ -711,11 +714,13 @@ def _frame(X: Any) -> nw.DataFrame[Any] | None:
 
 
 def _polars(frame: nw.DataFrame[Any]) -> pl.DataFrame:
-    """The frame as one of polars."""
+    """The frame as one of polars, in which categories of numbers are categories too."""
     try:
-        return frame.to_polars()
+        table = frame.to_polars()
     except Exception:  # each library has its own for a column of mixed types, which are taken one by one
-        return pl.DataFrame([_column(frame[name]) for name in frame.columns])
+        table = pl.DataFrame([_column(frame[name]) for name in frame.columns])
+    declared = [name for name, dtype in frame.schema.items() if isinstance(dtype, nw.Categorical | nw.Enum)]
+    return table.with_columns(as_text(table[name]).cast(pl.Categorical) for name in declared)
 
 
 def _column(series: nw.Series[Any]) -> pl.Series:

@@ -11,6 +11,7 @@ from axonic.data.encoding import FARTHEST, Coding, TableEncoder
 from axonic.data.sequences import SeriesCoding
 from axonic.data.targets import TargetEncoder
 from axonic.data.values import MISSING
+from axonic.errors import InputError
 from axonic.export.graph import OWN, Graph
 
 PREDICTION, PROBABILITIES, ARRAY, LENGTHS = "prediction", "probabilities", "x", "lengths"
@@ -47,6 +48,9 @@ def encoded(graph: Graph, encoder: TableEncoder, framed: bool, time: str | int |
         if linear:
             raw = _concat(graph, [names[coding.name] for coding in linear])
     else:
+        if others:
+            what = f"one array can't hold the column {others[0].name!r} of the kind {others[0].kind!r}"
+            raise InputError(what, "export with framed=True, an input for each column")
         steps = [] if time is None else [time]
         whole = raw = graph.input(ARRAY, "DOUBLE", ["n", *steps, len(linear)])
         if time is not None:

@@ -24,11 +24,11 @@ class Loss:
 
     def value(self, z: Float[Array, "batch n_out"], y: Target) -> Float[Array, " batch"]:
         """The loss of each row."""
-        raise NotImplementedError
+        raise InputError(f"the loss {type(self).__name__} has no value", "write value(z, y), the loss of each row")
 
     def delta(self, z: Float[Array, "batch n_out"], y: Target) -> Float[Array, "batch n_out"]:
         """d value / dz of each row."""
-        raise NotImplementedError
+        raise InputError(f"the loss {type(self).__name__} has no delta", "write delta(z, y), d value / dz of each row")
 
     def scaling(self) -> Scaling:
         """How numbers to predict are brought to the scale of the network; see `axonic.data.encoding.TargetEncoder`."""

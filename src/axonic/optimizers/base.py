@@ -7,6 +7,10 @@ A rule is a spec (see `axonic.specs`): its hyperparameters are values, so a swee
 under `jax.vmap`. The objective is closed over its batch; a rule asks it for what it needs (a gradient, a value along a
 line, a product with the Hessian). The state is only what the next step needs, the info only what a reader wants to
 know. Every array keeps the type of the params.
+
+Steps are meant to be compiled: by hand with `step = jax.jit(rule.step)`, as `axonic.training` and `axonic.minimize`
+do for whole runs. Taken without, each step of a rule with a loop inside (a line search, Newton's damping) compiles that
+loop anew.
 """
 
 import contextlib
@@ -69,7 +73,7 @@ class Optimizer:
 
     Raises
     ------
-    InputError : a hyperparameter that is no number of its interval.
+    InputError : a hyperparameter that is no number of its interval, or not True or False where it is to be.
     """
 
     ranges: ClassVar[Mapping[str, str]] = {
@@ -108,6 +112,10 @@ class Optimizer:
             if name in vars(self) and not self._lies_in(interval, vars(self)[name]):
                 what, how = f"{name} = {vars(self)[name]!r} is impossible", f"give a number in {interval}"
                 raise InputError(what, how, type(self).__name__)
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]  every rule is a spec
+            value = vars(self)[field.name]
+            if field.type in (bool, "bool") and not isinstance(value, bool | np.bool_):
+                raise InputError(f"{field.name} = {value!r} is impossible", "give True or False", type(self).__name__)
 
     def _lies_in(self, interval: str, value: Any) -> bool:
         if isinstance(value, jax.Array | np.ndarray):

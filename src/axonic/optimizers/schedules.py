@@ -111,6 +111,16 @@ class OneCycle(Schedule):
         )
 
 
+SCHEDULES: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "step": Step,
+    "exponential": Exponential,
+    "cosine": Cosine,
+    "warm_up": WarmUp,
+    "one_cycle": OneCycle,
+}
+
+
 def _between(first: Any, last: Any, share: Any) -> Array:
     """From `first` to `last` by half a cosine, staying there once `share` is 1."""
     return last + (first - last) * (1 + jnp.cos(jnp.pi * jnp.clip(share, 0, 1))) / 2

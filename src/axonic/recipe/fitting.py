@@ -16,19 +16,22 @@ from axonic.health import COLUMNS
 from axonic.layers import Chain
 from axonic.losses import Loss
 from axonic.optimizers import Optimizer
-from axonic.recipe.baseline import no_worse
+from axonic.recipe.baseline import constant, no_worse
 from axonic.recipe.batch_size import batch_stage
 from axonic.recipe.branches import LEVELS, TENTH, branch, branch_stage, helped
 from axonic.recipe.clock import Clock
 from axonic.recipe.epochs import FEW_ROWS, kept_at, kept_at_start, kept_losses, other_epochs
 from axonic.recipe.journal import Journal, Notebook, Stage, Watcher
 from axonic.recipe.networks import Beginning, Member, Runs, Task, Trained, complete, train_side_by_side
-from axonic.recipe.penalty import candidate_penalties, penalty_stage
+from axonic.recipe.penalty import candidate_penalties, lower_penalty, penalty_stage, worth_lowering
 from axonic.recipe.rate import rate_stage, sweep_steps, with_rate
 from axonic.recipe.rule import candidate_rules, rule_stage
 from axonic.settings import Settings
 from axonic.training import HISTORY, State, StopRule
 from axonic.types import Params
+
+LEARNED = 0.05
+"""By what share of a constant answer's loss a network has to do better to have learned something."""
 
 
 class Fit(NamedTuple):
@@ -228,16 +231,29 @@ class Fitting:
         """The penalty."""
         if len(self.penalties) == 1:
             return self.penalties[0]
+        tried = list(self.penalties)
+
+        def able() -> list[float]:
+            """The penalties whose networks have all been trained."""
+            runs = {l2: self.trained.get((optimizers.name(plan.rule), l2), {}) for l2 in tried}
+            return [l2 for l2 in tried if runs[l2] and complete(runs[l2])]
+
+        def losses(l2s: Sequence[float]) -> list[list[float]]:
+            return [self.losses(self.trained.get((optimizers.name(plan.rule), l2), {})) for l2 in l2s]
+
+        lower = lower_penalty(self.task)
         if not self.notebook.replays:
-            self.train(plan, self.penalties)
+            self.train(plan, tried)
+            if able() == tried and worth_lowering(losses(tried)) and not self.watcher.ended():
+                tried.append(lower)
+                self.train(plan, tried)
 
         def decide() -> Stage:
-            runs = {l2: self.trained.get((optimizers.name(plan.rule), l2), {}) for l2 in self.penalties}
-            able = [l2 for l2 in self.penalties if runs[l2] and complete(runs[l2])] or self.penalties[:1]
-            return penalty_stage(able, [self.losses(runs[l2]) for l2 in able])
+            compared = able() or tried[:1]
+            return penalty_stage(compared, losses(compared))
 
-        stage = self.notebook.stage("regularization", decide, lambda stage: stage["decision"] in self.penalties)
-        return stage["decision"]
+        all_of_them = (*self.penalties, lower)
+        return self.notebook.stage("regularization", decide, lambda stage: stage["decision"] in all_of_them)["decision"]
 
     def member(self, rule: Optimizer, index: int, l2: float, batch_size: int | None = None) -> Member:
         """The network of that index; where it begins is found once."""
@@ -255,14 +271,22 @@ class Fitting:
         new = [l2 for l2 in l2s if (name, l2) not in self.trained]
         if not new or (self.trained and self.watcher.ended()):
             return
-        jobs = {
-            f"{_job(plan, l2)}-{index}": self.task.on_all_rows(member)
-            for l2 in new
-            for index, member in enumerate(self.members(plan, l2))
+        members = {
+            f"{_job(plan, l2)}-{index}": member for l2 in new for index, member in enumerate(self.members(plan, l2))
         }
-        runs = list(self.clock.time("train", train_side_by_side, jobs, plan.stop, self.watcher, self.journal).values())
+        jobs = {name: self.task.on_all_rows(member) for name, member in members.items()}
+        stops = {name: self.patient(plan.stop, member) for name, member in members.items()}
+        runs = list(self.clock.time("train", train_side_by_side, jobs, stops, self.watcher, self.journal).values())
         for place, l2 in enumerate(new):
             self.trained[name, l2] = dict(enumerate(runs[place * self.count :][: self.count]))
+
+    def patient(self, stop: StopRule, member: Member) -> StopRule:
+        """A rule that lets a network stay longer where it has learned nothing yet: where it does no better than a
+        constant answer. Of sequences, whose steps cost more, none does."""
+        if not self.keeps_best or self.task.settings.recurrent or (trivial := constant(member)) is None:
+            return stop
+        loss = trivial[1]
+        return stop._replace(plateau=loss - LEARNED * abs(loss))
 
     def losses(self, runs: Runs) -> list[float]:
         """Validation losses of networks by which a choice is made: those of the weights that they would keep."""

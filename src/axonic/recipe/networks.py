@@ -15,7 +15,7 @@ from axonic.data.ragged import Ragged
 from axonic.data.store import Store
 from axonic.errors import InputError
 from axonic.layers import BidirectionalParams, Chain
-from axonic.losses import Absolute, Loss, Quantile
+from axonic.losses import Absolute, CrossEntropy, LogLikelihood, Loss, Quantile
 from axonic.losses.steps import of_a_step
 from axonic.optimizers import Optimizer
 from axonic.optimizers.base import one_thread
@@ -31,6 +31,11 @@ MIN_FLAT_EPOCHS = 10
 MAX_EPOCHS, MAX_STEPS = 1000, 30_000
 LEAST_GAIN = 0.03
 """By how much the losses of all validation rows together must fall for a gain (`docs/decisions/003-stopping.md`)."""
+NUMBERS_GAIN = 0.05
+"""A fall by this share of the loss is enough for numbers, which may be told with any precision. Probabilities need not
+be: the loss of classes that can be told apart falls for ever. Nor are steps of a recurrent network as cheap."""
+ON_PLATEAU = 5
+"""How many times as long as otherwise a loss may be flat that is still that of a constant answer."""
 NETWORKS = 5
 SHARED_UNITS, SHARED_ROWS = 32, 16
 """Units of a recurrent layer from which on devices that share a batch save time (benchmarks/devices.py, two processors:
@@ -218,7 +223,9 @@ class Task(NamedTuple):
         if epochs != "auto" and not self.settings.early_stopping:
             return StopRule(epochs, epochs + 1)
         most = max(MAX_EPOCHS, math.ceil(MAX_STEPS / per_epoch)) if epochs == "auto" else epochs
-        stop = StopRule(most, min_flat)
+        stop = StopRule(most, min_flat, plateau_flat=math.ceil(ON_PLATEAU * rule.patience / per_epoch))
+        if not (self.settings.recurrent or isinstance(self.loss, CrossEntropy | LogLikelihood)):
+            stop = stop._replace(most_gain=NUMBERS_GAIN)
         if not self.held_out:
             return stop
         return stop._replace(abs_gain=max(stop.abs_gain, LEAST_GAIN / len(self.split.valid)))

@@ -2,7 +2,8 @@
 mean validation loss of the networks.
 
 A penalty of l2/2 sum w^2 on the mean loss is a normal prior of the weights with variance 1 / (n l2), so the same prior
-is l2 = c / n for any number of rows n; `PENALTIES` are the values of c.
+is l2 = c / n for any number of rows n; `PENALTIES` are the values of c. Where the lowest is clearly the best, as on
+targets with little noise, a lower one is tried as well.
 """
 
 import math
@@ -15,6 +16,9 @@ from axonic.recipe.networks import Task
 
 PENALTIES = (1.0, 0.25)
 """Candidates of c; the first is taken where there is no choice."""
+LOWER, WORTH_LOWERING = 0.0625, 0.05
+"""The value of c that is tried below them, and by what share of the loss the lowest has to be better than its neighbour
+for that. With less still, networks go on learning for very long."""
 CHOICE_WORK = 20_000_000
 """Weights times rows up to which there is a choice."""
 
@@ -25,8 +29,22 @@ def candidate_penalties(task: Task, *, choose: bool) -> tuple[float, ...]:
     if settings.regularization is None or settings.l2 or settings.l1 or settings.dropout:
         return (settings.l2,)
     candidates = PENALTIES if choose and task.work <= CHOICE_WORK else PENALTIES[:1]
-    n = task.n_train if task.stands_for is None else task.stands_for
-    return tuple(c / n for c in candidates)
+    return tuple(c / _rows(task) for c in candidates)
+
+
+def _rows(task: Task) -> float:
+    return task.n_train if task.stands_for is None else task.stands_for
+
+
+def lower_penalty(task: Task) -> float:
+    """The penalty below the candidates."""
+    return LOWER / _rows(task)
+
+
+def worth_lowering(losses: Sequence[Sequence[float]]) -> bool:
+    """Whether the penalty below the candidates is to be tried, by the validation losses of their networks."""
+    before, last = (float(np.mean(each)) for each in losses[-2:])
+    return last < before - WORTH_LOWERING * abs(before)
 
 
 def penalty_stage(penalties: Sequence[float], losses: Sequence[Sequence[float]]) -> Stage:
@@ -43,12 +61,12 @@ def penalty_stage(penalties: Sequence[float], losses: Sequence[Sequence[float]])
     """
     means = [float(np.mean(each)) if each else math.inf for each in losses]
     choice = int(np.argmin(means))
+    tried = zip(penalties, means, strict=True)
+    others = ", ".join(f"{mean:.4g} at {l2:.2g}" for l2, mean in tried if l2 != penalties[choice])
     return {
         "l2": list(penalties),
         "valid": [list(each) for each in losses],
         "decision": penalties[choice],
-        "reason": f"the lowest mean validation loss of {len(losses[choice])} networks: {means[choice]:.4g}, against "
-        + ", ".join(
-            f"{mean:.4g} at {l2:.2g}" for l2, mean in zip(penalties, means, strict=True) if l2 != penalties[choice]
-        ),
+        "reason": f"the lowest mean validation loss of {len(losses[choice])} networks: {means[choice]:.4g}"
+        + (f", against {others}" if others else ", of the only penalty that was tried"),
     }

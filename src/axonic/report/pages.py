@@ -81,7 +81,7 @@ def fit_page(
         title=f"{result['target']}: {result['task']}",
         result=result,
         kept=kept,
-        headline=_headline(result),
+        headline=_headline(result, weighted=bool(request and request["settings"].get("class_weight"))),
         scores=_scores(result),
         findings=_findings(result["findings"]),
         stages=[_stage(stage, i) for i, stage in enumerate(result["stages"])],
@@ -254,8 +254,9 @@ def _units(result: Mapping[str, Any]) -> str:
     return "windows" if result.get("window") else "sequences"
 
 
-def _headline(result: Mapping[str, Any]) -> dict[str, Any]:
-    """How good it is, in a few sentences; from the test rows, or the validation rows if there are none."""
+def _headline(result: Mapping[str, Any], weighted: bool = False) -> dict[str, Any]:
+    """How good it is, in a few sentences; from the test rows, or the validation rows if there are none. `weighted` is
+    whether classes were weighted in training."""
     part = next((part for part in ("test", "valid", "train") if result[part]), None)
     if part is None:
         return {"figure": "–", "unit": "", "sentences": []}
@@ -297,6 +298,8 @@ def _headline(result: Mapping[str, Any]) -> dict[str, Any]:
                 sentences.append(f"Its {name} is about that of {label} ({said}).")
             else:
                 sentences.append(f"Its {name} is {_percent(ratio - 1, 0)} above that of {label} ({said}).")
+    if weighted:
+        sentences.append("All were fitted with weighted classes; the scores weigh rows alike.")
     return {"figure": head, "unit": unit, "sentences": sentences}
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from axonic import distributed, optimizers, recipe
+from axonic import distributed, recipe
 from axonic.baselines import baselines
 from axonic.data.batches import Rows, Split, class_factors
 from axonic.data.encoding import TableEncoder
@@ -37,7 +37,7 @@ from axonic.runs.prepare import prepare
 from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
 from axonic.runs.request import Reporter, Request, Silent
 from axonic.runs.tables import streams
-from axonic.settings import Settings, pair, usual_batch_size
+from axonic.settings import Settings, pair
 from axonic.storage import model_file, plain
 from axonic.training import StopRule
 from axonic.types import Finding, Severity
@@ -140,11 +140,7 @@ def _refuse_unused(settings: Settings, layout: Layout, test: Any, test_size: flo
         raise InputError(f"--stop-on {stop_on} looks at what --no-monitor leaves out", "leave one out", "--stop-on")
     if not settings.autoregression and not layout.forecasts:
         raise InputError("--no-autoregression is for a series", "leave it out, or give --window", "--no-autoregression")
-    if settings.optimizer != "auto" and settings.batch_size != usual_batch_size(settings.net):
-        rule = optimizers.get(settings.optimizer)
-        if rule.full_batch:
-            what = f"batch_size = {settings.batch_size!r} is impossible"
-            raise InputError(what, f"leave it out: {type(rule).__name__} takes all rows at every step", "--batch-size")
+    settings.check_batches()
 
 
 def resume_run(
@@ -250,7 +246,7 @@ def _trained(
         network = settings.network(n_out)
         task = recipe.Task(weighted, split, settings, network, loss, prepared.resplits, store=store)
         fitted = recipe.fit(task, watcher=watcher, journal=journal)
-        diagnosed = clock.time("diagnosis", _diagnosed, task, fitted, watcher)
+        diagnosed = clock.time("diagnosis", _diagnosed, task, fitted, watcher, encoded_target)
         if watcher.cut_short:
             journal.flush()
         if distributed.index() > 0:
@@ -262,7 +258,7 @@ def _trained(
         if fitted is not as_trained:
             reporter.stage(fitted.stages[-1])
             model = dataclasses.replace(model, members=fitted.members, info=prepared.info | seed)
-        findings = with_cause_first(found, diagnosed)
+        findings = with_cause_first(found, diagnosed, weighted=settings.class_weight is not None)
         reporter.findings(diagnosed)
         metrics = clock.time("evaluating", _metrics, model, rows, fitted.splits, prepared.origin)
         picture = None
@@ -274,7 +270,7 @@ def _trained(
             shown = (model, rows, fitted.splits[0], schema, prepared.origin, layers)
             kept = clock.time("evidence", sequence_evidence, *shown)
         else:
-            beaten = clock.time("baselines", baselines, model, rows, split)
+            beaten = clock.time("baselines", baselines, model, rows, split, weighted.weight)
             kept = clock.time("evidence", evidence, model, rows, fitted.splits[0], prepared.numbers, schema)
         result = {
             "task": schema.task,
@@ -343,14 +339,14 @@ def _hidden(network: Chain, settings: Settings) -> list[int]:
     return list(settings.hidden_layer_sizes)
 
 
-def _diagnosed(task: recipe.Task, fitted: recipe.Fit, watcher: _Watcher) -> list[Finding]:
+def _diagnosed(task: recipe.Task, fitted: recipe.Fit, watcher: _Watcher, target: TargetEncoder) -> list[Finding]:
     """The findings of a fit. Runs for comparison that were cut short have proved nothing: if the end comes while they
     are made, what needs none of them is said, and going on with the run diagnoses it in full."""
     if not task.settings.monitor:
         return unwatched(fitted)
     was_cut_short = watcher.cut_short
-    findings = diagnose(task, fitted, watcher)
-    return diagnose(task, fitted, watcher) if watcher.cut_short and not was_cut_short else findings
+    findings = diagnose(task, fitted, watcher, target)
+    return diagnose(task, fitted, watcher, target) if watcher.cut_short and not was_cut_short else findings
 
 
 def _fingerprint(rows: Rows, encoder: TableEncoder, target: TargetEncoder, stored: int) -> int:

@@ -14,7 +14,7 @@ from axonic.data.values import in_file
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.runs import sequences
-from axonic.runs.tables import encode_others, no_targets, parts
+from axonic.runs.tables import encode_others, no_targets, parts, spelling_of
 from axonic.storage import load_model, plain, unwritable, write
 
 
@@ -65,7 +65,7 @@ def predict_table(
         return (table if asked.ids is None else _beside(asked.ids, table)), asked.unseen
     tables: list[pl.DataFrame] = []
     unseen: dict[str, int] = {}
-    for first, part in parts(data, model.decimal_mark):
+    for first, part in parts(data, spelling_of(model)):
         with in_file(data, range(first, first + len(part))):
             x, new = model.encoder.encode(part)
         tables.append(_predicted(model, x, proba, std))
@@ -132,7 +132,7 @@ def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) ->
         scores = model.metrics(x, y, origin=origin)
         return plain({"task": model.task, "target": schema.target, "n": len(x), **scores, "unseen": unseen})
     outputs, targets, unseen = [], [], {}
-    for first, part in parts(data, model.decimal_mark):
+    for first, part in parts(data, spelling_of(model)):
         found = encode_others(part, schema, model.encoder, model.target, data, first)
         if found is None:
             continue

@@ -15,7 +15,7 @@ from axonic.data.autoregression import steps_ahead, steps_before
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged, join
-from axonic.data.reading import Mark, decimal_mark, read_table
+from axonic.data.reading import UNKNOWN, Spelling, decimal_mark, read_table
 from axonic.data.schema import Column, Schema, infer_columns, named, resolve_task
 from axonic.data.sequences import (
     NPZ,
@@ -34,6 +34,7 @@ from axonic.model import Model
 from axonic.recipe import Fit
 from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
 from axonic.runs.request import Request
+from axonic.runs.tables import spelling_of, spelling_of_others
 from axonic.settings import Settings, fit_target, forecasts_linearly
 from axonic.types import Finding
 
@@ -87,7 +88,8 @@ def prepare(request: Request) -> Prepared:
     layout, mark = dataclasses.replace(layout, order_format=read.order_format), decimal_mark(data)
     if test is not None:
         with in_file(test):
-            others = _read_others(test, layout, target, mark, read.by_step)
+            known = spelling_of_others(mark, encoder, encoded_target, target)
+            others = _read_others(test, layout, target, known, read.by_step)
             more, more_y, _ = _encoded(others, schema, encoder, encoded_target, test)
         split = split._replace(test=np.arange(n, n + len(more)))
         x, y = join([x, more]), join([y, more_y])
@@ -105,30 +107,30 @@ def read_sequences(
     layout: Layout,
     target: str | None,
     by_step: bool | None = None,
-    mark: Mark | None = None,
+    spelling: Spelling = UNKNOWN,
 ) -> Data:
-    """The sequences of a file; `mark` as for `axonic.data.reading.read_table`."""
+    """The sequences of a file; `spelling` as for `axonic.data.reading.read_table`."""
     path = Path(path)
     if path.suffix.lower() == NPZ:
         if layout.sequence_id is not None or layout.order_by is not None:
             raise InputError("a .npz file has no columns", "leave out --sequence-id and --order-by", str(path))
         return read_npz(path, target, by_step)
-    return cut_table(read_table(path, mark), layout, target, by_step)
+    return cut_table(read_table(path, spelling), layout, target, by_step)
 
 
 def _read_others(
     path: str | os.PathLike[str],
     layout: Layout,
     target: str | None,
-    mark: Mark | None,
+    spelling: Spelling,
     by_step: bool | None = None,
 ) -> Data:
-    """The sequences of another file than the one that is trained on, whose decimal point is `mark`."""
+    """The sequences of another file than the one that is trained on."""
     is_table = layout.sequence_id is not None
     if is_table == (Path(path).suffix.lower() == NPZ):
         kind = "a table with one row a step" if is_table else "a .npz file"
         raise InputError(f"the sequences trained on are in {kind}", "give the others in one too", str(path))
-    return read_sequences(path, layout, target, by_step, mark)
+    return read_sequences(path, layout, target, by_step, spelling)
 
 
 def _labelled(read: Data, name: str) -> tuple[Data, Any]:
@@ -312,13 +314,13 @@ def read_series(
     layout: Layout,
     target: str,
     where: str = "--target",
-    mark: Mark | None = None,
+    spelling: Spelling = UNKNOWN,
 ) -> Any:
-    """The series of a file, in its order; `where` is what names the target, `mark` as for
+    """The series of a file, in its order; `where` is what names the target, `spelling` as for
     `axonic.data.reading.read_table`."""
     if Path(path).suffix.lower() == NPZ:
         raise InputError("a series is a table with one row a step", "give a .csv, .tsv, .parquet or .arrow", str(path))
-    return order_series(read_table(path, mark), layout, target, where)
+    return order_series(read_table(path, spelling), layout, target, where)
 
 
 # --- with a model ---
@@ -344,7 +346,7 @@ class Asked(NamedTuple):
 def asked(model: Model, path: str | os.PathLike[str]) -> Asked:
     """The sequences of a file to predict."""
     layout = layout_of(model, path)
-    read = _read_others(path, layout, None, model.decimal_mark)
+    read = _read_others(path, layout, None, spelling_of(model))
     with in_file(rows=read.rows):
         matrix, unseen = model.encoder.encode(read.steps)
     x = Ragged(matrix, read.offsets)
@@ -356,7 +358,7 @@ def raw(model: Model, path: str | os.PathLike[str], n: int) -> Ragged:
     """The first n sequences of a file, or windows of its series, as they are before they are encoded."""
     layout = layout_of(model, path)
     if not layout.forecasts:
-        read = _read_others(path, layout, Schema.from_json(model.info["schema"]).target, model.decimal_mark)
+        read = _read_others(path, layout, Schema.from_json(model.info["schema"]).target, spelling_of(model))
         steps = read.steps if layout.sequence_id is not None else read.steps.to_numpy()
         return Ragged(steps, read.offsets)[:n]
     series = _series_for(model, path)
@@ -368,15 +370,16 @@ def raw(model: Model, path: str | os.PathLike[str], n: int) -> Ragged:
 
 def _series_for(model: Model, path: str | os.PathLike[str]) -> Any:
     """The series of a file that a model is to forecast."""
+    layout = layout_of(model, path)
     target = Schema.from_json(model.info["schema"]).target
-    return read_series(path, layout_of(model, path), target, "the series that the model forecasts", model.decimal_mark)
+    return read_series(path, layout, target, "the series that the model forecasts", spelling_of(model))
 
 
 def forecast(model: Model, path: str | os.PathLike[str], n_steps: int | None) -> tuple[pl.DataFrame, dict[str, int]]:
     """What follows the series of a file: columns "step", counted from 1, and "prediction"; and the unseen values of the
     window that is looked at."""
-    schema = Schema.from_json(model.info["schema"])
     series = _series_for(model, path)
+    schema = Schema.from_json(model.info["schema"])
     window = SeriesCoding.from_json(model.info["series"]).window
     steps = series.steps.select(column.name for column in schema.columns if column.name in series.steps.columns)
     with in_file(rows=series.rows[-window:]):
@@ -389,7 +392,7 @@ def evaluated(model: Model, path: str | os.PathLike[str]) -> tuple[Ragged, Any, 
     """Inputs, targets, origins and unseen values of a file with known targets."""
     schema, layout = Schema.from_json(model.info["schema"]), layout_of(model, path)
     if "series" not in model.info:
-        read = _read_others(path, layout, schema.target, model.decimal_mark, model.by_step)
+        read = _read_others(path, layout, schema.target, spelling_of(model), model.by_step)
         x, y, unseen = _encoded(read, schema, model.encoder, model.target, path)
         return x, y, None, unseen
     coding = SeriesCoding.from_json(model.info["series"])

@@ -13,12 +13,13 @@ from axonic import distributed
 from axonic.checks import check_table
 from axonic.data.batches import Rows, Split, class_factors, split_rows
 from axonic.data.encoding import TableEncoder
-from axonic.data.reading import Blocks, Mark, decimal_mark, read_table
+from axonic.data.reading import Blocks, Mark, Spelling, decimal_mark, read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.data.store import Drawn, Store, draw, fits
 from axonic.data.targets import TargetEncoder
 from axonic.data.values import in_file
 from axonic.errors import InputError
+from axonic.model import Model
 from axonic.recipe import Clock
 from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
 from axonic.runs.request import Reporter, Request
@@ -159,7 +160,8 @@ def encode(frame: pl.DataFrame, schema: Schema, request: Request, drawn: Drawn |
         x = encoder.transform(frame, usable)
     numbers = 1 + (usable if drawn is None else drawn.number)
     if test is not None:
-        others = encode_others(read_table(test, decimal_mark(request.data)), schema, encoder, target, test)
+        known = spelling_of_others(decimal_mark(request.data), encoder, target, schema.target)
+        others = encode_others(read_table(test, known), schema, encoder, target, test)
         if others is None:
             raise no_targets(schema, test)
         split = split._replace(test=np.arange(len(x), len(x) + len(others.x)))
@@ -188,11 +190,23 @@ def no_targets(schema: Schema, path: Any) -> InputError:
     return InputError(f"no row has a {schema.target!r}", "give rows with known targets", str(path))
 
 
-def parts(data: str | os.PathLike[str], mark: Mark | None) -> Iterator[tuple[int, pl.DataFrame]]:
+def spelling_of_others(mark: Mark | None, encoder: TableEncoder, target: TargetEncoder, name: str) -> Spelling:
+    """What is known of other files than the one trained on, whose decimal point is `mark`; `name` is the target's."""
+    text = [column.name for column in encoder.columns if column.kind == "category"]
+    return Spelling(mark, [*text, name] if target.labels and target.label_type == "str" else text)
+
+
+def spelling_of(model: Model) -> Spelling:
+    """The same of a model's files."""
+    name = model.info["schema"]["target"] if "schema" in model.info else ""
+    return spelling_of_others(model.decimal_mark, model.encoder, model.target, name)
+
+
+def parts(data: str | os.PathLike[str], spelling: Spelling) -> Iterator[tuple[int, pl.DataFrame]]:
     """A table in one piece, or in several if it would take more than half of the memory, each with the number of its
-    first row; `mark` as for `axonic.data.reading.read_table`."""
-    if Path(data).suffix.lower() in STREAMED and not fits(blocks := Blocks(data, mark)):
+    first row; `spelling` as for `axonic.data.reading.read_table`."""
+    if Path(data).suffix.lower() in STREAMED and not fits(blocks := Blocks(data, spelling)):
         blocks.settle()
         yield from blocks.between(0)
     else:
-        yield 0, read_table(data, mark)
+        yield 0, read_table(data, spelling)

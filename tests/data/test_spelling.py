@@ -1,0 +1,94 @@
+"""What is read of a row does not hang on the rows beside it: a model's files are read as the one it was trained on."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from axonic import FeedForwardRegressor
+from axonic.data.sequences import Layout
+from axonic.runs import evaluate_table, fit_table, predict_table, tables
+from axonic.settings import Settings
+
+LEVELS = ["1.1", "1.10", "2.50", "beta"]
+QUICK = {
+    "hidden_layer_sizes": (),
+    "epochs": 30,
+    "ensemble": 1,
+    "monitor": False,
+    "learning_rate": 0.1,
+    "batch_size": 20,
+}
+N = 80
+
+
+def rows(levels, n=N):
+    rng = np.random.default_rng(0)
+    chosen = [levels[i % len(levels)] for i in range(n)]
+    y = np.array([LEVELS.index(level) for level in chosen]) + 0.01 * rng.standard_normal(n)
+    return pl.DataFrame({"version": chosen, "x": rng.standard_normal(n), "y": y, "grade": chosen})
+
+
+@pytest.fixture(scope="module", params=["y", "grade"])
+def run(request, tmp_path_factory):
+    """A folder with a run, and the target it predicts."""
+    folder = tmp_path_factory.mktemp("run")
+    rows(LEVELS).drop({"y": "grade", "grade": "y"}[request.param]).write_csv(folder / "train.csv")
+    rows(LEVELS[:3], 30).write_csv(folder / "test.csv")
+    settings = Settings(**QUICK)
+    result = fit_table(folder / "train.csv", request.param, folder / "run", test=folder / "test.csv", settings=settings)
+    return folder, request.param, result
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_row_is_predicted_alike_alone_and_among_others(run, monkeypatch, in_parts):
+    folder, _, _ = run
+    if in_parts:
+        monkeypatch.setattr(tables, "fits", lambda blocks: False)
+    rows(LEVELS, 4).write_csv(folder / "all.csv")
+    together, unseen = predict_table(folder / "run", folder / "all.csv")
+    assert unseen == {}
+    for row in range(4):
+        rows(LEVELS, 4)[row].write_csv(folder / "one.csv")
+        alone, unseen = predict_table(folder / "run", folder / "one.csv")
+        assert unseen == {}
+        assert alone["prediction"].to_list() == pytest.approx([together["prediction"][row]])
+
+
+def test_levels_and_classes_that_look_like_numbers_are_scored(run):
+    folder, target, result = run
+    scores = evaluate_table(folder / "run", folder / "test.csv")
+    assert scores["unseen"] == {}
+    assert (scores["r2"] if target == "y" else scores["accuracy"]) > 0.95
+    assert scores["n"] == result["n_test"] == 30
+    assert scores["loss"] == pytest.approx(result["test"]["loss"])
+
+
+def test_a_level_of_a_sequence_keeps_its_spelling(tmp_path):
+    steps = rows(LEVELS).drop("grade").with_row_index("id")
+    frame = pl.concat([steps.with_columns(t=pl.lit(t)) for t in (1, 2)])
+    frame.write_csv(tmp_path / "train.csv")
+    few = frame.filter(pl.col("version") != "beta")
+    few.write_csv(tmp_path / "few.csv")
+    settings = Settings(net="rnn", hidden_layer_sizes=(4,), epochs=1, ensemble=1, monitor=False)
+    fit_table(
+        *(tmp_path / "train.csv", "y", tmp_path / "run"),
+        test=tmp_path / "few.csv",
+        settings=settings,
+        layout=Layout(sequence_id="id", order_by="t"),
+    )
+    assert evaluate_table(tmp_path / "run", tmp_path / "few.csv")["unseen"] == {}
+    assert predict_table(tmp_path / "run", tmp_path / "few.csv")[1] == {}
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("categories", [[5, 6, 7], [0.5, 1.0, 2.25], ["5", "6", "7"]])
+def test_a_declared_category_of_numbers_is_a_category(categories, ordered):
+    codes = np.random.default_rng(0).integers(0, 3, 90)
+    X = pd.DataFrame({"shop": pd.Categorical.from_codes(codes, categories, ordered=ordered)})
+    y = np.array([1.0, -3.0, 2.0])[codes]
+    model = FeedForwardRegressor(**QUICK, random_state=0).fit(X, y)
+    assert model.score(X, y) > 0.95
+    assert model.model_.encoder.n_features == 4
+    plain = X.assign(shop=X.shop.astype(type(categories[0])))
+    np.testing.assert_array_equal(model.predict(plain[:20]), model.predict(X[:20]))
