@@ -244,7 +244,8 @@ class Fitting:
         lower = lower_penalty(self.task)
         if not self.notebook.replays:
             self.train(plan, tried)
-            if able() == tried and worth_lowering(losses(tried)) and not self.watcher.ended():
+            worth = self.task.is_precise and able() == tried and worth_lowering(losses(tried))
+            if worth and not self.watcher.ended():
                 tried.append(lower)
                 self.train(plan, tried)
 

@@ -32,8 +32,7 @@ MAX_EPOCHS, MAX_STEPS = 1000, 30_000
 LEAST_GAIN = 0.03
 """By how much the losses of all validation rows together must fall for a gain (`docs/decisions/003-stopping.md`)."""
 NUMBERS_GAIN = 0.05
-"""A fall by this share of the loss is enough for numbers, which may be told with any precision. Probabilities need not
-be: the loss of classes that can be told apart falls for ever. Nor are steps of a recurrent network as cheap."""
+"""A fall by this share of the loss is enough where it `is_precise`."""
 ON_PLATEAU = 5
 """How many times as long as otherwise a loss may be flat that is still that of a constant answer."""
 NETWORKS = 5
@@ -94,6 +93,12 @@ class Task(NamedTuple):
     def work(self) -> int:
         """Weights times training rows."""
         return self.n_weights * self.n_train
+
+    @property
+    def is_precise(self) -> bool:
+        """Whether a loss that is small already is worth lowering: of numbers, which may be told with any precision.
+        That of classes which can be told apart falls for ever, and the steps of a recurrent network are dear."""
+        return not (self.settings.recurrent or isinstance(self.loss, CrossEntropy | LogLikelihood))
 
     @property
     def batch_size(self) -> int:
@@ -224,7 +229,7 @@ class Task(NamedTuple):
             return StopRule(epochs, epochs + 1)
         most = max(MAX_EPOCHS, math.ceil(MAX_STEPS / per_epoch)) if epochs == "auto" else epochs
         stop = StopRule(most, min_flat, plateau_flat=math.ceil(ON_PLATEAU * rule.patience / per_epoch))
-        if not (self.settings.recurrent or isinstance(self.loss, CrossEntropy | LogLikelihood)):
+        if self.is_precise:
             stop = stop._replace(most_gain=NUMBERS_GAIN)
         if not self.held_out:
             return stop

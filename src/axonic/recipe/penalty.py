@@ -2,8 +2,8 @@
 mean validation loss of the networks.
 
 A penalty of l2/2 sum w^2 on the mean loss is a normal prior of the weights with variance 1 / (n l2), so the same prior
-is l2 = c / n for any number of rows n; `PENALTIES` are the values of c. Where the lowest is clearly the best, as on
-targets with little noise, a lower one is tried as well.
+is l2 = c / n for any number of rows n; `PENALTIES` are the values of c. Where numbers are predicted and the lowest is
+clearly the best, as on targets with little noise, a lower one is tried as well.
 """
 
 import math
