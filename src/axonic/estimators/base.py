@@ -6,10 +6,10 @@ dates, which are encoded as the command line does.
 
 Rows are put in an order of their own before anything random happens, and those that are equal in inputs and target are
 merged into one that weighs as much: a row given twice is a row of weight two, to the last bit, the order of the rows
-does not matter, and no row stands in training and validation at once. A table of few kinds of rows, each there `KINDS`
-times or more on average, keeps them apart, as many as their weights say: there, whether a kind is held out says nothing
-of how well the others are known, and of a kind with several answers all of one would be. With `shuffle=False` rows are
-taken as they come.
+does not matter, and no row stands in training and validation at once. A table of few kinds of rows, each there more
+than `KINDS` times on average, keeps them apart, as many as their weights say: there, whether a kind is held out says
+nothing of how well the others are known, and of a kind with several answers all of one would be
+(`docs/decisions/014-kinds.md`). With `shuffle=False` rows are taken as they come.
 """
 
 import dataclasses
@@ -54,7 +54,7 @@ from axonic.types import Finding
 
 MIN_ROWS_TO_HOLD_OUT = 10
 HASHED_VALUES = 1 << 18
-KINDS = 4
+KINDS = 2
 MOST_COPIES = 100_000
 """Weights that add up to more (and to more than there are rows) are no counts of rows."""
 
@@ -356,7 +356,7 @@ class Estimator(BaseEstimator):
         n, weight = len(y), np.bincount(inverse, weights=weight)
         total = weight.sum()
         counts = total <= max(MOST_COPIES, n) and np.array_equal(weight, np.rint(weight))
-        if counts and total >= KINDS * len(first):
+        if counts and total > KINDS * len(first):
             first, weight = np.repeat(first, weight.astype(np.int64)), np.ones(int(total))
         return X[first], y[first], weight, int(total) if counts else n
 
