@@ -15,9 +15,8 @@ from concurrent.futures import ProcessPoolExecutor
 import harness
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
-from tables import TABLES, all_tables
+from tables import TABLES, all_tables, loss_of
 
 import axonic
 from axonic.recipe import fitting, sweep_steps
@@ -39,10 +38,7 @@ def measure(job: tuple[str, str, int, int]) -> tuple[float, float]:
         fitting.sweep_steps = steps
         kind = axonic.FeedForwardRegressor if task == "regression" else axonic.FeedForwardClassifier
         model = kind(optimizer=rule, epochs=n_epochs, random_state=split).fit(x, y)
-        if task == "regression":
-            losses.append(float(np.mean((model.predict(x_test) - y_test) ** 2) / np.var(y_test)))
-        else:
-            losses.append(float(log_loss(y_test, model.predict_proba(x_test), labels=model.classes_)))
+        losses.append(loss_of(model, x_test, y_test))
     return losses[0], losses[1]
 
 

@@ -18,9 +18,8 @@ import harness
 import numpy as np
 from sequence_choices import load
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
-from tables import MORE, TABLES, all_tables
+from tables import MORE, TABLES, all_tables, loss_of
 
 import axonic
 from axonic.recipe import epochs
@@ -52,9 +51,7 @@ def measure(job: tuple[str, int, int, int, str | None]) -> tuple[float, float]:
     begun = time.perf_counter()
     model.fit(x, y)
     seconds = time.perf_counter() - begun
-    if numbers:
-        return float(np.mean((model.predict(x_test) - y_test) ** 2) / np.var(y_test)), seconds
-    return float(log_loss(y_test, model.predict_proba(x_test), labels=model.classes_)), seconds
+    return loss_of(model, x_test, y_test), seconds
 
 
 def main() -> None:

@@ -1,14 +1,25 @@
 """The tables of the benchmarks, as packages ship them: (name, inputs, target, task)."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import palmerpenguins
 import pandas as pd
 import vega_datasets
 from sklearn import datasets
+from sklearn.base import is_classifier
+from sklearn.metrics import log_loss
 
 TABLES = ("iris", "wine", "breast_cancer", "digits", "diabetes", "penguins", "cars", "seattle_weather")
 MORE = ("mnist_5k", "anes96", "fair", "barley", "randhie")
+
+
+def loss_of(model: Any, x: Any, y: Any) -> float:
+    """Log-loss of a classifier; of a regressor the squared error over the target's variance."""
+    if is_classifier(model):
+        return float(log_loss(y, model.predict_proba(x), labels=model.classes_))
+    return float(np.mean((model.predict(x) - y) ** 2) / np.var(y))
 
 
 def load(name: str) -> tuple[pd.DataFrame, pd.Series, str]:
