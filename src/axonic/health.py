@@ -178,7 +178,7 @@ def _unheard(objective: Objective, z: Array, counts: Array) -> Array:
     return jnp.sum(unheard) / jnp.maximum(jnp.sum(wrong), 1)
 
 
-@compiled
+@compiled(quickly=True)
 def examine(objective: Objective, params: Params) -> tuple[Float[Array, ""], Float[Array, "layers quantities"]]:
     """`look` without a step; `update_ratio` and `sign_flips` are 0."""
     return look(objective, params, params)

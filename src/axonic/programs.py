@@ -22,16 +22,18 @@ GRAPHS = {
     "xla_gpu_graph_min_graph_size": 1,
 }
 """What goes into a CUDA graph: operations of these kinds, conditions and loops, and however little it is."""
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+"""A program that runs a few times only is on processors compiled without optimisation, in a quarter of the time."""
 
 _functions: list[Any] = []
 _making = threading.Lock()
 
 
-def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+def compiled(function: Callable[..., Any] | None = None, *, quickly: bool = False, **options: Any) -> Any:
     """`jax.jit` with these options, for functions of a module; to be used as a decorator. JAX begins to compute, which
-    settles what on, no sooner than the first call."""
+    settles what on, no sooner than the first call. `quickly` is for what runs a few times only."""
     if function is None:
-        return functools.partial(compiled, **options)
+        return functools.partial(compiled, quickly=quickly, **options)
 
     made: list[Any] = []
 
@@ -39,8 +41,11 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         with _making:
             if not made:
-                if jax.default_backend() == "gpu":
+                backend = jax.default_backend()
+                if backend == "gpu":
                     options["compiler_options"] = GRAPHS
+                elif backend == "cpu" and quickly:
+                    options["compiler_options"] = QUICKLY
                 made.append(jax.jit(function, **options))
                 _functions.extend(made)
         return made[0](*args, **kwargs)
