@@ -78,11 +78,6 @@ class Model:
         """Whether every step of a sequence is predicted."""
         return isinstance(self.network.layers[-1], EveryStep)
 
-    @property
-    def decimal_mark(self) -> Any:
-        """How the file that it was trained on writes fractions; see `axonic.data.reading.decimal_mark`."""
-        return self.info.get("decimal_mark")
-
     def alone(self, index: int) -> "Model":
         """The model with one of its networks only."""
         return dataclasses.replace(self, members=(self.members[index],))

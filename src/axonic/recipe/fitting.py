@@ -231,17 +231,18 @@ class Fitting:
         """The penalty."""
         if len(self.penalties) == 1:
             return self.penalties[0]
-        tried = list(self.penalties)
+        tried, lower = list(self.penalties), lower_penalty(self.task)
+
+        def runs(l2: float) -> Runs:
+            return self.trained.get((optimizers.name(plan.rule), l2), {})
 
         def able() -> list[float]:
             """The penalties whose networks have all been trained."""
-            runs = {l2: self.trained.get((optimizers.name(plan.rule), l2), {}) for l2 in tried}
-            return [l2 for l2 in tried if runs[l2] and complete(runs[l2])]
+            return [l2 for l2 in tried if runs(l2) and complete(runs(l2))]
 
         def losses(l2s: Sequence[float]) -> list[list[float]]:
-            return [self.losses(self.trained.get((optimizers.name(plan.rule), l2), {})) for l2 in l2s]
+            return [self.losses(runs(l2)) for l2 in l2s]
 
-        lower = lower_penalty(self.task)
         if not self.notebook.replays:
             self.train(plan, tried)
             worth = self.task.is_precise and able() == tried and worth_lowering(losses(tried))
@@ -253,8 +254,8 @@ class Fitting:
             compared = able() or tried[:1]
             return penalty_stage(compared, losses(compared))
 
-        all_of_them = (*self.penalties, lower)
-        return self.notebook.stage("regularization", decide, lambda stage: stage["decision"] in all_of_them)["decision"]
+        known = (*self.penalties, lower)
+        return self.notebook.stage("regularization", decide, lambda stage: stage["decision"] in known)["decision"]
 
     def member(self, rule: Optimizer, index: int, l2: float, batch_size: int | None = None) -> Member:
         """The network of that index; where it begins is found once."""
@@ -272,11 +273,13 @@ class Fitting:
         new = [l2 for l2 in l2s if (name, l2) not in self.trained]
         if not new or (self.trained and self.watcher.ended()):
             return
-        members = {
-            f"{_job(plan, l2)}-{index}": member for l2 in new for index, member in enumerate(self.members(plan, l2))
+        jobs = {
+            f"{_job(plan, l2)}-{index}": self.task.on_all_rows(member)
+            for l2 in new
+            for index, member in enumerate(self.members(plan, l2))
         }
-        jobs = {name: self.task.on_all_rows(member) for name, member in members.items()}
-        stops = {name: self.patient(plan.stop, member) for name, member in members.items()}
+        each = [self.patient(plan.stop, member) for member in self.members(plan, new[0])]
+        stops = dict(zip(jobs, each * len(new), strict=True))
         runs = list(self.clock.time("train", train_side_by_side, jobs, stops, self.watcher, self.journal).values())
         for place, l2 in enumerate(new):
             self.trained[name, l2] = dict(enumerate(runs[place * self.count :][: self.count]))

@@ -199,7 +199,7 @@ def spelling_of_others(mark: Mark | None, encoder: TableEncoder, target: TargetE
 def spelling_of(model: Model) -> Spelling:
     """The same of a model's files."""
     name = model.info["schema"]["target"] if "schema" in model.info else ""
-    return spelling_of_others(model.decimal_mark, model.encoder, model.target, name)
+    return spelling_of_others(model.info.get("decimal_mark"), model.encoder, model.target, name)
 
 
 def parts(data: str | os.PathLike[str], spelling: Spelling) -> Iterator[tuple[int, pl.DataFrame]]:
