@@ -73,7 +73,7 @@ def step_seconds(kind, process, processes, port):
     shared = {"devices": processes, "processes": processes, "process": process}
     batches = Batches(Rows(x, y, np.ones(n, np.float32)), split, batch, **shared)
     key = np.zeros(2, np.uint32)
-    trial = training.Trial(network, loss, optimizers.Momentum(0.01), 0.0, 0.0, key, watched=False)
+    trial = training.Trial(network, loss, optimizers.Momentum(0.01), 0.0, 0.0, key, looks=0)
     state = training.start(trial, network.init(np.random.default_rng(0), x.shape[1]))
     times, steps = [], []
 

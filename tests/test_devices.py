@@ -34,10 +34,10 @@ for kind, (x, stack) in kinds.items():
     network = layers.chain(*stack)
     params = network.init(np.random.default_rng(0), 3)
     rows, rule = Rows(x, y, np.ones(n, np.float32)), optimizers.Adam(0.01)
-    trial = training.Trial(network, losses.squared_error, rule, 1e-3, 0.0, np.zeros(2, np.uint32), watched=True)
+    trial = training.Trial(network, losses.squared_error, rule, 1e-3, 0.0, np.zeros(2, np.uint32), looks=16)
     ended, several = [], (2, 4)
     for devices in (1, *several):
-        batches = Batches(rows, split, 16, 0, looks=True, devices=devices)
+        batches = Batches(rows, split, 16, 0, looks=16, devices=devices)
         state = training.start(trial, params)
         (state,), history, health = training.train([trial], [state], batches, training.StopRule(12, 13))
         ended.append((jax.tree.leaves(state.params), history, health[..., 1:6]))

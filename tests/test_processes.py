@@ -127,7 +127,7 @@ for kind, (x, stack) in kinds.items():
         if f"{kind} {name}" not in sys.argv[2].split(","):
             continue
         data = Rows(x, y, np.ones(rows, np.float32))
-        trial = training.Trial(network, losses.squared_error, rule, 1e-3, 0.0, np.zeros(2, np.uint32), watched=False)
+        trial = training.Trial(network, losses.squared_error, rule, 1e-3, 0.0, np.zeros(2, np.uint32), looks=0)
         batches = Batches(data, split, 16, 0, devices=n, processes=n, process=i)
         epochs = 10  # of ten batches
         stop = training.StopRule(epochs, epochs + 1)

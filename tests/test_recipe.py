@@ -672,9 +672,9 @@ def test_stages_are_replayed_and_not_decided_again():
         fitted(learning_rate="auto", journal=Wrong())
 
 
-def test_a_fit_compiles_one_training_program_and_one_more_for_each_other_batch_size_it_looks_at():
+def test_a_fit_of_a_small_table_compiles_one_training_program_and_one_more_if_it_takes_another_batch_size():
     def programs(n_rows):
-        """Programs that a fit with all stages compiles, and how many batch sizes it has looked at."""
+        """Programs that a fit with all stages compiles, and the batch size that it takes of those it looks at."""
         settings = {"hidden_layer_sizes": (5, 3), "learning_rate": "auto", "epochs": "auto", "batch_size": 32}
         data = rows(n_rows)
         split = split_rows(n_rows, 0, valid=0.2, test=0.1, classes=data.y)
@@ -683,11 +683,12 @@ def test_a_fit_compiles_one_training_program_and_one_more_for_each_other_batch_s
         with compilations() as compiled:
             fit = recipe.fit(recipe.Task(data, split, made, made.network(n_out), loss))
         assert [stage["stage"] for stage in fit.stages][:3] == ["rate", "batch_size", "regularization"]
-        sizes = next(stage for stage in fit.stages if stage["stage"] == "batch_size")["batch_sizes"]
-        return compiled, len(sizes)
+        stage = next(stage for stage in fit.stages if stage["stage"] == "batch_size")
+        assert stage["batch_sizes"] == [32, 8]
+        return compiled, stage["decision"]
 
-    compiled, sizes = programs(300)
-    assert 1 <= compiled.count("jit(run)") <= sizes <= 3
+    compiled, size = programs(300)
+    assert compiled.count("jit(run)") == 1 + (size != 32)
     assert programs(350)[0] == []
 
 

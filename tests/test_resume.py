@@ -417,11 +417,11 @@ def spend(monkeypatch, seconds=1.0):
     now, begun = [0.0], []
     whole_run = training.run
 
-    def timed(trial, tape, *args, **kwargs):
-        if tape.n_segments > 0:  # otherwise the program is compiled, and does nothing
+    def timed(trial, tape, state, *args, **kwargs):
+        if not np.all(state.stopped):  # otherwise the program is compiled, and does nothing
             begun.append(now[0])
             now[0] += seconds
-        return whole_run(trial, tape, *args, **kwargs)
+        return whole_run(trial, tape, state, *args, **kwargs)
 
     monkeypatch.setattr(training, "run", timed)
     monkeypatch.setattr(distributed.os, "cpu_count", lambda: 1)

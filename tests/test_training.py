@@ -124,7 +124,7 @@ def test_what_takes_long_is_done_in_short_pieces_with_the_same_bits(rule, monkey
 def test_rows_that_lie_on_the_device_give_the_same_bits():
     rows, parts = data(), split(50)
     one = trial(network=layers.chain(layers.dense(8, "tanh"), layers.dropout(0.2), layers.dense(3)))
-    own = Batches(rows, parts, 8, looks=True)
+    own = Batches(rows, parts, 8, looks=16)
     there = dataclasses.replace(own, on_device=jax.device_put(padded(rows)))
     found = [training.train([one], [start(one)], batches, StopRule(30, NEVER)) for batches in (own, there)]
     for a, b in zip(jax.tree.leaves(found[0]), jax.tree.leaves(found[1]), strict=True):
@@ -152,12 +152,23 @@ def test_where_a_tape_ends_changes_no_bit():
     rows, parts = data(), split(50)
     one, found = trial(optimizers.Momentum(0.1)), []
     for slots in (1024, 8, 11):  # all epochs on one; parts of one on each
-        batches = Batches(rows, parts, 2, looks=True)
+        batches = Batches(rows, parts, 2, looks=16)
         batches.__dict__["n_slots"] = slots
         found.append(training.train([one], [start(one)], batches, StopRule(12, NEVER)))
     for other in found[1:]:
         for a, b in zip(jax.tree.leaves(found[0]), jax.tree.leaves(other), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_batches_that_are_padded_to_a_larger_size_train_alike():
+    rows, parts = data(), split(50)
+    own = Batches(rows, parts, 4, looks=16)
+    found = []
+    for batches in (own, dataclasses.replace(own, padded_to=16)):
+        one = trial()
+        found.append(training.train([one], [start(one)], batches, StopRule(20, NEVER)))
+    for a, b in zip(jax.tree.leaves(found[0]), jax.tree.leaves(found[1]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_lanes_equal_runs_of_their_own():

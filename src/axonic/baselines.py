@@ -38,6 +38,8 @@ WORK = 2_000_000_000
 """Rows times inputs times classes times steps."""
 STEPS = (50, 500)
 """Gradient steps at least and at most."""
+CLOSE = 1e-8
+"""How close to the lowest loss is close enough."""
 MAX_INPUTS, MAX_INPUTS_REWEIGHTED = 2_000, 200
 """Inputs beyond which the linear model is left out: its matrix would be too large, or solved too often."""
 REWEIGHTINGS, SMALLEST = 50, 1e-4
@@ -185,7 +187,10 @@ def _softmax_regression(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tup
         total = a.sum(axis=1, keepdims=True)
         losses = weight[:, 0] * (np.log(total[:, 0]) - np.sum(y * z, axis=1))
         before, loss = loss, float(np.mean(losses) + 0.5 * np.sum(l2 * ahead**2))
-        new = ahead - (x.T @ (weight * (a / total - y)) / n + l2 * ahead) / curvature
+        grads = x.T @ (weight * (a / total - y)) / n + l2 * ahead
+        new = ahead - grads / curvature
+        if n * np.vdot(grads, grads) < 2 * CLOSE:  # the loss curves by 1 / n at least, that of the penalty
+            return new[:-1], new[-1]
         t, past = (1.0, 0.0) if loss > before else ((1 + np.sqrt(1 + 4 * t * t)) / 2, (t - 1.0))
         w, ahead = new, new + past / t * (new - w)
     return w[:-1], w[-1]

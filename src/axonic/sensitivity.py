@@ -42,7 +42,7 @@ def jacobian(model: Model, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, 
     return np.sqrt(total / (len(few) * len(model.members)))
 
 
-@compiled
+@compiled(quickly=True)
 def _squares(
     network: Chain, params: Params, x: Float[Array, "row n_in"], real: Float[Array, " row"]
 ) -> Float[Array, " n_in"]:

@@ -45,7 +45,7 @@ from jaxtyping import Array, Float, Int
 
 from axonic import distributed
 from axonic.data.batches import LOOKS, Batches, Cursor, Room, Rows, Segment, Tape, padded, row_bytes
-from axonic.health import COLUMNS, look, traced
+from axonic.health import COLUMNS, look, nothing, traced
 from axonic.layers.base import Chain, fold
 from axonic.losses import Loss
 from axonic.objective import Objective
@@ -70,9 +70,9 @@ DEVICE_SHARE = 0.25
 class Trial:
     """What is trained, all of it values of the compiled program but for the kinds of layers, loss and rule.
 
-    `key` is the raw key of dropout, (2,) uint32; `clip_norm` the largest norm of a gradient, None for no limit. Steps
-    can be looked at only if `watched`: looking makes the program twice as large, and so as long to compile. `devices`
-    are those that share the rows of each batch, where there are several; `train` puts them in.
+    `key` is the raw key of dropout, (2,) uint32; `clip_norm` the largest norm of a gradient, None for no limit; `looks`
+    how many steps of a tape can be looked at. `devices` are those that share the rows of each batch, where there are
+    several; `train` puts them in.
     """
 
     network: Chain
@@ -83,7 +83,7 @@ class Trial:
     key: Any
     regularization: Regularization = Regularization()
     clip_norm: Any = None
-    watched: bool = static(default=True)
+    looks: int = static(default=LOOKS)
     devices: Mesh | None = static(default=None)
 
 
@@ -163,6 +163,32 @@ class Totals(NamedTuple):
         return cls(jnp.sum(weight > 0, axis=-1), jnp.sum(weight, axis=-1))
 
 
+class Seen(NamedTuple):
+    """A step that is to be looked at: the slot of its batch, and of each lane the epochs and steps done before it,
+    whether it had stopped, and its weights before and after. Or several of them, with one more axis in front."""
+
+    slot: Any
+    epoch: Any
+    step: Any
+    stopped: Any
+    before: Params
+    after: Params
+
+
+class Record(NamedTuple):
+    """What the compiled program has written down: the epochs closed and the steps to be looked at, the first `n_closed`
+    and `n_looks` rows of
+
+    history : (segments, lanes, columns) as in `HISTORY`.
+    seen : `Trial.looks` steps; () if none can be.
+    """
+
+    history: Float[Array, "segments lanes columns"]
+    n_closed: Int[Array, ""]
+    seen: Seen | tuple[()]
+    n_looks: Int[Array, ""]
+
+
 class Progress(NamedTuple):
     """What a caller sees after each tape: the state (on the device), the cursor after it, the epochs it closed,
     (epochs, lanes, columns) as in `HISTORY`, and the steps that were looked at, (looks, lanes, layers, columns) as in
@@ -212,7 +238,7 @@ def stack(trees: Sequence[Any]) -> Any:
 
 def lane(tree: Any, index: int) -> Any:
     """One lane of a tree, as NumPy arrays."""
-    return jax.tree.map(lambda a: np.asarray(a[index]), tree)
+    return jax.tree.map(lambda a: np.asarray(a)[index], tree)
 
 
 def train(
@@ -244,16 +270,17 @@ def train(
     pace = _Pace()
     tapes = _tapes(batches, whole, cursor, pace)
     tape, cursor = next(tapes)
-    trial, tape, state, limits = _arguments(trials, tape, states, stop, batches.devices)
+    trial, tape, state, seen, limits = _arguments(trials, tape, states, stop, batches)
     closed, looked = [], []
     with one_thread(trials[0].optimizer), distributed.training() as begins:
         while True:
             begins()
             begun = time.perf_counter()
-            state, record = run(trial, tape, state, limits, whole=whole)  # returns before it has run,
+            state, record = run(trial, tape, state, seen, limits, whole=whole)  # returns before it has run,
             following = next(tapes)  # so the next tape is made meanwhile
             closed.append(np.asarray(record.history)[: int(record.n_closed)])
-            looked.append(np.asarray(record.health)[: int(record.n_looks)])
+            looked.append(_looked(trial, tape, record))
+            seen = record.seen
             ended = bool(np.asarray(state.stopped).all())
             pace.took(len(closed[-1]), time.perf_counter() - begun)
             if watch is not None and watch(Progress(state, cursor, closed[-1], looked[-1])):
@@ -270,9 +297,13 @@ def prepare(trials: Sequence[Trial], states: Sequence[State], batches: Batches, 
     begun = time.perf_counter()
     whole = trials[0].optimizer.full_batch
     tape, _ = next(_tapes(batches, whole, Cursor(), _Pace()))
-    empty = tape._replace(n_segments=tape.n_segments * 0)
-    trial, empty, state, limits = _arguments(trials, empty, states, stop, batches.devices)
-    jax.block_until_ready(run(trial, empty, state, limits, whole=whole))
+    stopped = [state._replace(stopped=np.bool_(True)) for state in states]
+    trial, tape, *others = _arguments(trials, tape, stopped, stop, batches)
+    seen = others[1]
+    programs = [partial(run, trial, tape, *others, whole=whole)]
+    if seen:
+        programs.append(partial(examine, trial, tape, jax.tree.map(np.copy, seen), np.int32(0)))
+    distributed.side_by_side(lambda program: jax.block_until_ready(program()), programs)
     return time.perf_counter() - begun
 
 
@@ -335,37 +366,40 @@ def _mesh(devices: int) -> Mesh:
     return Mesh(np.array(jax.devices()[:devices]), ("rows",))
 
 
-def _arguments(trials: Sequence[Trial], tape: Tape, states: Sequence[State], stop: StopRule, devices: int) -> tuple:
+def _arguments(
+    trials: Sequence[Trial], tape: Tape, states: Sequence[State], stop: StopRule, batches: Batches
+) -> tuple[Trial, Tape, State, Seen | tuple[()], StopRule]:
     limits = jax.tree.map(lambda v: np.asarray(v, np.int32 if isinstance(v, int | np.integer) else np.float32), stop)
-    trial, state = stack(trials), stack(states)
-    if devices > 1:
-        mesh = _mesh(devices)
+    trial, state, seen = stack(trials), stack(states), ()
+    if trial.looks and traced(trial.network):
+        assert batches.looks <= trial.looks, "there is no room for what a tape has to be looked at"
+        one = Seen(np.int32(0), state.epoch, state.step, state.stopped, state.params, state.params)
+        seen = jax.tree.map(lambda a: np.zeros((trial.looks, *a.shape), a.dtype), one)
+    if batches.devices > 1:
+        mesh = _mesh(batches.devices)
         trial = dataclasses.replace(trial, devices=mesh)
-        state = _share(NamedSharding(mesh, EVERYWHERE), state)
-    return trial, tape, state, limits
+        state, seen = _share(NamedSharding(mesh, EVERYWHERE), (state, seen))
+    return trial, tape, state, seen, limits
 
 
-class Record(NamedTuple):
-    """What the compiled program has written down: the epochs closed and the steps looked at, the first `n_closed` and
-    `n_looks` rows of
-
-    history : (segments, lanes, columns) as in `HISTORY`.
-    health : (`LOOKS`, lanes, layers, columns) as in `axonic.health.COLUMNS`.
-    """
-
-    history: Float[Array, "segments lanes columns"]
-    n_closed: Int[Array, ""]
-    health: Float[Array, "looks lanes layers health_columns"]
-    n_looks: Int[Array, ""]
+def _looked(trial: Trial, tape: Tape, record: Record) -> np.ndarray:
+    """The health at the steps of a tape that are looked at."""
+    n_looks, lanes = int(record.n_looks), record.history.shape[1]
+    if not n_looks:
+        return np.zeros((0, lanes, *nothing(trial.network).shape[1:]), np.float32)
+    return np.asarray(examine(trial, tape, record.seen, record.n_looks))[:n_looks]
 
 
-@compiled(static_argnames="whole", donate_argnames="state")
-def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool = False) -> tuple[State, Record]:
+@compiled(static_argnames="whole", donate_argnames=("state", "seen"))
+def run(
+    trial: Trial, tape: Tape, state: State, seen: Seen | tuple[()], stop: StopRule, *, whole: bool = False
+) -> tuple[State, Record]:
     """The compiled program: all segments of a tape, or fewer if every lane stops.
 
     Parameters
     ----------
     trial, state : with their axis of lanes.
+    seen : room for the steps of the tape that are to be looked at.
     tape : the batches, and what to do with them.
     stop : when a lane stops.
     whole : each training span is one step over all its slots (rules that need the whole training set).
@@ -374,20 +408,14 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     -------
     state, record
     """
-    shown = traced(trial.network) if trial.watched else ()
     lanes = len(state.step)
     alone = lanes == 1 and (whole or trial.network.of_sequences)
     step = _alone(trial) if alone else partial(jax.vmap(_step, in_axes=(0, None, None, 0)), trial)
     evaluate = jax.vmap(_evaluate, in_axes=(0, None, None, None, 0, 0))
-    examine = jax.vmap(_look, in_axes=(0, None, None, 0, 0))
     close = jax.vmap(_close, in_axes=(0, 0, None))
 
     shared = None if trial.devices is None else Totals.of(tape.weight)  # once, since between devices a sum is a message
-
-    def slot(i: Any) -> tuple[Batch, Totals]:
-        place = i if tape.numbers is None else tape.numbers[i]
-        batch = jax.tree.map(lambda a: a[place], Batch(tape.x, tape.y, tape.weight))
-        return batch, Totals.of(batch.weight) if shared is None else jax.tree.map(lambda a: a[i], shared)
+    slot = partial(_slot, tape, shared)
 
     def steps(state: State, first: Any, last: Any) -> State:
         if whole:
@@ -398,40 +426,24 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
             return jax.lax.fori_loop(0, once, lambda _, state: step(batch, of_used, state), state)
         return jax.lax.fori_loop(first, last, lambda i, state: step(*slot(i), state), state)
 
-    def train_span(now: Segment, state: State, record: Record) -> tuple[State, Record]:
-        """Part 0 is the step that is looked at, if one is, and part 1 the others."""
-        middle = jnp.where(now.looks == 1, now.train_last if whole else now.train_first + 1, now.train_first)
-        bounds = jnp.stack([now.train_first, middle, now.train_last])
-
-        def part(i: Any, carry: tuple[State, Record]) -> tuple[State, Record]:
-            before, record = carry
-            state = steps(before, bounds[i], bounds[i + 1])
-            if not shown:
-                return state, record
-            looks = (i == 0) & (now.looks == 1)
-            both = (one._replace(optimizer=()) for one in (before, state))  # what is not looked at is not copied
-            record = jax.lax.cond(looks, look_closely, lambda record, *_: record, record, *both)
-            return state, record
-
-        def look_closely(record: Record, before: State, after: State) -> Record:
-            rows = examine(trial, *slot(now.train_first), before, after)
-            health = record.health.at[record.n_looks].set(rows)
-            return record._replace(health=health, n_looks=record.n_looks + 1)
-
-        return jax.lax.fori_loop(0, 2, part, (state, record))
+    def keep(record: Record, step: Seen) -> Record:
+        return record._replace(seen=_put(record.seen, step, record.n_looks), n_looks=record.n_looks + 1)
 
     def held_span(params: Params, held: Sums, part: Any, first: Any, last: Any) -> Sums:
         return jax.lax.fori_loop(first, last, lambda i, held: evaluate(trial, *slot(i), part, params, held), held)
 
     def close_epoch(state: State, record: Record) -> tuple[State, Record]:
         state, row = close(trial, state, stop)
-        history = record.history.at[record.n_closed].set(row)
+        history = _put(record.history, row, record.n_closed)
         return state, record._replace(history=history, n_closed=record.n_closed + 1)
 
     def segment(carry: tuple) -> tuple:
         i, state, record = carry
-        now = Segment(*tape.segments[i])
-        state, record = train_span(now, state, record)
+        now, before = Segment(*tape.segments[i]), state
+        state = steps(state, now.train_first, now.train_last)
+        if record.seen:
+            step = Seen(now.train_first, before.epoch, before.step, before.stopped, before.params, state.params)
+            record = jax.lax.cond(now.looks == 1, keep, lambda record, _: record, record, step)
         bounds = jnp.stack(now[2:6]).reshape(2, 2)
         held = jax.lax.fori_loop(
             0, 2, lambda part, held: held_span(state.current, held, part, *bounds[part]), state.held
@@ -448,7 +460,7 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
     record = Record(
         jnp.zeros((len(tape.segments), lanes, len(HISTORY)), dtype),
         zero,
-        jnp.zeros((LOOKS if shown else 0, lanes, len(traced(trial.network)), len(COLUMNS)), dtype),
+        seen,
         zero,
     )
     if alone:
@@ -460,6 +472,42 @@ def run(trial: Trial, tape: Tape, state: State, stop: StopRule, *, whole: bool =
         everywhere = NamedSharding(trial.devices, EVERYWHERE)
         state, record = jax.lax.with_sharding_constraint((state, record), everywhere)
     return state, record
+
+
+@compiled
+def examine(trial: Trial, tape: Tape, seen: Seen, n_looks: Any) -> Float[Array, "looks lanes layers health_columns"]:
+    """What was seen at the first `n_looks` of the steps of a tape that were kept, one lane after the other."""
+    looks, lanes = seen.stopped.shape
+    seen = seen._replace(slot=jnp.repeat(seen.slot[:, None], lanes, axis=1))
+    seen = jax.tree.map(lambda kept: kept.reshape(looks * lanes, *kept.shape[2:]), seen)
+
+    def one(i: Any, health: Array) -> Array:
+        step, own = _at(seen, i), _at(trial, i % lanes)
+        return _put(health, _look(own, *_slot(tape, None, step.slot), step), i)
+
+    shape = len(traced(trial.network)), len(COLUMNS)
+    health = jnp.zeros((looks * lanes, *shape), tape.weight.dtype)
+    health = jax.lax.fori_loop(0, n_looks * lanes, one, health).reshape(looks, lanes, *shape)
+    if trial.devices is not None:
+        health = jax.lax.with_sharding_constraint(health, NamedSharding(trial.devices, EVERYWHERE))
+    return health
+
+
+def _at(trees: Any, place: Any) -> Any:
+    """The tree in that place of `trees`, whose first axis is one of trees."""
+    return jax.tree.map(lambda all: all[place], trees)
+
+
+def _put(trees: Any, tree: Any, place: Any) -> Any:
+    """`trees` with `tree` in that place."""
+    return jax.tree.map(lambda all, one: jax.lax.dynamic_update_index_in_dim(all, one, place, 0), trees, tree)
+
+
+def _slot(tape: Tape, totals: Totals | None, i: Any) -> tuple[Batch, Totals]:
+    """The batch of a slot and its totals, which may be known of all slots."""
+    place = i if tape.numbers is None else tape.numbers[i]
+    batch = _at(Batch(tape.x, tape.y, tape.weight), place)
+    return batch, Totals.of(batch.weight) if totals is None else _at(totals, i)
 
 
 def _alone(trial: Trial) -> Callable[[Batch, Totals, State], State]:
@@ -506,19 +554,19 @@ def _step(trial: Trial, batch: Batch, totals: Totals, state: State) -> State:
     )
 
 
-def _look(trial: Trial, batch: Batch, totals: Totals, before: State, after: State) -> Array:
-    """What the step from `before` to `after` on the batch looked like: (layers, columns); NaN for a lane that had
-    stopped."""
-    objective = _training_objective(trial, batch, totals, before.step)
-    loss, rows = look(objective, before.params, after.params)
-    shown = jnp.broadcast_to(jnp.stack([before.epoch.astype(rows.dtype), loss]), (len(rows), 2))
-    return jnp.where(before.stopped, jnp.nan, jnp.concatenate([shown, rows], axis=1))
+def _look(trial: Trial, batch: Batch, totals: Totals, step: Seen) -> Array:
+    """What a step on the batch looked like: (layers, columns); NaN for a lane that had stopped."""
+    objective = _training_objective(trial, batch, totals, step.step)
+    loss, rows = look(objective, step.before, step.after)
+    shown = jnp.broadcast_to(jnp.stack([step.epoch.astype(rows.dtype), loss]), (len(rows), 2))
+    return jnp.where(step.stopped, jnp.nan, jnp.concatenate([shown, rows], axis=1))
 
 
 def _evaluate(trial: Trial, batch: Batch, totals: Totals, part: Any, params: Params, held: Sums) -> Sums:
     """Add the loss of one held-out batch, of validation (part 0) or test (part 1)."""
     sums = _add(Sums(0.0, 0.0), _objective(trial, batch, totals, None).value(params).loss, totals)
-    return Sums(*(total.at[part].add(s) for total, s in zip(held, sums, strict=True)))
+    here = jnp.arange(2) == part
+    return Sums(*(jnp.where(here, total + s, total) for total, s in zip(held, sums, strict=True)))
 
 
 def _training_objective(trial: Trial, batch: Batch, totals: Totals, step: Any) -> Objective:

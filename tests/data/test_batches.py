@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axonic.data.batches import Batches, Cursor, Rows, Segment, Split, folds, n_slots, padded, split_rows
+from axonic.data.batches import Batches, Cursor, Rows, Segment, Split, folds, most_looks, n_slots, padded, split_rows
 from axonic.errors import InputError
 
 
@@ -179,3 +179,31 @@ def test_folds_hold_out_every_row_once_with_the_classes_in_proportion(n):
     again, other = folds(split, 0, classes), folds(split, 1, classes)
     assert all(np.array_equal(a.valid, b.valid) for a, b in zip(parts, again, strict=True))
     assert any(not np.array_equal(a.valid, b.valid) for a, b in zip(parts, other, strict=True))
+
+
+def test_padded_batches_hold_the_same_rows_in_the_slots_of_a_larger_size():
+    own, larger = batches(50, 9, 7, size=8), batches(50, 9, 7, size=32)
+    padded_up = dataclasses.replace(own, padded_to=32)
+    assert epochs(padded_up, 3) == epochs(own, 3)
+    assert [a.shape for a in padded_up.tape(Cursor())[0][:4]] == [a.shape for a in larger.tape(Cursor())[0][:4]]
+    assert (padded_up.tape(Cursor())[0].weight > 0).sum(axis=1).max() == 8
+
+
+@pytest.mark.parametrize(("most", "looked"), [(16, [0, 1, 2, 4, 8, 16, 32, 63]), (3, [0, 1, 2]), (0, [])])
+def test_a_step_that_is_looked_at_is_a_segment_of_its_own(most, looked):
+    stream = batches(16, 4, size=4, looks=most)
+    tape, _ = stream.tape(Cursor())
+    segments = [Segment(*row) for row in tape.segments[: tape.n_segments]]
+    epoch, seen = 0, []
+    for segment in segments:
+        if segment.looks:
+            assert segment.train_last - segment.train_first == 1
+            seen.append(epoch)
+        epoch += segment.closes
+    assert seen[: len(looked)] == looked
+    assert len(seen) <= most
+
+
+def test_large_networks_are_looked_at_less_often():
+    """The weights before and after each look are kept until the tape ends."""
+    assert [most_looks(n) for n in (1, 10_000, 500_000, 10_000_000)] == [16, 16, 4, 1]

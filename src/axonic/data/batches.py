@@ -36,12 +36,13 @@ MAX_SLOTS = 1024
 MIN_SLOTS = 8
 RESIDENT_SHARE = 4
 BLOCK_ROWS = 32_768
-LOOKS = 16
-"""How many steps of a tape may be looked at (see `axonic.health`)."""
+LOOKS, LOOK_BYTES = 16, 16 << 20
+"""How many steps of a tape may be looked at (see `axonic.health`), and what the weights before and after them may take:
+they are kept until the tape has been trained on."""
 LOOK_STEPS, LOOK_WHOLE = 250, 8
 """Steps from one that is looked at to the next, so that looking costs some hundredths of the time; where every step
 takes all rows, steps are longer."""
-ALIGNMENT = 64
+ALIGNMENT, FLOAT_BYTES = 64, 4
 FILLED_UP = 8
 SIMILAR = 1.2
 """Sequences of one class of lengths: the longest has at most so many times the steps of the shortest."""
@@ -78,7 +79,7 @@ class Split(NamedTuple):
 
 class Segment(NamedTuple):
     """Slots to train on and to evaluate, each from its first to before its last, whether (1) the epoch ends after them,
-    and whether (1) its first step is looked at. A table of segments has one column for each number, in this order."""
+    and whether (1) its only step is looked at. A table of segments has one column for each number, in this order."""
 
     train_first: int
     train_last: int
@@ -131,6 +132,11 @@ def n_slots(batch_size: int, row_bytes: int, row_work: int = 0) -> int:
     Depends on the network and the shape of a batch alone."""
     by_work = TAPE_WORK // max(1, batch_size * row_work)
     return int(np.clip(min(TAPE_BYTES // (batch_size * row_bytes), by_work), MIN_SLOTS, MAX_SLOTS))
+
+
+def most_looks(n_weights: int) -> int:
+    """How many steps of a tape may be looked at, of a network with so many weights."""
+    return int(np.clip(LOOK_BYTES // (2 * FLOAT_BYTES * n_weights), 1, LOOKS))
 
 
 def row_bytes(rows: Rows) -> int:
@@ -207,9 +213,11 @@ class Batches:
     processes, process : how many processes they belong to, and which of them this one is, counted from 0: its tapes
         have its share of the rows only.
     n_weights : of the network, by which a row has work.
-    looks : whether the first step of some epochs is looked at: of the epochs 0, 1, 2, 4, 8, ... until there are
+    looks : how many steps of a tape may be looked at: the first ones of the epochs 0, 1, 2, 4, 8, ... until there are
         `LOOK_STEPS` steps from one to the next, and then at that distance.
     on_device : `padded(rows)` in the memory of an accelerator; tapes then have their numbers.
+    padded_to : rows of a slot at the least; smaller batches that are padded to those of a larger size run in its
+        program, which need not be compiled again.
     """
 
     rows: Rows
@@ -219,33 +227,39 @@ class Batches:
     shuffle: bool = True
     epoch_batches: int | None = None
     n_weights: int = 0
-    looks: bool = False
+    looks: int = 0
     devices: int = 1
     processes: int = 1
     process: int = 0
     on_device: Room | None = None
+    padded_to: int = 0
 
     @functools.cached_property
     def width(self) -> int:
-        """Rows of a slot: of a batch, and what padding there is. A row of padding costs as much as any, of sequences a
-        lot, and they are compiled for their number of steps anyway: there a batch that rows are dealt out to evenly is
-        filled up to a multiple of `FILLED_UP` only."""
+        """Rows of a batch, and what padding there is. A row of padding costs as much as any, of sequences a lot, and
+        they are compiled for their number of steps anyway: there a batch that rows are dealt out to evenly is filled up
+        to a multiple of `FILLED_UP` only."""
         if self._lengths is None or not self.shuffle or self.devices > 1:
             return self.batch_size
         count = -(-len(self.split.train) // self.batch_size)
         even = -(-len(self.split.train) // max(1, count))
         return min(self.batch_size, max(1, -(-even // FILLED_UP)) * FILLED_UP)
 
+    @functools.cached_property
+    def slot_rows(self) -> int:
+        """Rows of a slot: those of a batch, filled up to a multiple of the devices."""
+        return -(-max(self.width, self.padded_to) // self.devices) * self.devices
+
     @property
     def share(self) -> slice:
-        """Which rows of a batch, filled up to a multiple of the devices, are those of this process."""
-        size = -(-self.width // self.devices) * self.devices // self.processes
+        """Which rows of a slot are those of this process."""
+        size = self.slot_rows // self.processes
         return slice(self.process * size, (self.process + 1) * size)
 
     @functools.cached_property
     def n_slots(self) -> int:
         steps = self.rows.x.longest if isinstance(self.rows.x, Ragged) else 1
-        return n_slots(self.width, row_bytes(self.rows), self.n_weights * steps)
+        return n_slots(self.slot_rows, row_bytes(self.rows), self.n_weights * steps)
 
     @functools.cached_property
     def batches_per_pass(self) -> int:
@@ -261,7 +275,7 @@ class Batches:
 
     def looks_at(self, epoch: int, spacing: int) -> bool:
         """Whether the first step of an epoch is looked at, with at most `spacing` epochs from one to the next."""
-        return self.looks and (epoch % spacing == 0 or (epoch < spacing and epoch & (epoch - 1) == 0))
+        return epoch % spacing == 0 or (epoch < spacing and epoch & (epoch - 1) == 0)
 
     def tapes(self, cursor: Cursor = Cursor()) -> Iterator[tuple[Tape, Cursor]]:  # noqa: B008
         """Tapes from `cursor` on, each with the cursor at which the next one begins.
@@ -283,7 +297,8 @@ class Batches:
         """The tape that begins at `cursor`, and the cursor after it; its rows are put into `buffers` if given."""
         slots, segments, after = self._plan(cursor)
         if self.on_device:
-            return Tape(*self.on_device, *_table(segments, len(slots)), slots.astype(np.int32)), after
+            numbers = self._filled_up(slots).astype(np.int32)
+            return Tape(*self.on_device, *_table(segments, len(slots)), numbers), after
         return self._gather(slots, segments, buffers or self._buffers()), after
 
     def _plan(self, cursor: Cursor) -> tuple[np.ndarray, list[Segment], Cursor]:
@@ -296,10 +311,14 @@ class Batches:
         free = self._place_resident(slots, held) if resident else 0
 
         epoch, done = cursor
-        spacing = -(-LOOK_STEPS // self.batches_per_epoch)
+        spacing, looked = -(-LOOK_STEPS // self.batches_per_epoch), 0
         while free < self.n_slots and len(segments) < self.n_slots:
-            looks = int(done == 0 and self.looks_at(epoch, spacing))
+            looks = int(done == 0 and looked < self.looks and self.looks_at(epoch, spacing))
+            looked += looks
             train, done, free = self._place_train(slots, free, epoch, done)
+            if looks and train[1] - train[0] > 1:
+                segments.append(Segment(train[0], train[0] + 1, 0, 0, 0, 0, 0, 1))
+                train, looks = (train[0] + 1, train[1]), 0
             spans = [(0, 0), (0, 0)]
             finished = done >= self.batches_per_epoch
             if finished and resident:
@@ -325,7 +344,8 @@ class Batches:
         while True:
             epochs = range(cursor.epoch, cursor.epoch + n_epochs())
             table = tape.segments.copy()
-            table[: len(epochs), -1] = [self.looks_at(epoch, LOOK_WHOLE) for epoch in epochs]
+            looked = [i for i, epoch in enumerate(epochs) if self.looks_at(epoch, LOOK_WHOLE)]
+            table[looked[: self.looks], -1] = 1
             cursor = Cursor(epochs.stop)
             yield tape._replace(segments=table, n_segments=np.int32(len(epochs))), cursor
 
@@ -417,11 +437,13 @@ class Batches:
 
     def _gather(self, slots: np.ndarray, segments: list[Segment], buffers: Room, room: int = 0) -> Tape:
         table = _table(segments, max(len(slots), room))
-        if self.devices > 1:
-            filled_up = np.pad(slots, ((0, 0), (0, -self.width % self.devices)), constant_values=-1)
-            slots = np.ascontiguousarray(filled_up[:, self.share])
-        self._fill(slots, buffers)
+        self._fill(np.ascontiguousarray(self._filled_up(slots)[:, self.share]), buffers)
         return Tape(*buffers, *table)
+
+    def _filled_up(self, slots: np.ndarray) -> np.ndarray:
+        """Row numbers of slots with the padding that batches do not have."""
+        missing = self.slot_rows - slots.shape[1]
+        return np.pad(slots, ((0, 0), (0, missing)), constant_values=-1) if missing else slots
 
     def _fill(self, slots: np.ndarray, buffers: Room) -> None:
         """Put the rows of these slots into the buffers."""

@@ -61,6 +61,8 @@ DATE_FORMATS = (
     *("%Y-%m", "%b %Y", "%B %Y"),
 )
 """Formats tried on text, in this order: a day, alone or with a time of day, or a month."""
+DATE_DIGITS = r"\d\D+\d|\d{4}"
+"""What every date has: two numbers, or a year."""
 
 
 @dataclass(frozen=True)
@@ -441,7 +443,7 @@ def _counts_the_rows(values: pl.Series) -> bool:
 def _date_format(levels: pl.Series, text: pl.Series) -> str:
     """The format that fits every value, or an empty string."""
     sample = levels.head(100)
-    if not sample.str.contains(r"\d").all() or (sample.str.len_chars() > 40).any():
+    if not sample.str.contains(DATE_DIGITS).all() or (sample.str.len_chars() > 40).any():
         return ""
     fitting = [f for f in DATE_FORMATS if _fits(sample, f) and (len(levels) == len(sample) or _fits(levels, f))]
     ordered = (f for f in fitting if parse_dates(text, f).drop_nulls().is_sorted()) if len(fitting) > 1 else ()
@@ -481,7 +483,7 @@ def mixed(text: pl.Series) -> Mixed | None:
 
     if numbers := found("numbers", spelt(levels).is_not_null()):
         return numbers
-    if np.mean(sample.str.contains(r"\d").to_numpy()) < MOST:
+    if np.mean(sample.str.contains(DATE_DIGITS).to_numpy()) < MOST:
         return None
     format = max(DATE_FORMATS, key=lambda format: int(_fitting(sample, format).sum()))
     return found("dates", _fitting(levels, format))

@@ -329,7 +329,7 @@ class Evidence:
         """One run, unseen."""
         unseen = Watcher()
         unseen.ended = self.watcher.ended
-        member = member._replace(batches=dataclasses.replace(member.batches, looks=False))
+        member = member._replace(batches=dataclasses.replace(member.batches, looks=0))
         run = train_side_by_side({"again": member}, stop, unseen, Journal())["again"]
         assert run is not None
         return run
@@ -418,12 +418,12 @@ def _padded(array: np.ndarray, n: int) -> np.ndarray:
     return padded
 
 
-@compiled
+@compiled(quickly=True)
 def _row_outputs(network: Chain, params: Params, x: Array) -> Float[Array, "rows n_out"]:
     return network.forward(params, x)[0]
 
 
-@compiled
+@compiled(quickly=True)
 def _row_losses(network: Chain, loss: Loss, params: Params, x: Array, y: Array, weight: Array) -> Float[Array, " rows"]:
     z, _ = network.forward(params, x)
     return weight * loss.value(z, y)

@@ -184,6 +184,6 @@ def loss_values(loss: Loss, z: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.concatenate(values)
 
 
-@compiled
+@compiled(quickly=True)
 def _values(loss: Loss, z: Any, y: Any) -> Any:
     return loss.value(z, y)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from axonic import distributed
+from axonic.layers import Chain
 from axonic.optimizers.base import n_weights
 from axonic.recipe.journal import Stage, Watcher
 from axonic.recipe.networks import Member
@@ -29,6 +30,8 @@ GAIN = 1.2
 HALF_DECADES = 3
 STEP_SECONDS, ROW_SECONDS, WEIGHT_SECONDS, FLOPS = 3e-6, 3e-8, 3e-10, 1.8e11
 """Cost of a step, of each row and each weight in it, and operations a second; see `benchmarks/batch_sizes.py`."""
+COMPILE_SECONDS = 2.0
+"""What it takes to compile a program of training (`benchmarks/startup.py`)."""
 
 
 class Look(NamedTuple):
@@ -48,6 +51,15 @@ def step_seconds(weights: int, batch_size: int) -> float:
     return overhead + 6 * weights * batch_size / FLOPS
 
 
+def pays_to_pad(network: Chain, weights: int, batch_size: int, other: int) -> bool:
+    """Whether a look at batches of a size takes less time in the program of another size, each batch padded to that,
+    than with one that has to be compiled for it. Padding of sequences costs as much as their steps."""
+    if batch_size > other or network.of_sequences:
+        return False
+    n_steps = HALF_DECADES * SWEEP_STEPS * step_seconds(weights, other) / step_seconds(weights, batch_size)
+    return n_steps * (step_seconds(weights, other) - step_seconds(weights, batch_size)) < COMPILE_SECONDS
+
+
 def batch_stage(member: Member, watcher: Watcher) -> Stage:
     """Try a quarter and four times the batch size of `member`, whose rate is found, and go on in a direction as long as
     it pays.
@@ -65,11 +77,13 @@ def batch_stage(member: Member, watcher: Watcher) -> Stage:
     n_train, weights = len(member.batches.split.train), n_weights(member.params)
     span = SWEEP_STEPS * step_seconds(weights, size)
 
-    def resized(size: int) -> Member:
-        return member._replace(batches=dataclasses.replace(member.batches, batch_size=size))
+    def resized(other: int) -> Member:
+        padded_to = size if pays_to_pad(member.trial.network, weights, other, size) else 0
+        return member._replace(batches=dataclasses.replace(member.batches, batch_size=other, padded_to=padded_to))
 
-    sizes = [other for up in (True, False) if (other := _next(size, up, n_train))]
-    distributed.side_by_side(lambda size: resized(size).prepare(StopRule(1, 1)), sizes)  # it takes longest to compile
+    first = [resized(other) for up in (True, False) if (other := _next(size, up, n_train))]
+    new = [look for look in first if not look.batches.padded_to]
+    distributed.side_by_side(lambda look: look.prepare(StopRule(1, 1)), new)  # it takes longest to compile
     curve = sweep_curves(member, [rate], watcher)[0]
     end = float(ends(curve[None])[0])
     loss = float(curve[0] - LEARNED * (curve[0] - end))

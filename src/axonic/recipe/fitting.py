@@ -213,7 +213,9 @@ class Fitting:
                     lambda stage: _is_size(stage["decision"], most) and _is_rate(stage["learning_rate"]),
                 )
                 rule = with_rate(member, stage["learning_rate"]).trial.optimizer
-                member = self.member(rule, 0, self.penalties[0], stage["decision"])
+                size, member = member.batches.batch_size, self.member(rule, 0, self.penalties[0], stage["decision"])
+                if member.batches.batch_size != size:
+                    self.clock.time("compile", member.prepare, self.task.stop_rule(rule, member.batches))
         stop = self.task.stop_rule(rule, self.task.on_all_rows(member).batches)
         return Plan(member.trial.optimizer, member.batches.batch_size, stop)
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from axonic import distributed, training
-from axonic.data.batches import Batches, Cursor, Rows, Split, resplit
+from axonic.data.batches import Batches, Cursor, Rows, Split, most_looks, resplit
 from axonic.data.ragged import Ragged
 from axonic.data.store import Store
 from axonic.errors import InputError
@@ -137,6 +137,7 @@ class Task(NamedTuple):
         seed, split, params, loss = beginning or self.beginning(index)
         size = WHOLE_BLOCK if rule.full_batch else batch_size or self.batch_size
         devices = self.devices(size)
+        looks = most_looks(self.n_weights) if settings.monitor else 0
         batches = Batches(
             self.rows,
             split,
@@ -144,7 +145,7 @@ class Task(NamedTuple):
             seed,
             settings.shuffle,
             n_weights=self.n_weights,
-            looks=settings.monitor,
+            looks=looks,
             devices=devices,
             processes=distributed.count(),
             process=distributed.index(),
@@ -152,7 +153,7 @@ class Task(NamedTuple):
         )
         key = key_data(seed, "dropout")
         values = (l2, settings.l1, key, settings.values, settings.clip(rule))
-        trial = Trial(self.network, self.loss, rule, *values, watched=settings.monitor)
+        trial = Trial(self.network, self.loss, rule, *values, looks=looks)
         return Member(trial, params, batches, loss)
 
     def devices(self, batch_size: int) -> int:

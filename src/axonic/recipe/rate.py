@@ -107,7 +107,7 @@ def sweep_curves(
     windows = n_steps if rule.full_batch else min(SWEEP_WINDOWS, n_steps)
     train_only = Split(batches.split.train, batches.split.train[:0], batches.split.train[:0])
     per_window = None if rule.full_batch else n_steps // windows
-    batches = dataclasses.replace(batches, split=train_only, epoch_batches=per_window, looks=False)
+    batches = dataclasses.replace(batches, split=train_only, epoch_batches=per_window, looks=0)
     member = member._replace(batches=batches)
     middle_first = sorted(rates, key=lambda rate: abs(sorted(rates).index(rate) - len(rates) // 2))  # if it is ended
     jobs = {f"{rate:g}": member.changed(optimizer=rule.replace(learning_rate=rate)) for rate in middle_first}
