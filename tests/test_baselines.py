@@ -1,5 +1,7 @@
 """The linear model against scikit-learn's with the same penalty."""
 
+from types import SimpleNamespace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from sklearn.linear_model import HuberRegressor, LogisticRegression, QuantileReg
 from sklearn.metrics import log_loss
 
 from axonic import losses
-from axonic.baselines import constant, linear, season
+from axonic.baselines import baselines, constant, linear, season
+from axonic.data.batches import Rows, Split
 
 
 @pytest.mark.parametrize("load", [load_iris, load_breast_cancer, load_digits])
@@ -96,3 +99,27 @@ def test_the_season_of_a_series_is_found_and_none_where_there_is_none():
     assert season(np.where(time % 2, 1.0, -1.0) + 0.1 * rng.standard_normal(200), 10) == 2
     assert season(rng.standard_normal(200), 30) is None
     assert season(np.ones(50), 10) is None
+
+
+def test_validation_scores_are_means_over_the_rows_of_each_network():
+    """As those of the networks, which they stand beside, are."""
+    x, y = load_diabetes(return_X_y=True)
+    x, y = (x / x.std(axis=0)).astype(np.float32), ((y - y.mean()) / y.std()).astype(np.float32)[:, None]
+    rows, test = Rows(x, y, np.ones(len(x), np.float32)), np.arange(0, len(x), 5)
+    rest = np.setdiff1d(np.arange(len(x)), test)
+    splits = [Split(np.setdiff1d(rest, valid), valid, test) for valid in (rest[:70], rest[70:140], rest[200:270])]
+
+    def scores(z, y, weight):
+        return {"rmse": float(np.sqrt(np.average((z - y)[:, 0] ** 2, weights=weight)))}
+
+    model = SimpleNamespace(
+        task="regression", loss=losses.squared_error, target=SimpleNamespace(n_out=1), scores=scores
+    )
+    found = baselines(model, rows, splits)["linear"]
+
+    def reference(split, part):
+        prediction = Ridge(alpha=1.0).fit(x[split.train], y[split.train, 0]).predict(x[part])
+        return float(np.sqrt(np.mean((prediction - y[part, 0]) ** 2)))
+
+    assert found["valid"]["rmse"] == pytest.approx(np.mean([reference(s, s.valid) for s in splits]), rel=1e-4)
+    assert found["test"]["rmse"] == pytest.approx(reference(splits[0], test), rel=1e-4)

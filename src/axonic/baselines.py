@@ -18,9 +18,11 @@ Of a series:
 
 The penalty is that of the networks, l2 = 1/n (see `axonic.recipe.penalty`). The softmax is found by accelerated
 gradient steps of 1/L with L the largest curvature (Nesterov 1983, restarted where the loss rises: O'Donoghue and
-Candes 2015), as many as `WORK` allows. Both take `MAX_ROWS` training rows at most, evenly spaced.
+Candes 2015), until it is as close as `CLOSE` or as many as `WORK` allows. Both take `MAX_ROWS` training rows at most,
+evenly spaced.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -48,28 +50,39 @@ SEASONAL = 0.3
 """A correlation that 50 values have by chance once in 30 times."""
 
 
-def baselines(model: Model, rows: Rows, split: Split, weight: np.ndarray | None = None) -> dict[str, dict[str, Any]]:
-    """Scores on the validation and test rows, as of `Model.metrics`.
+def baselines(
+    model: Model, rows: Rows, splits: Sequence[Split], weight: np.ndarray | None = None
+) -> dict[str, dict[str, Any]]:
+    """Scores on the validation and test rows, as of `Model.metrics`, on the same rows as those of the networks: of
+    validation the mean over the splits, of test those from the training rows of the first one.
 
     Parameters
     ----------
-    model, rows, split : what is to be beaten, and the rows that scores are of.
+    model, rows, splits : what is to be beaten, and the rows that scores are of, a split for each network.
     weight : (n,) of the rows in training; None is that of the scores.
 
     Returns
     -------
     "constant" and "linear", each with "valid" and "test". The linear one is left out where there are too many inputs.
     """
-    train = evenly(split.train)
-    weight = (rows.weight if weight is None else weight)[train].astype(np.float64)
-    x, y = rows.x[train].astype(np.float64), _targets(rows.y[train], model.target.n_out)
-    classes = model.task == "classification"
-    fits = {"constant": constant, "linear": linear} if solvable(x.shape[1], model.loss) else {"constant": constant}
-    found = {}
-    for name, fit in fits.items():
-        w, b = fit(x, y, weight, model.loss, classes)
-        found[name] = {part: _scores(model, rows, getattr(split, part), w, b) for part in ("valid", "test")}
-    return found
+    weight, classes = rows.weight if weight is None else weight, model.task == "classification"
+    fits = {"constant": constant, "linear": linear} if solvable(rows.x.shape[1], model.loss) else {"constant": constant}
+    each: dict[str, list[dict[str, Any]]] = {name: [] for name in fits}
+    test: dict[str, dict[str, Any]] = {}
+    for split in splits:
+        train = evenly(split.train)
+        x, y = rows.x[train].astype(np.float64), _targets(rows.y[train], model.target.n_out)
+        for name, fit in fits.items():
+            w, b = fit(x, y, weight[train].astype(np.float64), model.loss, classes)
+            each[name].append(_scores(model, rows, split.valid, w, b))
+            if name not in test:
+                test[name] = _scores(model, rows, split.test, w, b)
+    return {name: {"valid": mean_scores(each[name]), "test": test[name]} for name in fits}
+
+
+def mean_scores(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of scores of the same names."""
+    return {name: float(np.mean([scores[name] for scores in each])) for name in each[0]}
 
 
 def evenly(part: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from axonic import distributed, recipe
-from axonic.baselines import baselines
+from axonic.baselines import baselines, mean_scores
 from axonic.data.batches import Rows, Split, class_factors
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged
@@ -270,7 +270,7 @@ def _trained(
             shown = (model, rows, fitted.splits[0], schema, prepared.origin, layers)
             kept = clock.time("evidence", sequence_evidence, *shown)
         else:
-            beaten = clock.time("baselines", baselines, model, rows, split, weighted.weight)
+            beaten = clock.time("baselines", baselines, model, rows, fitted.splits, weighted.weight)
             kept = clock.time("evidence", evidence, model, rows, fitted.splits[0], prepared.numbers, schema)
         result = {
             "task": schema.task,
@@ -369,8 +369,7 @@ def _metrics(
         return model.metrics(rows.x[part], rows.y[part], rows.weight[part], None if origin is None else origin[part])
 
     def mean(part: str) -> dict[str, float]:
-        each = [scores(model.alone(i), getattr(split, part)) for i, split in enumerate(splits)]
-        return {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+        return mean_scores([scores(model.alone(i), getattr(split, part)) for i, split in enumerate(splits)])
 
     return {"train": mean("train"), "valid": mean("valid"), "test": scores(model, splits[0].test)}
 
