@@ -88,7 +88,7 @@ def look(
     inputs, caches = [], []
     for index, (layer, weights) in enumerate(zip(network.layers, params, strict=True)):
         inputs.append(x)
-        x, cache = layer.forward(weights, x, fold(key, index))
+        x, cache = layer.forward(weights, x, fold(key, index) if layer.draws else None)
         caches.append(cache)
     counts = (batch.weight > 0).astype(x.dtype)
     n = jnp.maximum(counts.sum(), 1)

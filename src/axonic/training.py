@@ -298,11 +298,10 @@ def prepare(trials: Sequence[Trial], states: Sequence[State], batches: Batches, 
     whole = trials[0].optimizer.full_batch
     tape, _ = next(_tapes(batches, whole, Cursor(), _Pace()))
     stopped = [state._replace(stopped=np.bool_(True)) for state in states]
-    trial, tape, *others = _arguments(trials, tape, stopped, stop, batches)
-    seen = others[1]
-    programs = [partial(run, trial, tape, *others, whole=whole)]
+    programs = [partial(run, *_arguments(trials, tape, stopped, stop, batches), whole=whole)]
+    trial, tape, _, seen, _ = _arguments(trials, tape, stopped, stop, batches)  # of its own, since `run` takes them
     if seen:
-        programs.append(partial(examine, trial, tape, jax.tree.map(np.copy, seen), np.int32(0)))
+        programs.append(partial(examine, trial, tape, seen, np.int32(0)))
     distributed.side_by_side(lambda program: jax.block_until_ready(program()), programs)
     return time.perf_counter() - begun
 
@@ -399,8 +398,8 @@ def run(
     Parameters
     ----------
     trial, state : with their axis of lanes.
-    seen : room for the steps of the tape that are to be looked at.
     tape : the batches, and what to do with them.
+    seen : room for the steps of the tape that are to be looked at.
     stop : when a lane stops.
     whole : each training span is one step over all its slots (rules that need the whole training set).
 
@@ -571,7 +570,8 @@ def _evaluate(trial: Trial, batch: Batch, totals: Totals, part: Any, params: Par
 
 def _training_objective(trial: Trial, batch: Batch, totals: Totals, step: Any) -> Objective:
     """The objective of one step, whose batch is changed as the regularization asks for."""
-    key = fold(trial.key, step)
+    random = trial.network.draws or trial.regularization.changes_batches
+    key = fold(trial.key, step) if random else None
     if trial.regularization.changes_batches:
         x = jax.tree.leaves(batch.x)[0]
         batch = changed(batch, trial.regularization, trial.network.n_out(x.shape[-1]), key)

@@ -126,7 +126,7 @@ class Chain(Layer):
     def forward(self, params: Params, x: Any, key: Key | None = None) -> tuple[Any, Any]:
         caches = []
         for index, (layer, layer_params) in enumerate(zip(self.layers, params, strict=True)):
-            x, cache = layer.forward(layer_params, x, fold(key, index))
+            x, cache = layer.forward(layer_params, x, fold(key, index) if layer.draws else None)
             caches.append(cache)
         return x, tuple(caches)
 
