@@ -76,8 +76,10 @@ def axonic(table: Path, cache: Path, *options: str) -> subprocess.CompletedProce
 
 
 def _run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as users have it
+    return subprocess.run(
+        [sys.executable, *arguments], env=own | environment, capture_output=True, text=True, check=True
+    )
 
 
 def import_seconds(log: str) -> dict[str, float]:
