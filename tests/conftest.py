@@ -1,10 +1,12 @@
 """Shared set-up: types of arrays are checked, the same examples are drawn every time, 64-bit numbers are had where a
 test asks for them, and nothing may be executed where a test reads files that were forged."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import jax
 import pytest
+from beartype._decor._nontype._wrap import _wrapargs, _wrapreturn
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -14,6 +16,11 @@ SOURCE = Path(axonic.__file__).parent
 SHAPED = [path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if "from jaxtyping" in path.read_text()]
 install_import_hook([".".join(("axonic", *path.with_suffix("").parts)) for path in SHAPED], "beartype.beartype")
 """Of modules that name shapes alone: every call of a checked function takes some fifty microseconds."""
+
+for module in (_wrapargs, _wrapreturn):
+    module.catch_warnings = lambda **_: nullcontext([])
+"""What beartype does when it checks a function for the first time: in two threads at once it leaves nobody's warnings
+where they were, so that `pytest.warns` hears none."""
 
 settings.register_profile("fixed", derandomize=True, database=None)
 settings.load_profile("fixed")

@@ -109,7 +109,6 @@ def test_a_usable_network_comes_of_it(name):
 def test_noise_is_called_noise(make):
     x, _, y, _ = make()
     estimator = FeedForwardRegressor if np.issubdtype(y.dtype, np.floating) else FeedForwardClassifier
-    # one network: beartype, which checks types in tests alone, may lose a warning where several are trained in threads
     with pytest.warns(ConvergenceWarning, match="no better"):
         estimator(learning_rate=0.1, ensemble=1, regularization=None, random_state=0).fit(x, y)
     model = estimator(random_state=0).fit(x, y)
