@@ -39,7 +39,7 @@ MAX_ROWS = 20_000
 WORK = 2_000_000_000
 """Rows times inputs times classes times steps."""
 STEPS = (50, 500)
-"""Gradient steps at least and at most."""
+"""Gradient steps at least and at most, unless it is close before."""
 CLOSE = 1e-8
 """How close to the lowest loss is close enough."""
 MAX_INPUTS, MAX_INPUTS_REWEIGHTED = 2_000, 200
@@ -202,7 +202,7 @@ def _softmax_regression(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tup
         before, loss = loss, float(np.mean(losses) + 0.5 * np.sum(l2 * ahead**2))
         grads = x.T @ (weight * (a / total - y)) / n + l2 * ahead
         new = ahead - grads / curvature
-        if n * np.vdot(grads, grads) < 2 * CLOSE:  # the loss curves by 1 / n at least, that of the penalty
+        if n * np.vdot(grads, grads) < 2 * CLOSE:  # on w it curves by 1 / n at least
             return new[:-1], new[-1]
         t, past = (1.0, 0.0) if loss > before else ((1 + np.sqrt(1 + 4 * t * t)) / 2, (t - 1.0))
         w, ahead = new, new + past / t * (new - w)

@@ -301,7 +301,7 @@ def prepare(trials: Sequence[Trial], states: Sequence[State], batches: Batches, 
     programs = [partial(run, *_arguments(trials, tape, stopped, stop, batches), whole=whole)]
     trial, tape, _, seen, _ = _arguments(trials, tape, stopped, stop, batches)  # of its own, since `run` takes them
     if seen:
-        programs.append(partial(examine, trial, tape, seen, np.int32(0)))
+        programs.append(partial(examine_steps, trial, tape, seen, np.int32(0)))
     distributed.side_by_side(lambda program: jax.block_until_ready(program()), programs)
     return time.perf_counter() - begun
 
@@ -386,7 +386,7 @@ def _looked(trial: Trial, tape: Tape, record: Record) -> np.ndarray:
     n_looks, lanes = int(record.n_looks), record.history.shape[1]
     if not n_looks:
         return np.zeros((0, lanes, *nothing(trial.network).shape[1:]), np.float32)
-    return np.asarray(examine(trial, tape, record.seen, record.n_looks))[:n_looks]
+    return np.asarray(examine_steps(trial, tape, record.seen, record.n_looks))[:n_looks]
 
 
 @compiled(static_argnames="whole", donate_argnames=("state", "seen"))
@@ -474,7 +474,9 @@ def run(
 
 
 @compiled
-def examine(trial: Trial, tape: Tape, seen: Seen, n_looks: Any) -> Float[Array, "looks lanes layers health_columns"]:
+def examine_steps(
+    trial: Trial, tape: Tape, seen: Seen, n_looks: Any
+) -> Float[Array, "looks lanes layers health_columns"]:
     """What was seen at the first `n_looks` of the steps of a tape that were kept, one lane after the other."""
     looks, lanes = seen.stopped.shape
     seen = seen._replace(slot=jnp.repeat(seen.slot[:, None], lanes, axis=1))
