@@ -29,6 +29,25 @@ _functions: list[Any] = []
 _making = threading.Lock()
 
 
+def options_for(backend: str, quickly: bool = False) -> dict[str, Any]:
+    """How the compiler of "cpu", "gpu", … is asked to compile: of the options above those that it knows."""
+    wanted = {"gpu": GRAPHS, "cpu": QUICKLY if quickly else {}}.get(backend, {})
+    return {option: value for option, value in wanted.items() if known(option, value)}
+
+
+@functools.cache
+def known(option: str, value: Any) -> bool:
+    """Whether the installed XLA has the option. It gives some up from one version to the next (that of JAX 0.11.2 has no
+    `xla_cpu_use_fusion_emitters`), and refuses what it does not know."""
+    try:
+        jax.jit(lambda: 0, compiler_options={option: value}).lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" not in str(error):
+            raise
+        return False
+    return True
+
+
 def compiled(function: Callable[..., Any] | None = None, *, quickly: bool = False, **options: Any) -> Any:
     """`jax.jit` with these options, for functions of a module; to be used as a decorator. JAX begins to compute, which
     settles what on, no sooner than the first call. `quickly` is for what runs a few times only."""
@@ -41,12 +60,8 @@ def compiled(function: Callable[..., Any] | None = None, *, quickly: bool = Fals
     def call(*args: Any, **kwargs: Any) -> Any:
         with _making:
             if not made:
-                backend = jax.default_backend()
-                if backend == "gpu":
-                    options["compiler_options"] = GRAPHS
-                elif backend == "cpu" and quickly:
-                    options["compiler_options"] = QUICKLY
-                made.append(jax.jit(function, **options))
+                settings = options_for(jax.default_backend(), quickly)
+                made.append(jax.jit(function, compiler_options=settings, **options))
                 _functions.extend(made)
         return made[0](*args, **kwargs)
 
