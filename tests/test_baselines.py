@@ -10,7 +10,7 @@ from sklearn.linear_model import HuberRegressor, LogisticRegression, QuantileReg
 from sklearn.metrics import log_loss
 
 from axonic import losses
-from axonic.baselines import baselines, constant, linear, season
+from axonic.baselines import LinearModels, baselines, constant, linear, season
 from axonic.data.batches import Rows, Split
 
 
@@ -115,7 +115,7 @@ def test_validation_scores_are_means_over_the_rows_of_each_network():
     model = SimpleNamespace(
         task="regression", loss=losses.squared_error, target=SimpleNamespace(n_out=1), scores=scores
     )
-    found = baselines(model, rows, splits)["linear"]
+    found = baselines(model, rows, splits, LinearModels(rows, model.loss, 1))["linear"]
 
     def reference(split, part):
         prediction = Ridge(alpha=1.0).fit(x[split.train], y[split.train, 0]).predict(x[part])

@@ -22,7 +22,7 @@ Candes 2015), until it is as close as `CLOSE` or as many as `WORK` allows. Both 
 evenly spaced.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -49,50 +49,76 @@ REWEIGHTINGS, SMALLEST = 50, 1e-4
 SEASONAL = 0.3
 """A correlation that 50 values have by chance once in 30 times."""
 
+Weights = tuple[np.ndarray, np.ndarray]
+"""(w, b) of an answer x w + b."""
 
-def baselines(
-    model: Model, rows: Rows, splits: Sequence[Split], weight: np.ndarray | None = None
-) -> dict[str, dict[str, Any]]:
+
+class LinearModels:
+    """The constant answers and linear models for the rows of a task, each fitted once to the training rows of a split.
+
+    Parameters
+    ----------
+    rows : with the weights that they have in training.
+    loss : of the network.
+    n_out : classes, or numbers to predict.
+    """
+
+    def __init__(self, rows: Rows, loss: Loss, n_out: int) -> None:
+        self.rows, self.loss, self.n_out = rows, loss, n_out
+        self._fitted: dict[tuple[str, bytes], Weights] = {}
+
+    @property
+    def classes(self) -> bool:
+        """Whether the targets are class indices."""
+        return self.rows.y.dtype.kind == "i"
+
+    @property
+    def solvable(self) -> bool:
+        """Whether a linear model of so many inputs is had at a low price."""
+        return self.rows.x.shape[1] <= (MAX_INPUTS_REWEIGHTED if isinstance(self.loss, Robust) else MAX_INPUTS)
+
+    def constant(self, train: np.ndarray) -> Weights:
+        """(w, b) of the constant answer for these training rows; w is 0."""
+        return self._of(constant, train)
+
+    def linear(self, train: np.ndarray) -> Weights:
+        """(w, b) of the linear model; of two classes too there are two outputs."""
+        return self._of(linear, train)
+
+    def _of(self, fit: Callable[..., Weights], train: np.ndarray) -> Weights:
+        train = train[:: max(1, -(-len(train) // MAX_ROWS))]
+        key = fit.__name__, train.tobytes()
+        if key not in self._fitted:
+            y, weight = _targets(self.rows.y[train], self.n_out), self.rows.weight[train].astype(np.float64)
+            self._fitted[key] = fit(self.rows.x[train].astype(np.float64), y, weight, self.loss, self.classes)
+        return self._fitted[key]
+
+
+def baselines(model: Model, rows: Rows, splits: Sequence[Split], models: LinearModels) -> dict[str, dict[str, Any]]:
     """Scores on the validation and test rows, as of `Model.metrics`, on the same rows as those of the networks: of
     validation the mean over the splits, of test those from the training rows of the first one.
 
     Parameters
     ----------
     model, rows, splits : what is to be beaten, and the rows that scores are of, a split for each network.
-    weight : (n,) of the rows in training; None is that of the scores.
+    models : what has to be beaten, of the same rows.
 
     Returns
     -------
     "constant" and "linear", each with "valid" and "test". The linear one is left out where there are too many inputs.
     """
-    weight, classes = rows.weight if weight is None else weight, model.task == "classification"
-    fits = {"constant": constant, "linear": linear} if solvable(rows.x.shape[1], model.loss) else {"constant": constant}
-    each: dict[str, list[dict[str, Any]]] = {name: [] for name in fits}
-    test: dict[str, dict[str, Any]] = {}
-    for split in splits:
-        train = evenly(split.train)
-        x, y = rows.x[train].astype(np.float64), _targets(rows.y[train], model.target.n_out)
-        for name, fit in fits.items():
-            w, b = fit(x, y, weight[train].astype(np.float64), model.loss, classes)
-            each[name].append(_scores(model, rows, split.valid, w, b))
-            if name not in test:
-                test[name] = _scores(model, rows, split.test, w, b)
-    return {name: {"valid": mean_scores(each[name]), "test": test[name]} for name in fits}
+    found = {}
+    for name, of in {"constant": models.constant, "linear": models.linear}.items():
+        if name == "constant" or models.solvable:
+            valid = [_scores(model, rows, split.valid, *of(split.train)) for split in splits]
+            test = _scores(model, rows, splits[0].test, *of(splits[0].train))
+            found[name] = {"valid": mean_scores(valid), "test": test}
+    return found
 
 
 def mean_scores(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The mean of scores of the same names."""
     return {name: float(np.mean([scores[name] for scores in each])) for name in each[0]}
-
-
-def evenly(part: np.ndarray) -> np.ndarray:
-    """At most `MAX_ROWS` of these rows, evenly spaced."""
-    return part[:: max(1, -(-len(part) // MAX_ROWS))]
-
-
-def solvable(n_in: int, loss: Loss) -> bool:
-    """Whether a linear model of so many inputs is had at a low price."""
-    return n_in <= (MAX_INPUTS_REWEIGHTED if isinstance(loss, Robust) else MAX_INPUTS)
 
 
 def forecasts(target: np.ndarray, ends: np.ndarray, coding: SeriesCoding, seen: int) -> dict[str, np.ndarray]:
@@ -142,9 +168,7 @@ def forecast_scores(truth: np.ndarray, forecast: np.ndarray, split: Split) -> di
     return scores
 
 
-def constant(
-    x: np.ndarray, y: np.ndarray, weight: np.ndarray, loss: Loss, classes: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def constant(x: np.ndarray, y: np.ndarray, weight: np.ndarray, loss: Loss, classes: bool) -> Weights:
     """(w, b) of the constant answer: w is 0."""
     asked = bias(loss, y, weight) if isinstance(loss, Robust) else None
     mean = np.average(y, axis=0, weights=weight)
@@ -152,9 +176,7 @@ def constant(
     return np.zeros((x.shape[1], y.shape[1])), b if asked is None else asked
 
 
-def linear(
-    x: np.ndarray, y: np.ndarray, weight: np.ndarray, loss: Loss, classes: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def linear(x: np.ndarray, y: np.ndarray, weight: np.ndarray, loss: Loss, classes: bool) -> Weights:
     """(w, b) of the linear model, for x (n, n_in), y (n, n_out) and weight (n,)."""
     weight = weight / weight.mean()
     if classes:
@@ -165,7 +187,7 @@ def linear(
     return _ridge(x, y, weight)
 
 
-def _ridge(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _ridge(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Weights:
     n, n_in = x.shape
     mean_x, mean_y = (np.average(v, axis=0, weights=weight) for v in (x, y))
     x, y = x - mean_x, y - mean_y
@@ -174,7 +196,7 @@ def _ridge(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray
     return w, mean_y - mean_x @ w
 
 
-def _reweighted(x: np.ndarray, y: np.ndarray, weight: np.ndarray, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
+def _reweighted(x: np.ndarray, y: np.ndarray, weight: np.ndarray, loss: Loss) -> Weights:
     """Of one target: where the weighted squares are lowest, so is the loss, since its delta is weight times z - y."""
     w, b = _ridge(x, y, weight)
     for _ in range(REWEIGHTINGS):
@@ -185,7 +207,7 @@ def _reweighted(x: np.ndarray, y: np.ndarray, weight: np.ndarray, loss: Loss) ->
     return w, b
 
 
-def _softmax_regression(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _softmax_regression(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Weights:
     n, n_in = x.shape
     x, weight = np.hstack([x, np.ones((n, 1))]), weight[:, None]
     l2 = np.full((n_in + 1, 1), 1.0 / n)

@@ -37,8 +37,8 @@ def options_for(backend: str, quickly: bool = False) -> dict[str, Any]:
 
 @functools.cache
 def known(option: str, value: Any) -> bool:
-    """Whether the installed XLA has the option. It gives some up from one version to the next (that of JAX 0.11.2 has no
-    `xla_cpu_use_fusion_emitters`), and refuses what it does not know."""
+    """Whether the installed XLA has the option. It gives some up from one version to the next: that of JAX 0.11.2 has
+    no `xla_cpu_use_fusion_emitters`, and refuses what it does not know."""
     try:
         jax.jit(lambda: 0, compiler_options={option: value}).lower().compile()
     except jax.errors.JaxRuntimeError as error:

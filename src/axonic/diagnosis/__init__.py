@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from axonic.baselines import LinearModels
 from axonic.checks import by_severity
 from axonic.data.targets import TargetEncoder
 from axonic.diagnosis import data, network, run, sequences
@@ -32,7 +33,11 @@ OF_SCORES = ("data.split_overlap",)
 
 
 def diagnose(
-    task: Task, fit: Fit, watcher: Watcher | None = None, target: TargetEncoder | None = None
+    task: Task,
+    fit: Fit,
+    watcher: Watcher | None = None,
+    target: TargetEncoder | None = None,
+    linear: LinearModels | None = None,
 ) -> list[Finding]:
     """Examine a fit.
 
@@ -42,6 +47,7 @@ def diagnose(
     fit : what came of it.
     watcher : once it says that the fit is ended, no run for comparison begins.
     target : how the targets were encoded; None leaves out what is to be said of them in their units.
+    linear : linear models of the same rows, if some are known; None fits them where they are asked for.
 
     Returns
     -------
@@ -54,7 +60,7 @@ def diagnose(
     if task.network.of_sequences:
         wrong, ended = [*network.check_activations(task.network)], _ended(fit) or sequences.no_signal(task, fit)
         return _with_the_rate(fit, [*wrong, *ended, *sequences.diagnose(task, fit)])
-    evidence = Evidence(task, fit, watcher or Watcher(), target)
+    evidence = Evidence(task, fit, watcher or Watcher(), target, linear)
     findings = [finding for rule in data.RULES for finding in rule(task)]
     causes = [finding for finding in findings if finding.severity != "info" and finding.code not in OF_SCORES]
     with np.errstate(all="ignore"):

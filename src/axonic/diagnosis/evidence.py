@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from axonic import training
-from axonic.baselines import evenly, linear, solvable
+from axonic.baselines import LinearModels
 from axonic.data.batches import Rows
 from axonic.data.targets import TargetEncoder
 from axonic.health import COLUMNS, examine, traced
@@ -34,7 +34,7 @@ from axonic.recipe import (
     train_side_by_side,
     with_rate,
 )
-from axonic.recipe.baseline import constant_bias, loss_values, output, targets, weighted_targets
+from axonic.recipe.baseline import constant_bias, loss_values, output, weighted_targets
 from axonic.recipe.rate import oscillation
 from axonic.settings import Settings, pair
 from axonic.training import StopRule
@@ -90,10 +90,19 @@ class Evidence:
     fit : what came of it.
     watcher : may end the runs for comparison.
     target : how the targets were encoded; None if nobody says.
+    linear : linear models of the same rows, if some are known.
     """
 
-    def __init__(self, task: Task, fit: Fit, watcher: Watcher, target: TargetEncoder | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        fit: Fit,
+        watcher: Watcher,
+        target: TargetEncoder | None = None,
+        linear: LinearModels | None = None,
+    ) -> None:
         self.task, self.fit, self.watcher, self.target = task, fit, watcher, target
+        self._linear = linear
         self.settings, self.network, self.loss = task.settings, fit.network, fit.loss
         self.rule, self.state = fit.optimizer, fit.states[0]
         self.health, self.history = fit.healths[0], fit.histories[0]
@@ -176,11 +185,11 @@ class Evidence:
         they were trained on tell too: loss of the average = mean loss - (mean loss of all - loss of the mean z of all),
         the first mean over those that held the row out. The linear model is fitted to the training rows of each.
         """
-        task, loss, rows = self.task, self.loss, self.task.rows
-        of_classes = rows.y.dtype.kind == "i"
-        if not isinstance(loss, LINEAR_CLASSES if of_classes else LINEAR_NUMBERS):
+        loss, rows = self.loss, self.task.rows
+        models = self._linear or LinearModels(rows, loss, self.n_out)
+        if not isinstance(loss, LINEAR_CLASSES if models.classes else LINEAR_NUMBERS):
             return None
-        if not task.held_out or not solvable(rows.x.shape[1], loss):
+        if not self.task.held_out or not models.solvable:
             return None
         place = np.unique(np.concatenate([split.valid for split in self.fit.splits]))
         y, weight = weighted_targets(rows, place, self._n_units)
@@ -192,20 +201,14 @@ class Evidence:
         for split, losses in zip(self.fit.splits, every, strict=True):
             held = np.isin(place, split.valid)
             own[held] += losses[held]
-            other[held] += loss_values(loss, self._linear_outputs(split.train, place[held]), y[held])
+            other[held] += loss_values(loss, self._outputs_of(*models.linear(split.train), place[held]), y[held])
             counts[held] += 1
         return weight * (own / counts - apart), weight * other / counts
 
-    def _linear_outputs(self, train: np.ndarray, part: np.ndarray) -> np.ndarray:
-        """Pre-activations for `part` of a linear model of the training rows."""
-        rows, n_out, train = self.task.rows, self._n_units, evenly(train)
-        of_classes = rows.y.dtype.kind == "i"
-        x, y = rows.x[train].astype(np.float64), targets(rows, train, n_out)
-        if of_classes and n_out == 1:
-            y = np.hstack([1 - y, y])
-        w, b = linear(x, y, rows.weight[train].astype(np.float64), self.loss, of_classes)
-        z = rows.x[part] @ w + b
-        return (z[:, 1:] - z[:, :1] if of_classes and n_out == 1 else z).astype(np.float32)
+    def _outputs_of(self, w: np.ndarray, b: np.ndarray, part: np.ndarray) -> np.ndarray:
+        """Pre-activations of a linear model, as many as the network has."""
+        z = self.task.rows.x[part] @ w + b
+        return (z if z.shape[1] == self._n_units else z[:, 1:] - z[:, :1]).astype(np.float32)
 
     @property
     def share_left(self) -> float:

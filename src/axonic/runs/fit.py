@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from axonic import distributed, recipe
-from axonic.baselines import baselines, mean_scores
+from axonic.baselines import LinearModels, baselines, mean_scores
 from axonic.data.batches import Rows, Split, class_factors
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged
@@ -246,7 +246,8 @@ def _trained(
         network = settings.network(n_out)
         task = recipe.Task(weighted, split, settings, network, loss, prepared.resplits, store=store)
         fitted = recipe.fit(task, watcher=watcher, journal=journal)
-        diagnosed = clock.time("diagnosis", _diagnosed, task, fitted, watcher, encoded_target)
+        linear = LinearModels(weighted, loss, encoded_target.n_out)
+        diagnosed = clock.time("diagnosis", _diagnosed, task, fitted, watcher, encoded_target, linear)
         if watcher.cut_short:
             journal.flush()
         if distributed.index() > 0:
@@ -270,7 +271,7 @@ def _trained(
             shown = (model, rows, fitted.splits[0], schema, prepared.origin, layers)
             kept = clock.time("evidence", sequence_evidence, *shown)
         else:
-            beaten = clock.time("baselines", baselines, model, rows, fitted.splits, weighted.weight)
+            beaten = clock.time("baselines", baselines, model, rows, fitted.splits, linear)
             kept = clock.time("evidence", evidence, model, rows, fitted.splits[0], prepared.numbers, schema)
         result = {
             "task": schema.task,
@@ -339,14 +340,16 @@ def _hidden(network: Chain, settings: Settings) -> list[int]:
     return list(settings.hidden_layer_sizes)
 
 
-def _diagnosed(task: recipe.Task, fitted: recipe.Fit, watcher: _Watcher, target: TargetEncoder) -> list[Finding]:
+def _diagnosed(
+    task: recipe.Task, fitted: recipe.Fit, watcher: _Watcher, target: TargetEncoder, linear: LinearModels
+) -> list[Finding]:
     """The findings of a fit. Runs for comparison that were cut short have proved nothing: if the end comes while they
     are made, what needs none of them is said, and going on with the run diagnoses it in full."""
     if not task.settings.monitor:
         return unwatched(fitted)
     was_cut_short = watcher.cut_short
-    findings = diagnose(task, fitted, watcher, target)
-    return diagnose(task, fitted, watcher, target) if watcher.cut_short and not was_cut_short else findings
+    findings = diagnose(task, fitted, watcher, target, linear)
+    return diagnose(task, fitted, watcher, target, linear) if watcher.cut_short and not was_cut_short else findings
 
 
 def _fingerprint(rows: Rows, encoder: TableEncoder, target: TargetEncoder, stored: int) -> int:
