@@ -42,7 +42,7 @@ SLOTS = 128
 # network by hand; a rate at which nothing is finite.
 OPTIONS = {
     "recipe": ["--hidden", "4", "--ensemble", "3"],
-    "rules": ["--hidden", "3", "--ensemble", "2", "--optimizer", "auto"],
+    "rules": ["--hidden", "4", "--ensemble", "2", "--optimizer", "auto"],
     "by hand": ["--hidden", "4", "--learning-rate", "0.01", "--batch-size", "4", "--epochs", "30"],
     "diverging": ["--hidden", "4", "--ensemble", "2", "--learning-rate", "1e30"],
 }
@@ -532,7 +532,7 @@ def test_resuming_takes_away_what_a_kill_left_and_nothing_of_the_user(folder, tm
 
 
 @pytest.fixture(scope="module")
-def ended_once(folder, tmp_path_factory):
+def ended_once(counts, folder, tmp_path_factory):
     """A run of the whole recipe that was ended in its branches, with its table, as it is and as it shall stay."""
     place = tmp_path_factory.mktemp("ended")
     run, table = place / "now" / "run", place / "now" / "table.csv"
@@ -541,11 +541,9 @@ def ended_once(folder, tmp_path_factory):
     settings = runs.Request.from_json(load_json(folder / "recipe" / "run.json"), place).settings
     with pytest.MonkeyPatch.context() as patch:
         shorten(patch)
-        count = Ending()
-        runs.fit_table(table, "kind", run, settings=settings, reporter=count)
-        whole = content(run)
-        reporter = Ending(polls=int(0.9 * count.n_polls))
+        reporter = Ending(polls=int(0.9 * counts["recipe"].n_polls))
         runs.fit_table(table, "kind", run, settings=settings, reporter=reporter)
+    whole = {**content(folder / "recipe"), "run.json": content(run)["run.json"]}  # that names the table
     shutil.copytree(place / "now", place / "kept")
     return SimpleNamespace(run=run, table=table, whole=whole)
 
@@ -732,11 +730,19 @@ def as_lines(stages):
     return "".join(json.dumps(stage) + "\n" for stage in stages)
 
 
-def complaints():
-    """What is wrong with the treatment of a run with wrong values in one of its files: neither gone on with nor refused
-    in one line."""
+def few_complaints():
+    return complaints(1)
+
+
+def many_complaints():
+    return complaints(4)
+
+
+def complaints(count):
+    """What is wrong with the treatment of a run with so many wrong values at each place of its files, one at a time:
+    neither gone on with nor refused in one line."""
     found = {}
-    settings = Settings(hidden_layer_sizes=(4,), ensemble=1, batch_stage=True, branch_stage=True)
+    settings = Settings(hidden_layer_sizes=(4,), epochs=3, ensemble=1, monitor=False, batch_stage=True)
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         shorten(patch)
         run, other = Path(place) / "run", Path(place) / "forged"
@@ -746,7 +752,7 @@ def complaints():
         for file, read, written in (("run.json", json.loads, json.dumps), ("notebook.jsonl", read_lines, as_lines)):
             value, rng = read((run / file).read_text()), np.random.default_rng(3)
             for at in places(value):
-                for wrong in rng.choice(np.array(WRONG, object), 2, replace=False):
+                for wrong in rng.choice(np.array(WRONG, object), count, replace=False):
                     shutil.copytree(run, other)
                     (other / file).write_text(written(forged(value, at, wrong)))
                     complaint = complaint_about(other)
@@ -767,8 +773,9 @@ def complaint_about(run):
     return None if good else f"{code} {said.getvalue()}"
 
 
-def test_wrong_values_anywhere_are_refused_in_one_line_or_harmless():
-    assert plainly.call(complaints) == {}
+@pytest.mark.parametrize("function", [few_complaints, long(many_complaints)])
+def test_wrong_values_anywhere_are_refused_in_one_line_or_harmless(function):
+    assert plainly.call(function) == {}
 
 
 def test_what_cannot_be_asked_for_again_is_refused_before_anything_is_written(folder, tmp_path):

@@ -40,7 +40,7 @@ LONG = ["--sequence-id", "who", "--order-by", "day"]
 CASES = {
     "long": ["long.csv", "--target", "kind", "--net", "gru", *LONG],
     "steps": ["long.csv", "--target", "total", "--net", "rnn", "--bidirectional", *LONG],
-    "npz": ["s.npz", "--target", "y", "--net", "lstm"],
+    "npz": ["s.npz", "--target", "y", "--net", "lstm", "--no-bidirectional"],
     "series": ["series.csv", "--target", "v", *["--net", "gru", "--window", "12", "--horizon", "3", "--order-by", "t"]],
 }
 
@@ -71,6 +71,10 @@ def folder(tmp_path_factory):
     frame.with_columns(v=bad).write_csv(path / "bad.csv")
     frame.with_columns(kind=pl.Series(["ant", "bee"] * len(frame))[: len(frame)]).write_csv(path / "changes.csv")
     frame.with_columns(total=1.0).write_csv(path / "same.csv")
+    frame.with_columns(own="who").write_csv(path / "own.csv")
+    frame.with_columns(soon=pl.col("day") < "2024-02-03").write_csv(path / "soon.csv")
+    pl.concat([frame, frame.head(1)]).write_csv(path / "twice.csv")
+    frame.filter(pl.col("who") == "p0").write_csv(path / "one.csv")
     rng = np.random.default_rng(0)
     lengths = rng.integers(3, 9, 50)
     x = rng.standard_normal((lengths.sum(), 2))
@@ -133,8 +137,8 @@ def test_one_prediction_for_each_sequence(folder, capsys):
 @pytest.mark.parametrize("name", ["prediction", "std", "ant"])
 def test_sequences_may_be_named_by_any_column(name, tmp_path, capsys):
     make_long().rename({"who": name}).write_csv(tmp_path / "t.csv")
-    options = ["--target", "kind", "--net", "rnn", "--sequence-id", name, "--order-by", "day"]
-    options += [*FAST[:-3], "--ensemble", "2", "--quiet"]
+    options = ["--target", "kind", "--net", "rnn", "--no-bidirectional", "--sequence-id", name, "--order-by", "day"]
+    options += [*FAST[:-3], "--ensemble", "2", "--quiet", "--no-monitor"]
     assert main(["fit", str(tmp_path / "t.csv"), "--out", str(tmp_path / "run"), *options]) == 0
     table = pl.read_csv(answer(capsys, "predict", tmp_path / "run", tmp_path / "t.csv", "--proba", "--std").encode())
     assert table.columns == [f"id {name}", "prediction", "std", "ant", "bee"]
@@ -199,7 +203,7 @@ def test_a_series_beside_others_may_be_written_as_text_and_hold_what_is_new(tmp_
     frame = pl.DataFrame({"v": values, "kind": np.where(t % 2, "odd", "even"), "t": t})
     frame = frame.with_columns(v=pl.Series([f"${value:,.2f}" for value in values]))
     frame.write_csv(tmp_path / "s.csv")
-    about = ["--target", "v", "--order-by", "t", "--net", "rnn", "--window", "6", "--horizon", "2"]
+    about = ["--target", "v", "--order-by", "t", "--net", "rnn", "--window", "6", "--horizon", "2", "--no-monitor"]
     assert main(["fit", str(tmp_path / "s.csv"), *about, "--out", str(tmp_path / "run"), *FAST]) == 0
     last = pl.when(pl.col("t") > 110)  # 6 of these 9 are in the last window
     frame.with_columns(kind=last.then(pl.lit("new")).otherwise("kind")).write_csv(tmp_path / "new.csv")
@@ -248,7 +252,7 @@ def test_runs_predict_in_python(folder, capsys):
 
 
 def test_a_quantile_of_a_series_is_held_against_simple_forecasts(folder, tmp_path, capsys):
-    about = ["--target", "v", "--order-by", "t", "--net", "gru", "--window", "12", "--loss", "quantile:0.9"]
+    about = ["--target", "v", "--order-by", "t", "--net", "rnn", "--window", "12", "--loss", "quantile:0.9"]
     shown = answer(capsys, "fit", folder / "series.csv", *about, "--out", tmp_path / "run", *FAST)
     assert "rmse of simple forecasts (test): last value" in shown
     assert "below" in shown
@@ -312,29 +316,50 @@ def test_another_file_is_refused_when_a_run_goes_on(folder, tmp_path):
     assert run_directory.RunDirectory(tmp_path / "r").run()["layout"] == {"sequence_id": "who", "order_by": "day"}
 
 
-@pytest.mark.parametrize(
-    ("name", "n_columns", "rules"),
-    [("long", 4, {"adam"}), ("steps", 4, {"adam", "lbfgs"}), ("npz", 2, {"rprop"}), ("series", 1, {"momentum"})],
-)
-def test_sequences_are_checked_and_rules_race_on_them(name, n_columns, rules, folder, capsys):
-    arguments = ["--hidden", "4", "--json"]
+@pytest.mark.parametrize(("name", "n_columns"), [("long", 4), ("steps", 4), ("npz", 2), ("series", 1)])
+def test_sequences_are_checked(name, n_columns, folder, capsys):
     data, *options = CASES[name]
-    checked = json.loads(answer(capsys, "check", folder / data, *options, *arguments))
+    checked = json.loads(answer(capsys, "check", folder / data, *options, "--no-network", "--json"))
     n_rows = np.load(folder / data)["lengths"].sum() if name == "npz" else len(pl.read_csv(folder / data))
     assert (checked["n_rows"], len(checked["schema"]["columns"])) == (n_rows, n_columns)
+
+
+TRIED = {
+    "long": ["long.csv", "--target", "kind", *LONG],
+    "steps": ["long.csv", "--target", "total", *LONG],
+    "series": ["series.csv", "--target", "v", "--window", "12", "--horizon", "3", "--order-by", "t"],
+}
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_a_network_is_tried_on_sequences_before_training(name, folder, capsys):
+    """The smallest one: what is said of the layers of others is seen where they are trained."""
+    data, *options = TRIED[name]
+    network = ["--net", "rnn", "--no-bidirectional", "--hidden", "4"]
+    checked = json.loads(answer(capsys, "check", folder / data, *options, *network, "--json"))
     assert checked["quick_run"]["train_loss"] < checked["first_batch"]["loss"]
-    race = ["--optimizers", ",".join(rules), "--seconds", "0.05", "--seeds", "2", "--quiet"]
-    result = json.loads(answer(capsys, "compare", folder / data, *options, *arguments, *race))
-    assert {rule["name"] for rule in result["rules"]} == rules
+
+
+def raced(capsys, folder, name, rules, seeds):
+    """The result of a race with the network of the run, whose program serves Adam here as well."""
+    data, *options = CASES[name]
+    race = ["--hidden", "4", "--optimizers", rules, "--seconds", "0.05", "--seeds", seeds, "--quiet", "--json"]
+    return json.loads(answer(capsys, "compare", folder / data, *options, *race))
+
+
+@pytest.mark.usefixtures("short_tapes")
+@pytest.mark.parametrize(("name", "rule"), [("long", "adam"), ("steps", "adam"), ("npz", "rprop"), ("series", "adam")])
+def test_rules_race_on_sequences(name, rule, folder, capsys):
+    result = raced(capsys, folder, name, rule, 2)
+    assert [each["name"] for each in result["rules"]] == [rule]
     assert result["refused"] == {}
-    assert all(np.isfinite(rule["valid"]).all() and len(rule["valid"]) == 2 for rule in result["rules"])
+    assert all(np.isfinite(each["valid"]).all() and len(each["valid"]) == 2 for each in result["rules"])
 
 
+@pytest.mark.usefixtures("short_tapes")
 def test_a_rule_that_cannot_learn_steps_is_left_out_of_a_race(folder, capsys):
-    data, *options = CASES["steps"]
-    race = ["--hidden", "4", "--optimizers", "sgd,levenberg_marquardt", "--seconds", "0.05", "--seeds", "1", "--quiet"]
-    result = json.loads(answer(capsys, "compare", folder / data, *options, *race, "--json"))
-    assert [rule["name"] for rule in result["rules"]] == ["sgd"]
+    result = raced(capsys, folder, "steps", "adam,levenberg_marquardt", 1)
+    assert [rule["name"] for rule in result["rules"]] == ["adam"]
     assert "one target for each sequence" in result["refused"]["levenberg_marquardt"]
 
 
@@ -411,11 +436,6 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_can_be_mended_is_one_line(name, folder, tmp_path, capsys):
-    frame = pl.read_csv(folder / "long.csv")
-    frame.with_columns(own="who").write_csv(folder / "own.csv")
-    frame.with_columns(soon=pl.col("day") < "2024-02-03").write_csv(folder / "soon.csv")
-    pl.concat([frame, frame.head(1)]).write_csv(folder / "twice.csv")
-    frame.filter(pl.col("who") == "p0").write_csv(folder / "one.csv")
     (data, *arguments), says = BAD[name]
     arguments = [str(folder / a) if a.endswith(".csv") else a for a in arguments]
     capsys.readouterr()
