@@ -84,15 +84,26 @@ CASES = {
 }
 
 MOST_AWKWARD = ("30 rows", "99 : 1", "unscaled, numbers", "500 columns, 100 rows")
+SMALL = {"hidden_layer_sizes": (16,), "ensemble": 2}
 
 
-@pytest.mark.parametrize("name", [n if n in MOST_AWKWARD else pytest.param(n, marks=pytest.mark.long) for n in CASES])
+@pytest.mark.long
+@pytest.mark.parametrize("name", CASES)
 def test_a_usable_network_comes_of_it(name):
+    assert_usable(name)
+
+
+@pytest.mark.parametrize("name", MOST_AWKWARD)
+def test_two_small_networks_come_of_the_most_awkward(name):
+    assert_usable(name, **SMALL)
+
+
+def assert_usable(name, **size):
     make, parameters, most = CASES[name]
     x, x_test, y, y_test = make()
     classes = not np.issubdtype(np.asarray(y).dtype, np.floating)
     estimator = FeedForwardClassifier if classes else FeedForwardRegressor
-    model = estimator(recipe="full", random_state=0, **parameters).fit(x, y)
+    model = estimator(recipe="full", random_state=0, **parameters, **size).fit(x, y)
     if classes:
         labels, counts = np.unique(y, return_counts=True)
         trivial = log_loss(y_test, np.tile(counts / len(y), (len(y_test), 1)), labels=labels)
@@ -110,6 +121,6 @@ def test_noise_is_called_noise(make):
     x, _, y, _ = make()
     estimator = FeedForwardRegressor if np.issubdtype(y.dtype, np.floating) else FeedForwardClassifier
     with pytest.warns(ConvergenceWarning, match="no better"):
-        estimator(learning_rate=0.1, ensemble=1, regularization=None, random_state=0).fit(x, y)
-    model = estimator(random_state=0).fit(x, y)
+        estimator((64,), learning_rate=0.1, ensemble=1, regularization=None, random_state=0).fit(x, y)
+    model = estimator((64,), ensemble=2, random_state=0).fit(x, y)
     assert [finding.code for finding in model.findings_] == ["data.no_signal"]

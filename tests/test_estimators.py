@@ -548,9 +548,9 @@ def test_a_warm_start_goes_on_from_a_network_that_was_no_better_than_a_constant(
     rng = np.random.default_rng(1)
     x = rng.standard_normal((400, 3))
     y = (x[:, 0] * x[:, 1] > 0).astype(int)
-    model = fast(hidden_layer_sizes=(16,), epochs=1, warm_start=True).fit(x, y)
+    model = fast(hidden_layer_sizes=(16,), batch_size=32, epochs=1, warm_start=True).fit(x, y)
     assert len(set(model.predict_proba(x)[:, 1].round(4))) == 1
-    for _ in range(40):
+    for _ in range(60):
         model.fit(x, y)
     assert model.score(x, y) > 0.9
 

@@ -134,7 +134,7 @@ def test_findings_of_each_label(rows):
     for data in (x, pl.DataFrame(x).with_columns(word=pl.Series(["a", "b"] * 100))):  # numbers, and named columns
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = {(f.code, f.where) for f in FeedForwardClassifier((4,), **QUICK).fit(data, y).findings_}
+            found = {(f.code, f.where) for f in FeedForwardClassifier((8,), **QUICK).fit(data, y).findings_}
         assert {("data.imbalance", "label 2"), ("data.rare_class", "label 2")} <= found
         assert [code for code, _ in found].count("data.leak") == 1
         assert [code for code, _ in found].count("data.few_rows") <= 1

@@ -53,14 +53,18 @@ def build(network, loss, n=7, l2=0.1, l1=0.05, key=KEY):
     return Objective(network, loss, batch, l2, l1, key), params
 
 
+def flattened(tree):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(("network", "loss"), PAIRS)
 class TestDerivatives:
     def test_gradient_equals_grad_and_central_differences(self, network, loss):
         objective, params = build(NETWORKS[network], LOSSES[loss])
         total = jax.jit(lambda p: Objective.value(objective, p).total)
-        value, grads = jax.jit(lambda p: objective.value_and_grad(p))(params)
-        with_key = jax.jit(jax.grad(lambda p: objective.value_and_grad(p)[0].total))(params)
+        of_value = jax.grad(lambda p: objective.value_and_grad(p)[0].total)
+        (value, grads), with_key = jax.jit(lambda p: (objective.value_and_grad(p), of_value(p)))(params)
         assert_close(grads, with_key)
         assert_close(value.total, total(params))
         assert_close(grads, central_gradient(total, params), rtol=1e-6, atol=1e-7)
@@ -68,11 +72,11 @@ class TestDerivatives:
     def test_jvp_of_the_gradient_equals_the_hessian(self, network, loss):
         objective, params = build(NETWORKS[network], LOSSES[loss], l1=0.0)
         flat, unflatten = jax.flatten_util.ravel_pytree(params)
-        hessian = jax.jit(jax.hessian(lambda p: objective.value(unflatten(p)).total))(flat)
+        hessian = np.asarray(jax.jit(jax.hessian(lambda p: objective.value(unflatten(p)).total))(flat))
         v = random_like(np.random.default_rng(1), params)
-        product = jax.flatten_util.ravel_pytree(jax.jit(objective.hvp)(params, v))[0]
-        np.testing.assert_allclose(product, hessian @ jax.flatten_util.ravel_pytree(v)[0], rtol=1e-10, atol=1e-11)
-        np.testing.assert_allclose(jax.jit(objective.hessian)(params), hessian, rtol=1e-10, atol=1e-11)
+        product, found = jax.jit(lambda p, v: (objective.hvp(p, v), objective.hessian(p)))(params, v)
+        np.testing.assert_allclose(flattened(product), hessian @ flattened(v), rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(found, hessian, rtol=1e-10, atol=1e-11)
 
     @pytest.mark.parametrize("key", [KEY, None], ids=["dropout", "predicting"])
     def test_gauss_newton_matrix_and_product_equal_those_of_jax(self, network, loss, key):
@@ -80,20 +84,19 @@ class TestDerivatives:
         flat, unflatten = jax.flatten_util.ravel_pytree(params)
         batch, n = objective.batch, float(np.sum(objective.batch.weight > 0))
         outputs = lambda p: objective.network.forward(unflatten(p), batch.x, key)[0]  # noqa: E731
-        jacobian = jax.jit(jax.jacobian(outputs))(flat)
         one = lambda z, y: objective.loss.value(z[None], y[None])[0]  # noqa: E731
-        h = jax.jit(jax.vmap(jax.hessian(one)))(outputs(flat), batch.y) * (batch.weight / n)[:, None, None]
-        matrix = jnp.einsum("nip,nij,njq->pq", jacobian, h, jacobian)
-        decay = jax.flatten_util.ravel_pytree(
-            jax.tree.map(lambda p, d: jnp.full(p.shape, 0.1 * d), params, objective.network.decayed(params))
-        )[0]
-        matrix = matrix + jnp.diag(decay)
+        of_loss = jax.vmap(jax.hessian(one))
+        jacobian, h = jax.jit(lambda p: (jax.jacobian(outputs)(p), of_loss(outputs(p), batch.y)))(flat)
+        h = np.asarray(h) * (np.asarray(batch.weight) / n)[:, None, None]
+        decay = jax.tree.map(lambda p, d: np.full(p.shape, 0.1 * d), params, objective.network.decayed(params))
+        matrix = np.einsum("nip,nij,njq->pq", jacobian, h, jacobian) + np.diag(flattened(decay))
         v = random_like(np.random.default_rng(1), params)
-        product = jax.flatten_util.ravel_pytree(jax.jit(objective.gnvp)(params, v))[0]
-        np.testing.assert_allclose(product, matrix @ jax.flatten_util.ravel_pytree(v)[0], rtol=1e-10, atol=1e-11)
-        found, grads, of_one_pass = jax.jit(objective.value_grad_and_gauss_newton)(params)
+        product, (found, grads, of_one_pass), plain = jax.jit(
+            lambda p, v: (objective.gnvp(p, v), objective.value_grad_and_gauss_newton(p), objective.value_and_grad(p))
+        )(params, v)
+        np.testing.assert_allclose(flattened(product), matrix @ flattened(v), rtol=1e-10, atol=1e-11)
         np.testing.assert_allclose(of_one_pass, matrix, rtol=1e-10, atol=1e-11)
-        assert_close((found, grads), jax.jit(objective.value_and_grad)(params))
+        assert_close((found, grads), plain)
 
     def test_trace_gives_the_gradients(self, network, loss):
         """dL/dw = a_before^T delta and dL/db = sum of delta, layer by layer, from the trace alone."""
@@ -131,8 +134,11 @@ def test_padding_counts_for_nothing_even_if_it_holds_nan():
         objective.network, objective.loss, Batch(x, y, jnp.pad(objective.batch.weight, (0, 3))), 0.1, 0.05, None
     )
     plain = Objective(objective.network, objective.loss, objective.batch, 0.1, 0.05, None)
-    assert_close(padded.value_and_grad(params), plain.value_and_grad(params))
-    assert_close(padded.value_grad_and_gauss_newton(params), plain.value_grad_and_gauss_newton(params))
+    found, expected = (
+        jax.jit(lambda p, one=one: (one.value_and_grad(p), one.value_grad_and_gauss_newton(p)))(params)
+        for one in (padded, plain)
+    )
+    assert_close(found, expected)
 
 
 @pytest.mark.usefixtures("float64")
@@ -142,9 +148,10 @@ def test_weight_two_is_the_row_twice():
     twice = Batch(x[jnp.array([0, 0, 1])], y[jnp.array([0, 0, 1])], jnp.ones(3))
     weighted = Batch(x[:2], y[:2], jnp.array([2.0, 1.0]) / 1.5)
     args = (objective.network, objective.loss)
-    assert_close(
-        Objective(*args, weighted, 0.1).value_and_grad(params), Objective(*args, twice, 0.1).value_and_grad(params)
+    of_weighted, of_twice = (
+        jax.jit(Objective(*args, batch, 0.1).value_and_grad)(params) for batch in (weighted, twice)
     )
+    assert_close(of_weighted, of_twice)
 
 
 @pytest.mark.usefixtures("float64")
@@ -152,22 +159,29 @@ def test_blocks_are_one_batch():
     """Rows in blocks, the last ones partly or wholly empty, give what they give in one piece."""
     objective, params = build(NETWORKS["tanh"], losses.log_likelihood, key=None)
     v = random_like(np.random.default_rng(1), params)
-    pad = lambda a: jnp.pad(a, [(0, 9), *[(0, 0)] * (a.ndim - 1)]).reshape(4, 4, *a.shape[1:])  # noqa: E731
-    blocks = Objective(objective.network, objective.loss, Batch(*(pad(a) for a in objective.batch)), 0.1, 0.05)
-    assert_close(blocks.value(params), objective.value(params))
-    assert_close(blocks.value_and_grad(params), objective.value_and_grad(params))
-    assert_close(blocks.hvp(params, v), objective.hvp(params, v))
-    assert_close(blocks.gnvp(params, v), objective.gnvp(params, v))
-    assert_close(blocks.hessian(params), objective.hessian(params))
-    assert_close(blocks.value_grad_and_gauss_newton(params), objective.value_grad_and_gauss_newton(params))
+    pad = lambda a: np.pad(a, [(0, 9), *[(0, 0)] * (a.ndim - 1)]).reshape(4, 4, *a.shape[1:])  # noqa: E731
+    batch = Batch(*(jnp.asarray(pad(a)) for a in objective.batch))
+    blocks = Objective(objective.network, objective.loss, batch, 0.1, 0.05)
+
+    def all_of(objective):
+        return {
+            "value": objective.value(params),
+            "value_and_grad": objective.value_and_grad(params),
+            "hvp": objective.hvp(params, v),
+            "gnvp": objective.gnvp(params, v),
+            "hessian": objective.hessian(params),
+            "value_grad_and_gauss_newton": objective.value_grad_and_gauss_newton(params),
+        }
+
+    assert_close(jax.jit(lambda: all_of(blocks))(), jax.jit(lambda: all_of(objective))())
 
 
 @pytest.mark.usefixtures("float64")
 def test_the_gauss_newton_matrix_is_summed_over_blocks_of_rows(monkeypatch):
     objective, params = build(NETWORKS["tanh"], losses.log_likelihood, key=None)
-    whole = objective.value_grad_and_gauss_newton(params)
+    whole = jax.jit(lambda p: objective.value_grad_and_gauss_newton(p))(params)
     monkeypatch.setattr("axonic.objective.ENTRIES", 3 * 3 * len(whole[2]))  # three rows a block, of seven rows
-    assert_close(objective.value_grad_and_gauss_newton(params), whole)
+    assert_close(jax.jit(lambda p: objective.value_grad_and_gauss_newton(p))(params), whole)
 
 
 @pytest.mark.usefixtures("float64")

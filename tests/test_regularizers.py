@@ -272,7 +272,17 @@ N = 60
 TABLE = RNG.standard_normal((N, 3))
 LABELS = np.array(["ant", "bee", "cat"])[np.argmax(TABLE + [0.8, 0, -0.4] + 0.3 * RNG.gumbel(size=(N, 3)), axis=1)]
 NUMBERS = TABLE[:, 0] ** 2 + TABLE[:, 1]
-QUICK = {"hidden_layer_sizes": (4,), "learning_rate": 0.1, "epochs": 3, "batch_size": 16, "early_stopping": False}
+QUICK = {
+    "hidden_layer_sizes": (4,),
+    "learning_rate": 0.1,
+    "epochs": 3,
+    "batch_size": 16,
+    "early_stopping": False,
+    "ensemble": 1,
+    "regularization": None,
+    "monitor": False,
+}
+ALONE = ["--ensemble", "1", "--regularization", "none", "--no-monitor", "--quiet"]
 STRENGTHS = {
     "l2": 0.1,
     "l1": 0.01,
@@ -314,7 +324,7 @@ def csv(tmp_path_factory):
 
 @pytest.mark.parametrize("together", [list(STRENGTHS)[:3], list(STRENGTHS)[3:]])
 def test_all_are_reached_from_the_command_line(together, csv, tmp_path):
-    given = ["--hidden", "4", "--learning-rate", "0.1", "--epochs", "2", "--batch-size", "16", "--quiet", "--json"]
+    given = ["--hidden", "4", "--learning-rate", "0.1", "--epochs", "2", "--batch-size", "16", *ALONE, "--json"]
     options = [word for name in together for word in (f"--{name.replace('_', '-')}", str(STRENGTHS[name]))]
     assert main(["fit", str(csv), "--target", "kind", "--out", str(tmp_path), *given, *options]) == 0
     settings = json.loads((tmp_path / "run.json").read_text())["settings"]
@@ -348,7 +358,7 @@ def test_what_is_for_classes_is_refused_for_numbers(csv, tmp_path, capsys):
 
 def test_class_weights_of_the_command_line_are_the_estimators(csv, tmp_path, capsys):
     """The scores in the result are of the rows as they are."""
-    given = ["--hidden", "none", "--learning-rate", "0.1", "--epochs", "200", "--regularization", "none", "--quiet"]
+    given = ["--hidden", "none", "--learning-rate", "0.1", "--epochs", "200", *ALONE]
     lines = csv.read_text().splitlines()
     skewed = [*lines, *[line for line in lines if line.endswith("ant")] * 5]
     table = tmp_path / "skewed.csv"
@@ -364,7 +374,7 @@ def test_class_weights_of_the_command_line_are_the_estimators(csv, tmp_path, cap
 
 def test_class_weights_are_those_of_the_training_rows(csv, tmp_path):
     """Labels of test rows have no part in training."""
-    given = ["--hidden", "4", "--learning-rate", "0.1", "--epochs", "3", "--class-weight", "balanced", "--quiet"]
+    given = ["--hidden", "4", "--learning-rate", "0.1", "--epochs", "3", "--class-weight", "balanced", *ALONE]
     lines = csv.read_text().splitlines()
     weights = []
     for name in ("ant", "cat"):
@@ -389,29 +399,29 @@ def test_training_goes_on_with_an_average():
 
 
 def test_spread_is_the_standard_deviation_over_the_networks():
-    model = FeedForwardRegressor(**QUICK, ensemble=3).fit(TABLE, NUMBERS)
+    model = FeedForwardRegressor(**{**QUICK, "ensemble": 3}).fit(TABLE, NUMBERS)
     numbers, std = model.predict(TABLE, return_std=True)
     alone = np.stack([model.model_.alone(i).predict(TABLE) for i in range(3)])
     np.testing.assert_array_equal(numbers, model.predict(TABLE))
     np.testing.assert_allclose(std, alone.std(axis=0, ddof=1), rtol=1e-6)
-    classes = FeedForwardClassifier(**QUICK, ensemble=3).fit(TABLE, LABELS)
+    classes = FeedForwardClassifier(**{**QUICK, "ensemble": 3}).fit(TABLE, LABELS)
     p, std = classes.predict_proba(TABLE, return_std=True)
     assert std.shape == p.shape
     assert np.all(std > 0)
-    one = FeedForwardRegressor(**QUICK, ensemble=1).fit(TABLE, NUMBERS)
+    one = FeedForwardRegressor(**QUICK).fit(TABLE, NUMBERS)
     with pytest.raises(ValueError, match="ensemble=5"):
         one.predict(TABLE, return_std=True)
 
 
 def test_spread_is_large_where_there_were_no_rows():
     x = np.random.default_rng(2).uniform(-1, 1, (200, 1))
-    model = FeedForwardRegressor(hidden_layer_sizes=(16,), ensemble=5, random_state=1).fit(x, np.sin(3 * x[:, 0]))
+    model = FeedForwardRegressor((16,), ensemble=5, regularization=None, monitor=False, random_state=1).fit(x, np.sin(3 * x[:, 0]))
     inside, outside = (model.predict(np.array([[at]]), return_std=True)[1].item() for at in (0.0, 4.0))
     assert outside > 5 * inside
 
 
 def test_spread_from_the_command_line(csv, tmp_path, capsys):
-    given = ["--hidden", "4", "--learning-rate", "0.1", "--epochs", "2", "--quiet", "--json"]
+    given = ["--hidden", "4", "--learning-rate", "0.1", "--epochs", "2", *ALONE, "--json"]
     for target, count in (("kind", "2"), ("a", "2"), ("a", "1")):
         out = tmp_path / f"{target}{count}"
         assert main(["fit", str(csv), "--target", target, "--out", str(out), *given, "--ensemble", count]) == 0

@@ -36,6 +36,8 @@ OPTIONS = [
     *("--target", "kind", "--hidden", "4", "--batch-size", "1", "--epochs", "60", "--ensemble", "2"),
     *("--learning-rate", "0.003", "--optimizer", "sgd", "--regularization", "none"),
 ]
+# the whole recipe, of a network that the diagnosis does not take for too small
+BY_ITSELF = ["--target", "kind", "--hidden", "64", "--ensemble", "2"]
 
 
 def always(patch):
@@ -177,7 +179,7 @@ MOMENTS = np.random.default_rng(11).uniform(0, 2, 4)
 
 @pytest.mark.parametrize(
     "moment",
-    [pytest.param(moment, marks=pytest.mark.long if i > 1 else []) for i, moment in enumerate(MOMENTS)],
+    [pytest.param(moment, marks=pytest.mark.long if i else []) for i, moment in enumerate(MOMENTS)],
     ids=[f"{moment:.2f}" for moment in MOMENTS],
 )
 def test_a_kill_at_any_moment_leaves_what_is_whole_and_right(moment, folder, tmp_path, capsys):
@@ -250,18 +252,26 @@ def every_state(folder, earlier, tmp_path, monkeypatch, capsys):
     assert len(seen) > 5
 
 
+@pytest.fixture(scope="module")
+def n_flushes(folder, tmp_path_factory):
+    """How often a whole run has something flushed to disk."""
+    fsync, calls = os.fsync, []
+    arguments = ["fit", str(folder / "t.csv"), "--out", str(tmp_path_factory.mktemp("counted") / "run"), *OPTIONS]
+    with pytest.MonkeyPatch.context() as patch:
+        always(patch)
+        patch.setattr(os, "fsync", lambda descriptor: calls.append(fsync(descriptor)))
+        assert main([*arguments, "--quiet", "--json"]) == 0
+    return len(calls)
+
+
 @pytest.mark.parametrize("writes", [0, 1, 2, 5, 9, -8, -6, -4, -2])
-def test_a_disk_that_fills_up_during_a_run_is_told_in_one_line(writes, folder, tmp_path, monkeypatch, capsys):
+def test_a_disk_that_fills_up_during_a_run_is_told_in_one_line(
+    writes, n_flushes, folder, tmp_path, monkeypatch, capsys
+):
     always(monkeypatch)
     fsync, run = os.fsync, tmp_path / "run"
     arguments = ["fit", str(folder / "t.csv"), "--out", str(run), *OPTIONS, "--quiet", "--json"]
-    if writes < 0:
-        calls = []
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", lambda descriptor: calls.append(fsync(descriptor)))
-            assert main([*arguments[:3], str(tmp_path / "counted"), *arguments[4:]]) == 0
-        writes += len(calls)
-    left = itertools.count(writes, -1)
+    left = itertools.count(writes % n_flushes, -1)
 
     def filling_up(descriptor):
         if next(left) <= 0:
@@ -288,9 +298,9 @@ def test_a_disk_that_fills_up_during_a_run_is_told_in_one_line(writes, folder, t
 
 
 def test_one_interrupt_ends_a_run_with_code_130_and_keeps_what_is_best(tmp_path, capsys):
-    make_table(20_000).write_csv(tmp_path / "big.csv")
+    make_table(2000).write_csv(tmp_path / "big.csv")
     run = tmp_path / "run"
-    options = ["--target", "kind", "--hidden", "8", "--batch-size", "1", "--epochs", "1000000"]
+    options = ["--target", "kind", "--hidden", "8", "--batch-size", "1", "--epochs", "1000000", "--no-monitor"]
     process = start(1, ["fit", str(tmp_path / "big.csv"), "--out", str(run), *options, "--learning-rate", "1e-5"])
     try:
         deadline = time.monotonic() + 60
@@ -329,7 +339,7 @@ class Interrupting(runs.Reporter):
         return self.reports >= self.after
 
 
-@pytest.mark.parametrize("after", [1, 2, 3, 5, 8, 13])
+@pytest.mark.parametrize("after", [1, 3, 13])
 @pytest.mark.parametrize("settings", [{"ensemble": 3, "epochs": 400}, {}], ids=["epochs by hand", "all by itself"])
 def test_an_interrupt_at_any_time_leaves_a_complete_run(settings, after, folder, tmp_path, capsys):
     settings = Settings(hidden_layer_sizes=(4,), learning_rate=0.01, batch_size=4, **settings)
@@ -412,17 +422,20 @@ def test_an_interrupt_before_training_leaves_nothing(where, folder, tmp_path, mo
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process(folder, tmp_path):
     """The whole recipe, with its threads; another process with another order of hashes."""
-    options = ["--target", "kind", "--hidden", "4", "--seed", "5", "--quiet", "--json"]
+    options = [*BY_ITSELF, "--seed", "5", "--quiet", "--json"]
     process = start(1, ["fit", str(folder / "t.csv"), "--out", str(tmp_path / "a"), *options], PYTHONHASHSEED="7")
     assert main(["fit", str(folder / "t.csv"), "--out", str(tmp_path / "b"), *options]) == 0
-    assert main(["fit", str(folder / "t.csv"), "--out", str(tmp_path / "c"), *options[:-3], "6", *options[-2:]]) == 0
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     for name in ("model.safetensors", "history.csv", "notebook.jsonl"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
-        assert (tmp_path / "c" / name).read_bytes() != (tmp_path / "b" / name).read_bytes(), name
     results = [load_json(tmp_path / name / "result.json") for name in "ab"]
     assert without_times(results[0]) == without_times(results[1])
+
+
+def test_another_seed_gives_other_bytes(folder):
+    for name in ("model.safetensors", "history.csv", "notebook.jsonl"):
+        assert (folder / "seed-0" / name).read_bytes() != (folder / "seed-1" / name).read_bytes(), name
 
 
 def without_test(run):
@@ -443,7 +456,7 @@ def assert_only_the_test_differs(one, other):
     assert test["curve"] != other_test["curve"]
 
 
-@pytest.mark.parametrize("options", [OPTIONS, ["--target", "kind", "--hidden", "4"]], ids=["fast", "all by itself"])
+@pytest.mark.parametrize("options", [OPTIONS, BY_ITSELF], ids=["fast", "all by itself"])
 def test_the_rows_of_a_test_file_decide_nothing(options, folder, tmp_path):
     make_table(30, seed=1).write_csv(tmp_path / "one.csv")
     other = make_table(40, seed=2).with_columns(pl.col("u") * 1e6, soil=pl.lit("moor"), more=pl.lit("x"))
@@ -525,7 +538,7 @@ def test_scores_of_a_result_are_those_of_evaluate(folder, tmp_path):
 
 
 def test_the_batch_of_a_rule_that_takes_all_rows_is_all_of_them(folder, tmp_path):
-    settings = Settings(hidden_layer_sizes=(4,), optimizer="lbfgs", epochs=2, ensemble=1, monitor=False)
+    settings = Settings(hidden_layer_sizes=(4,), optimizer="gd", learning_rate=0.1, epochs=2, monitor=False)
     result = runs.fit_table(folder / "t.csv", "kind", tmp_path / "run", settings=settings)
     assert result["batch_size"] == result["n_train"]
 
@@ -536,7 +549,7 @@ def test_without_test_rows_there_are_no_test_scores(folder, tmp_path):
         "kind",
         tmp_path / "run",
         test_size=0.0,
-        settings=Settings(hidden_layer_sizes=(4,), learning_rate=0.1, epochs=2),
+        settings=Settings(hidden_layer_sizes=(4,), learning_rate=0.1, epochs=2, monitor=False),
     )
     assert result["n_test"] == 0
     assert result["test"] == {}
@@ -546,7 +559,7 @@ def test_without_test_rows_there_are_no_test_scores(folder, tmp_path):
 def test_rows_without_a_target_are_left_out_and_predicted_all_the_same(folder, tmp_path):
     table = make_table().with_columns(kind=pl.when(pl.arange(0, N) % 9 == 0).then(None).otherwise(pl.col("kind")))
     table.write_csv(tmp_path / "holes.csv")
-    settings = Settings(hidden_layer_sizes=(4,), learning_rate=0.1, epochs=2)
+    settings = Settings(hidden_layer_sizes=(4,), learning_rate=0.1, epochs=2, monitor=False)
     result = runs.fit_table(tmp_path / "holes.csv", "kind", tmp_path / "run", settings=settings)
     assert result["n_rows"] == N
     assert result["n_train"] + result["n_valid"] + result["n_test"] == N - 10

@@ -327,7 +327,6 @@ def test_sequences_are_checked(name, n_columns, folder, capsys):
 TRIED = {
     "long": ["long.csv", "--target", "kind", *LONG],
     "steps": ["long.csv", "--target", "total", *LONG],
-    "series": ["series.csv", "--target", "v", "--window", "12", "--horizon", "3", "--order-by", "t"],
 }
 
 
@@ -340,17 +339,18 @@ def test_a_network_is_tried_on_sequences_before_training(name, folder, capsys):
     assert checked["quick_run"]["train_loss"] < checked["first_batch"]["loss"]
 
 
-def raced(capsys, folder, name, rules, seeds):
+def raced(capsys, folder, name, *options):
     """The result of a race with the network of the run, whose program serves Adam here as well."""
-    data, *options = CASES[name]
-    race = ["--hidden", "4", "--optimizers", rules, "--seconds", "0.05", "--seeds", seeds, "--quiet", "--json"]
-    return json.loads(answer(capsys, "compare", folder / data, *options, *race))
+    data, *about = CASES[name]
+    race = ["--hidden", "4", "--seconds", "0.05", "--quiet", "--json", *options]
+    return json.loads(answer(capsys, "compare", folder / data, *about, *race))
 
 
 @pytest.mark.usefixtures("short_tapes")
 @pytest.mark.parametrize(("name", "rule"), [("long", "adam"), ("steps", "adam"), ("npz", "rprop"), ("series", "adam")])
 def test_rules_race_on_sequences(name, rule, folder, capsys):
-    result = raced(capsys, folder, name, rule, 2)
+    given = ["--learning-rate", "0.05"] if rule == "adam" else []
+    result = raced(capsys, folder, name, "--optimizers", rule, "--seeds", "2", *given)
     assert [each["name"] for each in result["rules"]] == [rule]
     assert result["refused"] == {}
     assert all(np.isfinite(each["valid"]).all() and len(each["valid"]) == 2 for each in result["rules"])
@@ -358,7 +358,7 @@ def test_rules_race_on_sequences(name, rule, folder, capsys):
 
 @pytest.mark.usefixtures("short_tapes")
 def test_a_rule_that_cannot_learn_steps_is_left_out_of_a_race(folder, capsys):
-    result = raced(capsys, folder, "steps", "adam,levenberg_marquardt", 1)
+    result = raced(capsys, folder, "steps", "--optimizers", "adam,levenberg_marquardt", "--seeds", "1")
     assert [rule["name"] for rule in result["rules"]] == ["adam"]
     assert "one target for each sequence" in result["refused"]["levenberg_marquardt"]
 

@@ -308,18 +308,16 @@ class Model:
         mean = functools.partial(np.average, axis=0, weights=weight)
         if self.task == "classification":
             p = self.probabilities_of(a)
-            true = np.clip(p[np.arange(len(y)), y], np.finfo(np.float32).eps, 1.0)
             return {
-                "loss": float(-mean(np.log(true))),
+                "loss": float(mean(self.losses(a, y))),
                 "accuracy": float(mean(p.argmax(axis=1) == y)),
                 "ece": expected_calibration_error(p, y, weight),
             }
         y = y.astype(np.float64).reshape(len(a), -1)
         a = a.astype(np.float64)
         if self.task == "multilabel":
-            right = np.clip(np.where(y > 0.5, a, 1 - a), np.finfo(np.float32).eps, 1.0)
             return {
-                "loss": float(-np.sum(mean(np.log(right)))),
+                "loss": float(mean(self.losses(a, y))),
                 "accuracy": float(mean(np.all((a > 0.5) == (y > 0.5), axis=1))),
             }
         true, predicted = (np.asarray(self.target.inverse(v), np.float64).reshape(len(a), -1) for v in (y, a))
@@ -333,17 +331,28 @@ class Model:
         square = mean(error**2)
         spread = mean((centred - mean(centred)) ** 2)
         r2 = np.mean(1 - square / spread) if np.all(spread > 0) else np.nan
-        loss = 0.5 * np.sum(mean((y - a) ** 2))
-        if isinstance(self.loss, Robust):
-            loss = mean(np.asarray(self.loss.value(jnp.asarray(a), jnp.asarray(y))))
         below = {"below": float(np.mean(mean(true <= predicted)))} if isinstance(self.loss, Quantile) else {}
         return {
-            "loss": float(loss),
+            "loss": float(mean(self.losses(a, y))),
             "r2": float(r2),
             "rmse": float(np.mean(np.sqrt(square) * unit)),
             "mae": float(np.mean(mean(np.abs(error)) * unit)),
             **below,
         }
+
+    def losses(self, a: np.ndarray, y: np.ndarray) -> Float[np.ndarray, " n"]:
+        """The loss of each row, as `metrics` has it, of output activations a (n, n_out) and encoded targets."""
+        smallest = np.finfo(np.float32).eps
+        if self.task == "classification":
+            true = self.probabilities_of(a)[np.arange(len(y)), y]
+            return -np.log(np.clip(true, smallest, 1.0))
+        y, a = y.astype(np.float64).reshape(len(a), -1), a.astype(np.float64)
+        if self.task == "multilabel":
+            right = np.where(y > 0.5, a, 1 - a)
+            return -np.log(np.clip(right, smallest, 1.0)).sum(axis=1)
+        if isinstance(self.loss, Robust):
+            return np.asarray(self.loss.value(jnp.asarray(a), jnp.asarray(y)))
+        return 0.5 * np.square(y - a).sum(axis=1)
 
 
 def _series(steps: Any) -> Float[np.ndarray, " steps"]:

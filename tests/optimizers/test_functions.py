@@ -68,6 +68,7 @@ def test_it_finds_the_minimum(rule, name):
 
 
 @pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("names", [FEW, pytest.param(tuple(FUNCTIONS), marks=pytest.mark.long)], ids=["few", "all"])
 @pytest.mark.parametrize(
     ("rule", "method", "options"),
     [
@@ -76,9 +77,9 @@ def test_it_finds_the_minimum(rule, name):
     ],
     ids=["lbfgs", "conjugate_gradient"],
 )
-def test_it_evaluates_no_more_gradients_than_scipy(rule, method, options):
+def test_it_evaluates_no_more_gradients_than_scipy(rule, method, options, names):
     """In total over the functions; Brown and Dennis's, where SciPy doesn't reach the tolerance either, left out."""
-    names = [name for name in FUNCTIONS if name != "brown-dennis"]
+    names = [name for name in names if name != "brown-dennis"]
     ours = [minimise(rule, from_function(FUNCTIONS[name][0]), FUNCTIONS[name][1])[1] for name in names]
     scipys = [scipy_evaluations(*FUNCTIONS[name][:2], method, **options) for name in names]
     print(*zip(names, ours, scipys, strict=True), sep="\n")

@@ -178,16 +178,15 @@ def importance(model: Model, x: np.ndarray, y: np.ndarray) -> list[dict[str, Any
     few = np.unique(np.linspace(0, len(x) - 1, SHUFFLED // 4).round().astype(int))
     x, y = x[few], y[few]
     repeats = max(1, min(20, SHUFFLED // len(x)))
-    base = model.scores(model.outputs(x), y)["loss"]
-    tall, wiggle = np.tile(x, (repeats, 1)), jacobian(model, x)
+    base = model.losses(model.outputs(x), y).mean()
+    tall, truth, wiggle = np.tile(x, (repeats, 1)), np.concatenate([y] * repeats), jacobian(model, x)
     found = []
     for name, slots in _slots_of(model):
         saved = tall[:, slots].copy()
         for r in range(repeats):
             block = slice(r * len(x), (r + 1) * len(x))
             tall[block, slots] = x[rng.permutation(len(x))][:, slots]
-        a = model.outputs(tall)
-        rises = [model.scores(part, y)["loss"] - base for part in np.split(a, repeats)]
+        rises = model.losses(model.outputs(tall), truth).reshape(repeats, -1).mean(axis=1) - base
         tall[:, slots] = saved
         error = float(np.std(rises) / np.sqrt(repeats)) if repeats > 1 else None
         moves = float(np.sqrt(np.sum(np.square(wiggle[slots]))))
