@@ -106,6 +106,11 @@ class StopRule(NamedTuple):
     plateau: float = math.inf
     plateau_flat: int = 0
 
+    @property
+    def usual_epochs(self) -> float:
+        """How long a run is whose flat stretch is both the share and the floor."""
+        return min(self.max_epochs, self.min_flat / self.flat_share)
+
 
 class Sums(NamedTuple):
     """Weighted sum of losses and the weight summed."""

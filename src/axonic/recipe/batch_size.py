@@ -60,9 +60,15 @@ def pays_to_pad(network: Chain, weights: int, batch_size: int, other: int) -> bo
     return n_steps * (step_seconds(weights, other) - step_seconds(weights, batch_size)) < COMPILE_SECONDS
 
 
-def batch_stage(member: Member, watcher: Watcher) -> Stage:
+def saves(weights: int, batch_size: int, other: int, rows: float) -> float:
+    """Seconds that a larger size saves over so many rows, if it needs no more of them to learn as much."""
+    return rows * (step_seconds(weights, batch_size) / batch_size - step_seconds(weights, other) / other)
+
+
+def batch_stage(member: Member, watcher: Watcher, rows: float = math.inf) -> Stage:
     """Try a quarter and four times the batch size of `member`, whose rate is found, and go on in a direction as long as
-    it pays.
+    it pays. A larger size is not tried if over so many `rows`, those that all training takes, it can't save what it
+    takes to compile a program for it.
 
     Every size gets as much computed time as `SWEEP_STEPS` steps of the first one take. The common loss is where that
     one has made `LEARNED` of its fall. A size is taken if it is there `GAIN` times as soon, and ends no higher than
@@ -75,13 +81,21 @@ def batch_stage(member: Member, watcher: Watcher) -> Stage:
     """
     size, rate = member.batches.batch_size, float(member.trial.optimizer.rate)
     n_train, weights = len(member.batches.split.train), n_weights(member.params)
+    next_up = _next(size, True, n_train)
     span = SWEEP_STEPS * step_seconds(weights, size)
+
+    def following(size: int, up: bool) -> int | None:
+        other = _next(size, up, n_train)
+        return other if other is None or not up or pays(size, other) else None
+
+    def pays(size: int, other: int) -> bool:
+        return member.trial.network.of_sequences or saves(weights, size, other, rows) > COMPILE_SECONDS
 
     def resized(other: int) -> Member:
         padded_to = size if pays_to_pad(member.trial.network, weights, other, size) else 0
         return member._replace(batches=dataclasses.replace(member.batches, batch_size=other, padded_to=padded_to))
 
-    first = [resized(other) for up in (True, False) if (other := _next(size, up, n_train))]
+    first = [resized(other) for up in (True, False) if (other := following(size, up))]
     new = [look for look in first if not look.batches.padded_to]
     distributed.side_by_side(lambda look: look.prepare(StopRule(1, 1)), new)  # it takes longest to compile
     curve = sweep_curves(member, [rate], watcher)[0]
@@ -90,7 +104,7 @@ def batch_stage(member: Member, watcher: Watcher) -> Stage:
     best = Look(size, rate, seconds_to(curve, loss, span), end)
     looks = [best]
     for up in (True, False) if end < curve[0] else ():
-        while (other := _next(best.batch_size, up, n_train)) and not watcher.ended():
+        while (other := following(best.batch_size, up)) and not watcher.ended():
             cost = step_seconds(weights, other)
             n_steps = SWEEP_WINDOWS * max(1, round(span / cost / SWEEP_WINDOWS))
             look = _look(resized(other), best.learning_rate, up, loss, n_steps, n_steps * cost, watcher)
@@ -107,7 +121,7 @@ def batch_stage(member: Member, watcher: Watcher) -> Stage:
         "loss": loss,
         "decision": best.batch_size,
         "learning_rate": best.learning_rate,
-        "reason": _reason(looks, best),
+        "reason": _reason(looks, best, next_up is not None and not pays(size, next_up)),
     }
 
 
@@ -139,13 +153,14 @@ def seconds_to(curve: np.ndarray, loss: float, span: float) -> float:
     return (i - 0.5 + float(past)) * span / len(curve)
 
 
-def _reason(looks: Sequence[Look], best: Look) -> str:
+def _reason(looks: Sequence[Look], best: Look, none_larger: bool) -> str:
+    more = "; larger ones would save less than it takes to compile for them" if none_larger else ""
     if len(looks) == 1:
-        return "there is nothing to compare it with"
+        return f"there is nothing to compare it with{more}"
     said = []
     for look in looks:
         if look is not best:
             ratio = look.seconds / best.seconds
             times = f"take {ratio:.2g} times as long" if np.isfinite(ratio) else "do not reach it"
             said.append(f"batches of {look.batch_size} at {look.learning_rate:g} {times}")
-    return f"by the time to a common training loss: {', '.join(said)}"
+    return f"by the time to a common training loss: {', '.join(said)}{more}"

@@ -206,9 +206,10 @@ class Fitting:
             member = with_rate(member, float(rate))
             if settings.batch_stage and not rule.full_batch and (self.notebook.replays or not self.watcher.ended()):
                 most = max(settings.batch_size, self.task.n_train)
+                epochs = self.task.stop_rule(rule, self.task.on_all_rows(member).batches).usual_epochs
                 stage = self.decide(
                     "batch_size",
-                    batch_stage,
+                    partial(batch_stage, rows=self.count * epochs * self.task.n_train),
                     member,
                     lambda stage: _is_size(stage["decision"], most) and _is_rate(stage["learning_rate"]),
                 )
