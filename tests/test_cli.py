@@ -431,7 +431,10 @@ def test_the_folder_of_a_run_under_way_is_not_taken(folder, tmp_path, capsys):
     [
         ("predict", True),
         ("fit", False),
-        *(pytest.param(*each, marks=pytest.mark.long) for each in (("predict", False), ("evaluate", True), ("fit", True))),
+        *(
+            pytest.param(*each, marks=pytest.mark.long)
+            for each in (("predict", False), ("evaluate", True), ("fit", True))
+        ),
     ],
 )
 def test_a_full_disk_under_standard_output(command, buffered, folder, tmp_path):

@@ -37,19 +37,19 @@ for kind, (x, stack) in kinds.items():
     params = network.init(np.random.default_rng(0), 3)
     rows, rule = Rows(x, y, np.ones(n, np.float32)), optimizers.Adam(0.01)
     trial = training.Trial(network, losses.squared_error, rule, 1e-3, 0.0, np.zeros(2, np.uint32), looks=16)
-    ended, several = [], (2, 4) if kind == "feed-forward" else (4,)
-    for devices in (1, *several):
+    ended, several = [], {"feed-forward": 4, "rnn": 2}[kind]
+    for devices in (1, several):
         batches = Batches(rows, split, 16, 0, looks=16, devices=devices)
         state = training.start(trial, params)
         (state,), history, health = training.train([trial], [state], batches, training.StopRule(12, 13))
         ended.append((jax.tree.leaves(state.params), history, health[..., 1:6]))
     assert int(state.step) >= 12
     size = max(float(np.abs(leaf - old).max()) for leaf, old in zip(ended[0][0], jax.tree.leaves(params)))
-    for devices, (weights, history, health) in zip(several, ended[1:]):
-        apart = max(float(np.abs(a - b).max()) for a, b in zip(weights, ended[0][0]))
-        off = [float(np.max(np.nan_to_num(np.abs(a - b)), initial=0.0))
-               for a, b in ((history, ended[0][1]), (health, ended[0][2]))]
-        found[f"{kind} {devices}"] = [apart, size, *off]
+    weights, history, health = ended[1]
+    apart = max(float(np.abs(a - b).max()) for a, b in zip(weights, ended[0][0]))
+    off = [float(np.max(np.nan_to_num(np.abs(a - b)), initial=0.0))
+           for a, b in ((history, ended[0][1]), (health, ended[0][2]))]
+    found[f"{kind} {several}"] = [apart, size, *off]
 print(json.dumps(found))
 """
 
@@ -76,7 +76,7 @@ def found():
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(("kind", "devices"), [("feed-forward", 2), ("feed-forward", 4), ("rnn", 4)])
+@pytest.mark.parametrize(("kind", "devices"), [("feed-forward", 4), ("rnn", 2)])
 def test_weights_are_those_of_one_device(found, kind, devices):
     apart, size, history, health = found[f"{kind} {devices}"]
     assert size > 0.05

@@ -293,7 +293,7 @@ def test_the_command_says_as_much_of_a_linear_model_as_the_estimator(tmp_path, c
 
 def test_some_networks_that_learned_nothing_do_not_say_that_there_is_no_signal():
     x, y = blobs()
-    settings = Settings(ensemble=2)
+    settings = Settings(hidden_layer_sizes=(64,), ensemble=2)
     rows = Rows(x.astype(np.float32), y.astype(np.int32), np.ones(len(x), np.float32))
     loss, n_out = pair(settings, "classification", 3)
     split = split_rows(len(y), 0, valid=0.2, test=0.0, classes=y)

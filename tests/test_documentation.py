@@ -112,15 +112,22 @@ def test_files_that_pages_name_are_there():
 COMMANDS = ["", *(name for name in cli.app if not name.startswith("-"))]
 
 
-def help_of(command, flag="--help"):
-    done = subprocess.run(
-        [sys.executable, "-m", "axonic", *command.split(), flag],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**environment(), "COLUMNS": "100", "NO_COLOR": "1"},
-    )
-    return done.stdout
+@pytest.fixture
+def help_of(monkeypatch, capsys):
+    """The help of a command, as a terminal of 100 columns shows it."""
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(options.folded, "in_full", False)
+
+    def shown(command, flag="--help"):
+        assert cli.main([*command.split(), flag]) == 0
+        return capsys.readouterr().out
+
+    return shown
+
+
+FAST = ["--hidden", "4", "--epochs", "2", "--learning-rate", "0.1", "--batch-size", "32"]
+FAST += ["--ensemble", "1", "--regularization", "none", "--no-monitor", "--quiet"]
 
 
 @pytest.fixture(scope="session")
@@ -132,21 +139,23 @@ def place(tmp_path_factory):
     frame = pl.DataFrame(x, schema=["sl", "sw", "pl", "pw"]).with_columns(species=pl.Series(names[y]))
     frame.write_csv(path / "iris.csv")
     frame.drop("species").write_csv(path / "new.csv")
-    fast = ["--hidden", "4", "--epochs", "2", "--learning-rate", "0.1", "--batch-size", "32", "--quiet"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
-        assert cli.main(["fit", "iris.csv", "--target", "species", "--out", "runs/iris-1", *fast]) == 0
+        assert cli.main(["fit", "iris.csv", "--target", "species", "--out", "runs/iris-1", *FAST]) == 0
     return path
 
 
-SHORTENED = {"fit": ["--hidden", "4", "--epochs", "2", "--learning-rate", "0.1", "--batch-size", "32", "--quiet"],
-             "compare": ["--hidden", "4", "--seconds", "0.02", "--seeds", "1", "--quiet"]}  # fmt: skip
+SHORTENED = {
+    "fit": FAST,
+    "compare": ["--hidden", "4", "--seconds", "0.02", "--seeds", "1", "--quiet"],
+    "check": ["--hidden", "4"],
+}
 NOT_RUN = {"demo"}
 """Trains on the penguins with every stage; its own tests do that."""
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_fits_a_screen_and_its_example_works(command, place, monkeypatch, capsys):
+def test_help_fits_a_screen_and_its_example_works(command, place, help_of, monkeypatch, capsys):
     shown = help_of(command)
     lines = shown.splitlines()
     assert len(lines) <= (48 if command == "fit" else 30)
@@ -163,7 +172,7 @@ def test_help_fits_a_screen_and_its_example_works(command, place, monkeypatch, c
         assert cli.main([*words, *SHORTENED.get(words[0], [])]) == 0, capsys.readouterr().err
 
 
-def test_options_that_help_only_names_are_explained_by_help_all():
+def test_options_that_help_only_names_are_explained_by_help_all(help_of):
     named = set(re.findall(r"--[\w-]+", help_of("fit").split("Against overfitting")[1]))
     explained = re.findall(r"^│\s+(--[\w-]+)", help_of("fit", "--help-all"), re.MULTILINE)
     assert named <= set(explained)

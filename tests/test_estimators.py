@@ -69,7 +69,6 @@ def fast(cls=FeedForwardClassifier, **parameters):
         "batch_size": 16,
         "regularization": None,
         "monitor": False,
-        "ensemble": 1,
     }
     return cls(**{**quick, **parameters})
 
@@ -1062,7 +1061,7 @@ def run_on_numbers(tmp_path_factory):
     path = tmp_path_factory.mktemp("numbers")
     frame = pl.DataFrame(X, schema=["u", "v", "w"]).with_columns(y=pl.Series(LABELS))
     frame.write_csv(path / "t.csv")
-    brief = ["--epochs", "3", "--learning-rate", "0.1", "--ensemble", "1", "--regularization", "none", "--quiet"]
+    brief = ["--epochs", "3", "--learning-rate", "0.1", "--regularization", "none", "--quiet"]
     arguments = ["--target", "y", "--out", str(path / "run"), *brief]
     assert main(["fit", str(path / "t.csv"), *arguments]) == 0
     return path / "run", frame
@@ -1087,7 +1086,7 @@ def test_a_run_loaded_in_python_reads_frames_by_name(given, run_on_numbers):
 def test_a_run_loaded_in_python_tells_how_it_was_trained(run_on_numbers, tmp_path):
     run, _ = run_on_numbers
     estimator, result = load(run), json.loads((run / "result.json").read_text())
-    given = {"learning_rate": 0.1, "epochs": 3, "ensemble": 1, "regularization": None}
+    given = {"learning_rate": 0.1, "epochs": 3, "regularization": None}
     assert estimator.get_params() == FeedForwardClassifier(**given).get_params()
     assert [finding._asdict() for finding in estimator.findings_] == result["findings"]
     assert estimator.notebook_ == result["stages"]

@@ -36,6 +36,7 @@ from axonic.model import Model
 from axonic.storage import load_model
 
 KINDS = ["number", "category", "boolean", "date"]
+FAST = ["--epochs", "2", "--regularization", "none", "--no-monitor"]
 
 
 def table(n=400, seed=0):
@@ -180,7 +181,7 @@ HEADS = {
     ("body", "head"),
     [
         *((body, "mean") for body in RECURRENT),
-        *((body, head) for body in ("lstm both", "gru", "rnn", "each") for head in ("last", "every")),
+        *((body, head) for body in ("lstm both", "each") for head in ("last", "every")),
         *((body, "both ends") for body in BOTH),
     ],
 )
@@ -190,8 +191,8 @@ def test_recurrent(body, head):
     params = jax.tree.map(
         lambda leaf: leaf + 0.3 * rng.standard_normal(leaf.shape).astype(np.float32), network.init(rng, 3)
     )
-    x = rng.standard_normal((6, 5, 3)).astype(np.float32)
-    lengths = np.array([5, 2, 1, 4, 5, 3], np.int32)
+    x = rng.standard_normal((4, 3, 3)).astype(np.float32)
+    lengths = np.array([3, 1, 2, 3], np.int32)
     proto = onnx_network(network, losses.squared_error, [params], 3, sequences=True)
     feeds = {"x": x, "lengths": lengths}
     (outputs,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, feeds)
@@ -236,7 +237,7 @@ def test_classes(labels, framed, tmp_path):
 
 def test_estimator(tmp_path):
     x, y = load_iris(return_X_y=True)
-    model = FeedForwardClassifier((4,), epochs=30, learning_rate=0.1, monitor=False).fit(x, y)
+    model = FeedForwardClassifier((4,), epochs=30, learning_rate=0.1, regularization=None, monitor=False).fit(x, y)
     model.export_onnx(tmp_path / "m.onnx", x)
     predicted, probabilities = run(tmp_path / "m.onnx", {"x": x})
     np.testing.assert_allclose(probabilities, model.predict_proba(x), rtol=1e-5, atol=1e-6)
@@ -254,9 +255,8 @@ def test_radial_estimator(tmp_path):
 @pytest.mark.parametrize("loss", ["squared_error", "poisson", "huber"])
 def test_numbers_of_two_targets(loss, tmp_path):
     x, y = load_diabetes(return_X_y=True)
-    model = FeedForwardRegressor((4,), epochs=20, learning_rate=0.03, loss=loss, monitor=False).fit(
-        x, np.stack([y, 2 * y], axis=1)
-    )
+    fast = {"epochs": 20, "learning_rate": 0.03, "regularization": None, "monitor": False}
+    model = FeedForwardRegressor((4,), loss=loss, **fast).fit(x, np.stack([y, 2 * y], axis=1))
     model.export_onnx(tmp_path / "m.onnx", x)
     (predicted,) = run(tmp_path / "m.onnx", {"x": x})
     np.testing.assert_allclose(predicted, model.predict(x), rtol=1e-5)
@@ -279,8 +279,8 @@ def test_command(tmp_path, capsys):
     names = np.array(["setosa", "versicolor", "virginica"])
     frame = pl.DataFrame(x, schema=["sl", "sw", "pl", "pw"]).with_columns(species=pl.Series(names[y]))
     frame.write_csv(tmp_path / "iris.csv")
-    fast = ["--epochs", "2", "--learning-rate", "0.1", "--hidden", "4", "--quiet", "--out", str(tmp_path / "run")]
-    assert main(["fit", str(tmp_path / "iris.csv"), "--target", "species", *fast]) == 0
+    fit = ["fit", str(tmp_path / "iris.csv"), "--target", "species", "--hidden", "4", "--out", str(tmp_path / "run")]
+    assert main([*fit, *FAST, "--learning-rate", "0.1", "--quiet"]) == 0
     assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "iris.onnx")]) == 0
     predicted, _ = run(tmp_path / "iris.onnx", inputs(load_model(tmp_path / "run"), frame))
     assert (predicted == load_model(tmp_path / "run").predict(frame)).all()
@@ -322,7 +322,7 @@ def steps_table(by_step, n=40, seed=0):
 )
 def test_sequences_of_a_table(by_step, options, tmp_path):
     steps_table(by_step).write_parquet(tmp_path / "s.parquet")
-    fast = ["--epochs", "2", "--learning-rate", "0.01", "--hidden", "4", "--ensemble", "2", "--quiet", "--no-monitor"]
+    fast = [*FAST, "--learning-rate", "0.01", "--hidden", "4", "--ensemble", "2", "--quiet"]
     fast += ["--batch-size", "8", "--sequence-id", "id", "--order-by", "place", "--out", str(tmp_path / "run")]
     assert main(["fit", str(tmp_path / "s.parquet"), "--target", "y", *options, *fast]) == 0
     assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "run.onnx")]) == 0
@@ -357,16 +357,26 @@ def test_sequences_of_a_table(by_step, options, tmp_path):
     )
 
 
+def two_columns(drift):
+    """A series that rises by so much a step."""
+    rng = np.random.default_rng(0)
+    time = np.arange(150)
+    return np.stack([100 + drift * time + np.sin(time / 4) + 0.1 * rng.standard_normal(150), np.cos(time)], axis=1)
+
+
+def forecaster(series, autoregression=True):
+    """A model of 3 steps ahead, hardly trained."""
+    fast = {"epochs": 2, "learning_rate": 0.01, "batch_size": 16, "ensemble": 2, "monitor": False}
+    return RecurrentRegressor("gru", (4,), regularization=None, **fast).fit_series(series, 12, 3, autoregression)
+
+
 @pytest.mark.filterwarnings("ignore:2 of 2 networks did no better")  # so short is the training
 @pytest.mark.parametrize("drift", [0.0, 0.2])
 @pytest.mark.parametrize("autoregression", [True, False])
 def test_windows_of_a_series(drift, autoregression, tmp_path):
     """Against the prediction put together by hand from the linear forecast and the network."""
-    rng = np.random.default_rng(0)
-    time = np.arange(150)
-    series = np.stack([100 + drift * time + np.sin(time / 4) + 0.1 * rng.standard_normal(150), np.cos(time)], axis=1)
-    fast = {"epochs": 2, "learning_rate": 0.01, "batch_size": 16, "ensemble": 2, "monitor": False}
-    model = RecurrentRegressor("gru", (4,), **fast).fit_series(series, 12, 3, autoregression)
+    series = two_columns(drift)
+    model = forecaster(series, autoregression)
     assert model.model_.info["series"]["relative"] == bool(drift)
     model.model_ = shaken(model.model_)
     windows = series[steps_before(np.arange(100, 120), 12)]
@@ -383,7 +393,7 @@ def test_windows_of_a_series(drift, autoregression, tmp_path):
 def test_series_with_columns_beside_it(tmp_path):
     frame = table(200).rename({"y": "level", "": "lengths"})
     frame.write_parquet(tmp_path / "s.parquet")
-    fast = ["--epochs", "2", "--learning-rate", "0.01", "--hidden", "4", "--ensemble", "2", "--quiet", "--no-monitor"]
+    fast = [*FAST, "--learning-rate", "0.01", "--hidden", "4", "--ensemble", "2", "--quiet"]
     fast += ["--batch-size", "8", "--window", "5", "--horizon", "2", "--out", str(tmp_path / "run")]
     assert main(["fit", str(tmp_path / "s.parquet"), "--target", "level", "--net", "gru", *fast]) == 0
     assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "run.onnx")]) == 0
@@ -413,9 +423,9 @@ def test_arrays_of_sequences(tmp_path):
     rng = np.random.default_rng(0)
     x, lengths = 1e9 + rng.standard_normal((60, 7, 2)), rng.integers(1, 8, 60)
     np.savez(tmp_path / "s.npz", x=x, y=(x[:, 0, 0] > 1e9).astype(int), lengths=lengths)
-    fast = ["--epochs", "2", "--learning-rate", "0.01", "--hidden", "4", "--ensemble", "2", "--quiet", "--no-monitor"]
+    fast = [*FAST, "--learning-rate", "0.01", "--hidden", "4", "--ensemble", "2", "--quiet"]
     fast += ["--batch-size", "8", "--out", str(tmp_path / "run")]
-    assert main(["fit", str(tmp_path / "s.npz"), "--target", "y", "--net", "lstm", *fast]) == 0
+    assert main(["fit", str(tmp_path / "s.npz"), "--target", "y", "--net", "rnn", *fast]) == 0
     assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "run.onnx")]) == 0
     model = shaken(load_model(tmp_path / "run"))
     export_onnx(model, tmp_path / "m.onnx")
@@ -440,10 +450,9 @@ def test_sequences_to_check_with_come_as_they_are_fitted(kind, tmp_path, monkeyp
     np.testing.assert_array_equal(seen[-1].values, np.concatenate(list(sequences)))
 
 
+@pytest.mark.filterwarnings("ignore:2 of 2 networks did no better")
 def test_no_file_of_a_series_is_left_when_predictions_differ(tmp_path, monkeypatch):
-    series = np.random.default_rng(0).standard_normal(80)
-    fast = {"epochs": 2, "learning_rate": 0.01, "batch_size": 16, "ensemble": 1, "monitor": False}
-    model = RecurrentRegressor("gru", (4,), **fast).fit_series(series, 8)
+    model = forecaster(two_columns(0.0) - [100.0, 0.0])  # near 0, where a small factor is seen
     model.model_ = shaken(model.model_)
     dense = LAYERS[layers.Dense]
     monkeypatch.setitem(

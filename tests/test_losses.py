@@ -46,8 +46,8 @@ CASES = {
 }
 CONVEX = [name for name in CASES if not name.startswith("mse")] + ["mse-identity"]
 EACH_KIND = (
-    "squared_error", "cross_entropy", "log_likelihood", "mse-sigmoid", "mse-softmax", "matching-tanh", "matching-softmax",
-    "huber-0.3", "absolute", "quantile-0.1", "poisson",
+    "squared_error", "cross_entropy", "log_likelihood", "mse-sigmoid", "mse-softmax", "matching-tanh",
+    "matching-softmax", "huber-0.3", "absolute", "quantile-0.1", "poisson",
 )  # fmt: skip
 
 
@@ -181,9 +181,7 @@ def test_closed_forms_are_the_integral(name):
     np.testing.assert_allclose(values, integrals, rtol=1e-10, atol=1e-10)
     for i in range(4):
         a, b, c = float(start[i, 0]), float(z[i, 0]), float(y[i, 0])
-        assert values[i, 0] == pytest.approx(
-            integrate.quad(lambda u, c=c: float(phi(u)) - c, a, b)[0], rel=1e-7
-        )
+        assert values[i, 0] == pytest.approx(integrate.quad(lambda u, c=c: float(phi(u)) - c, a, b)[0], rel=1e-7)
 
 
 @pytest.mark.usefixtures("float64")

@@ -95,7 +95,7 @@ CASES = {
         ("rnn", "adam"),
         ("rnn", "lbfgs"),
     ],
-    4: [("feed-forward", "momentum"), ("rnn", "adam")],
+    4: [("rnn", "adam")],
 }
 """Networks and rules by the number of processes."""
 CASES[1] = CASES[2]

@@ -104,10 +104,10 @@ def test_as_many_parts_are_held_out_as_make_500_rows_or_the_given_one():
 
 
 def test_a_rule_that_cannot_take_part_is_told_and_left_out():
-    settings = dataclasses.replace(SETTINGS, hidden_layer_sizes=(400, 400))
+    settings = dataclasses.replace(SETTINGS, hidden_layer_sizes=(500,))
     result = race(prepared(settings), names=["sgd", "newton"], seconds=0.02, seeds=1)
     assert [rule["name"] for rule in result["rules"]] == ["sgd"]
-    assert "160" in result["refused"]["newton"] or "16" in result["refused"]["newton"]
+    assert "2501" in result["refused"]["newton"]  # the weights of the network
     with pytest.raises(InputError, match="none of these rules"):
         race(prepared(settings), names=["newton"], seconds=0.02, seeds=1)
 
@@ -142,7 +142,8 @@ def test_a_run_that_is_ended_counts_only_if_it_is_the_only_one():
 
 
 def test_auto_takes_the_rule_with_the_lowest_mean_validation_loss_or_the_default_if_it_is_as_good():
-    task = prepared(dataclasses.replace(SETTINGS, optimizer="auto", ensemble=2))
+    short = {"epochs": 20, "ensemble": 2, "regularization": None, "monitor": False}
+    task = prepared(dataclasses.replace(SETTINGS, optimizer="auto", **short))
     fit = recipe.fit(task)
     stage = next(stage for stage in fit.stages if stage["stage"] == "optimizer")
     means = dict(zip(stage["names"], map(np.mean, stage["valid"]), strict=True))
@@ -181,22 +182,27 @@ def test_compare_from_the_command_line(tmp_path, capsys):
     ]
     (tmp_path / "t.csv").write_text("\n".join(lines))
     arguments = ["compare", str(tmp_path / "t.csv"), "--target", "kind", "--optimizers", "sgd,adam", "--hidden", "4"]
-    arguments += ["--seconds", "0.02", "--seeds", "2", "--out", str(tmp_path / "race")]
-    assert main([*arguments, "--json", "--quiet"]) == 0
+    arguments += ["--seconds", "0.02", "--out", str(tmp_path / "race")]
+    assert main([*arguments, "--seeds", "2", "--json", "--quiet"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result == json.loads((tmp_path / "race" / "compare.json").read_text())
     assert {rule["name"] for rule in result["rules"]} == {"sgd", "adam"}
     page = (tmp_path / "race" / "report.html").read_text()
     assert page.count('<svg class="plot"') == 2
     assert "adam" in page
-    assert main(arguments) == 0
+    assert main([*arguments, "--seeds", "1"]) == 0
     assert "adam" in capsys.readouterr().out
 
 
+@pytest.fixture(scope="module")
+def raced():
+    return race(prepared(), names=["adam", "sgd"], seconds=0.02, seeds=1)
+
+
 @pytest.mark.parametrize(("told_apart", "largest"), [(True, "adam"), (False, "No rule stands out"), (None, "adam")])
-def test_the_page_names_a_winner_only_if_the_order_is_more_than_luck(told_apart, largest):
-    result = {**race(prepared(), names=["adam", "sgd"], seconds=0.02, seeds=1), "told_apart": told_apart}
-    result["rules"].sort(key=lambda rule: rule["name"])
+def test_the_page_names_a_winner_only_if_the_order_is_more_than_luck(told_apart, largest, raced):
+    rules = sorted(raced["rules"], key=lambda rule: rule["name"])
+    result = {**raced, "rules": rules, "told_apart": told_apart}
     page = race_page(plain({**result, "target": "kind", "task": "classification", "n_rows": 80}))
     big = re.search('<p class="big">(.*?)</p>', page)[1]
     assert re.sub("<.*?>", "", big) == largest

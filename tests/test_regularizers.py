@@ -163,10 +163,11 @@ def test_what_is_sliced_off_has_no_part_in_the_answer():
     network = layers.chain(layers.gru(3), layers.last_step(), layers.dense(2))
     params = network.init(np.random.default_rng(0), 2)
     sliced = changed(batch, Regularization(slicing=0.5), 2, KEY)
-    z, _ = network.forward(params, sliced.x)
+    forward = jax.jit(network.forward)
+    z, _ = forward(params, sliced.x)
     for row, mask in enumerate(np.asarray(sliced.x.mask)):
         alone = Sequence(batch.x.values[row, mask][None], jnp.ones((1, int(mask.sum())), bool))
-        np.testing.assert_allclose(z[row], network.forward(params, alone)[0][0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(z[row], forward(params, alone)[0][0], rtol=1e-5, atol=1e-6)
 
 
 def test_mixup_mixes_each_row_with_the_next():
@@ -200,13 +201,13 @@ def test_mixup_never_mixes_padding():
     x, y, weight = np.full((4, 2), np.nan, np.float32), np.zeros((4, 3), np.float32), np.zeros(4, np.float32)
     x[:3], y[:3], weight[:3] = X[:3], ONE_HOT[:3], 1.0
     batch = Batch(*map(jnp.asarray, (x, y, weight)))
-    x, y, weight = mixed(batch, 0.75)
+    x, y, weight = jax.jit(mixed)(batch, 0.75)
     np.testing.assert_allclose(x[:3], 0.75 * X[:3] + 0.25 * X[[1, 2, 0]], rtol=1e-6)
     np.testing.assert_allclose(y[:3], 0.75 * ONE_HOT[:3] + 0.25 * ONE_HOT[[1, 2, 0]], rtol=1e-6)
     np.testing.assert_array_equal(weight, [1, 1, 1, 0])
     np.testing.assert_array_equal(y[3], 0)
     blocks = jax.tree.map(lambda a: jnp.stack([a, a[np.array([0, 1, 3, 3])]]), batch)
-    x, _, weight = mixed(blocks, 0.75)
+    x, _, weight = jax.jit(mixed)(blocks, 0.75)
     np.testing.assert_allclose(x[1, :2], 0.75 * X[:2] + 0.25 * X[[1, 0]], rtol=1e-6)
     np.testing.assert_array_equal(weight[1], [1, 1, 0, 0])
 
@@ -278,11 +279,10 @@ QUICK = {
     "epochs": 3,
     "batch_size": 16,
     "early_stopping": False,
-    "ensemble": 1,
     "regularization": None,
     "monitor": False,
 }
-ALONE = ["--ensemble", "1", "--regularization", "none", "--no-monitor", "--quiet"]
+BRIEF = ["--regularization", "none", "--no-monitor", "--quiet"]
 STRENGTHS = {
     "l2": 0.1,
     "l1": 0.01,
@@ -324,7 +324,7 @@ def csv(tmp_path_factory):
 
 @pytest.mark.parametrize("together", [list(STRENGTHS)[:3], list(STRENGTHS)[3:]])
 def test_all_are_reached_from_the_command_line(together, csv, tmp_path):
-    given = ["--hidden", "4", "--learning-rate", "0.1", "--epochs", "2", "--batch-size", "16", *ALONE, "--json"]
+    given = ["--hidden", "4", "--learning-rate", "0.1", "--epochs", "2", "--batch-size", "16", *BRIEF, "--json"]
     options = [word for name in together for word in (f"--{name.replace('_', '-')}", str(STRENGTHS[name]))]
     assert main(["fit", str(csv), "--target", "kind", "--out", str(tmp_path), *given, *options]) == 0
     settings = json.loads((tmp_path / "run.json").read_text())["settings"]
@@ -358,7 +358,7 @@ def test_what_is_for_classes_is_refused_for_numbers(csv, tmp_path, capsys):
 
 def test_class_weights_of_the_command_line_are_the_estimators(csv, tmp_path, capsys):
     """The scores in the result are of the rows as they are."""
-    given = ["--hidden", "none", "--learning-rate", "0.1", "--epochs", "200", *ALONE]
+    given = ["--hidden", "none", "--learning-rate", "0.1", "--epochs", "200", *BRIEF]
     lines = csv.read_text().splitlines()
     skewed = [*lines, *[line for line in lines if line.endswith("ant")] * 5]
     table = tmp_path / "skewed.csv"
@@ -374,7 +374,7 @@ def test_class_weights_of_the_command_line_are_the_estimators(csv, tmp_path, cap
 
 def test_class_weights_are_those_of_the_training_rows(csv, tmp_path):
     """Labels of test rows have no part in training."""
-    given = ["--hidden", "4", "--learning-rate", "0.1", "--epochs", "3", "--class-weight", "balanced", *ALONE]
+    given = ["--hidden", "4", "--learning-rate", "0.1", "--epochs", "3", "--class-weight", "balanced", *BRIEF]
     lines = csv.read_text().splitlines()
     weights = []
     for name in ("ant", "cat"):
@@ -399,12 +399,12 @@ def test_training_goes_on_with_an_average():
 
 
 def test_spread_is_the_standard_deviation_over_the_networks():
-    model = FeedForwardRegressor(**{**QUICK, "ensemble": 3}).fit(TABLE, NUMBERS)
+    model = FeedForwardRegressor(**QUICK, ensemble=3).fit(TABLE, NUMBERS)
     numbers, std = model.predict(TABLE, return_std=True)
     alone = np.stack([model.model_.alone(i).predict(TABLE) for i in range(3)])
     np.testing.assert_array_equal(numbers, model.predict(TABLE))
     np.testing.assert_allclose(std, alone.std(axis=0, ddof=1), rtol=1e-6)
-    classes = FeedForwardClassifier(**{**QUICK, "ensemble": 3}).fit(TABLE, LABELS)
+    classes = FeedForwardClassifier(**QUICK, ensemble=3).fit(TABLE, LABELS)
     p, std = classes.predict_proba(TABLE, return_std=True)
     assert std.shape == p.shape
     assert np.all(std > 0)
@@ -415,13 +415,14 @@ def test_spread_is_the_standard_deviation_over_the_networks():
 
 def test_spread_is_large_where_there_were_no_rows():
     x = np.random.default_rng(2).uniform(-1, 1, (200, 1))
-    model = FeedForwardRegressor((16,), ensemble=5, regularization=None, monitor=False, random_state=1).fit(x, np.sin(3 * x[:, 0]))
+    model = FeedForwardRegressor((16,), ensemble=5, regularization=None, monitor=False, random_state=1)
+    model.fit(x, np.sin(3 * x[:, 0]))
     inside, outside = (model.predict(np.array([[at]]), return_std=True)[1].item() for at in (0.0, 4.0))
     assert outside > 5 * inside
 
 
 def test_spread_from_the_command_line(csv, tmp_path, capsys):
-    given = ["--hidden", "4", "--learning-rate", "0.1", "--epochs", "2", *ALONE, "--json"]
+    given = ["--hidden", "4", "--learning-rate", "0.1", "--epochs", "2", *BRIEF, "--json"]
     for target, count in (("kind", "2"), ("a", "2"), ("a", "1")):
         out = tmp_path / f"{target}{count}"
         assert main(["fit", str(csv), "--target", target, "--out", str(out), *given, "--ensemble", count]) == 0

@@ -45,7 +45,7 @@ def test_the_first_batch_and_a_quick_run_of_a_network_that_works(table, capsys):
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        (["--hidden", ",".join(["32"] * 8), "--activation", "sigmoid"], "train.vanishing"),
+        (["--hidden", ",".join(["8"] * 6), "--activation", "sigmoid"], "train.vanishing"),
         (["--hidden", "1,1", "--activation", "tanh"], "net.cannot_fit_batch"),
     ],
 )
@@ -91,7 +91,7 @@ def test_every_class_of_a_long_table_is_among_the_rows_that_are_tried(table, cap
     n = 20_000
     y = np.full(n, "common")
     y[[7, 19_000]] = "rare"
-    result = check(table(y, np.random.default_rng(0).standard_normal((n, 2))), capsys)
+    result = check(table(y, np.random.default_rng(0).standard_normal((n, 2))), capsys, "--hidden", "8")
     assert result["quick_run"] is not None
     assert result["findings"][0]["code"] in ("data.imbalance", "data.rare_class")
 

@@ -109,7 +109,7 @@ class StopRule(NamedTuple):
     @property
     def usual_epochs(self) -> float:
         """How long a run is whose flat stretch is both the share and the floor."""
-        return min(self.max_epochs, self.min_flat / self.flat_share)
+        return min(float(self.max_epochs), self.min_flat / self.flat_share)
 
 
 class Sums(NamedTuple):

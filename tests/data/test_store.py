@@ -38,6 +38,9 @@ def small(monkeypatch):
     monkeypatch.setattr(reading, "BLOCK_VALUES", 4 * 1024)
 
 
+ALONE = ["--ensemble", "1", "--regularization", "none", "--no-monitor"]
+
+
 def table(n=4000, seed=0):
     """Numbers, text and dates, with gaps in all of them and in the target; `row` counts the rows."""
     rng = np.random.default_rng(seed)
@@ -174,7 +177,7 @@ def test_a_class_that_the_sample_has_one_row_of(tmp_path):
     assert schema.task == "classification"
     assert "rare" in fewer.labels["label"]
     options = ["--target", "target", "--stream", "--epochs", "1", "--hidden", "2", "--learning-rate", "0.1"]
-    options += ["--seed", str(seed), "--batch-size", "32", "--quiet", "--no-monitor", "--out", str(tmp_path / "run")]
+    options += ["--seed", str(seed), "--batch-size", "32", "--quiet", "--out", str(tmp_path / "run"), *ALONE]
     assert main(["fit", str(path), *options]) == 0
     assert load_model(tmp_path / "run").target.labels == ("no", "rare", "yes")
 
@@ -183,7 +186,8 @@ def test_a_class_that_the_sample_has_one_row_of(tmp_path):
 
 
 @contextlib.contextmanager
-def stored(path, target="target", test=0.2, share=(0, 1)):
+def stored(path, target="target", test=0.2, shares=((0, 1),)):
+    """The stores of shares of a table, of the whole if nothing else is said, and what they are made of."""
     blocks = Blocks(path)
     drawn, schema = draw(blocks, target, 0).judged(target, "auto")
     split = drawn.split(0.15, test)
@@ -191,11 +195,16 @@ def stored(path, target="target", test=0.2, share=(0, 1)):
     encoder = TableEncoder.fit(drawn.frame, schema, split.train, standardize=False)
     coded = TargetEncoder.fit(y, schema.task, split.train)
     rows = Rows(encoder.transform(drawn.frame), coded.transform(y), np.ones(len(y), np.float32))
-    made = Store.write(blocks, drawn, rows, split, schema, encoder, coded, path.parent, share=share)
-    try:
-        yield made, Batches(rows, split, 32), drawn, encoder, coded
-    finally:
-        made.close()
+    with contextlib.ExitStack() as open_ones:
+        made = [
+            open_ones.enter_context(
+                contextlib.closing(
+                    Store.write(blocks, drawn, rows, split, schema, encoder, coded, path.parent, share=share)
+                )
+            )
+            for share in shares
+        ]
+        yield *made, Batches(rows, split, 32), drawn, encoder, coded
 
 
 @pytest.mark.usefixtures("small")
@@ -248,9 +257,9 @@ def test_an_epoch_is_a_pass_over_all_rows_in_an_order_of_its_own(tmp_path):
 
 @pytest.mark.usefixtures("small")
 def test_a_tape_is_a_function_of_its_cursor(tmp_path):
-    with stored(write(table(), tmp_path / "t.parquet")) as (made, like, *_):
+    with stored(write(table(1500), tmp_path / "t.parquet")) as (made, like, *_):
         batches, cursor = made.batches(like), Cursor()
-        for _ in range(5):
+        for _ in range(2):
             before = cursor
             tape, cursor = batches.tape(before)
             again, _ = made.batches(like).tape(before)
@@ -259,14 +268,13 @@ def test_a_tape_is_a_function_of_its_cursor(tmp_path):
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("ending", [".parquet", ".csv"])
-@pytest.mark.parametrize(("batch_size", "n"), [(32, 2), (32, 8), (48, 3), (32, 16)])
+@pytest.mark.parametrize(
+    ("ending", "batch_size", "n"), [(".parquet", 32, 2), (".csv", 32, 8), (".csv", 48, 3), (".parquet", 32, 16)]
+)
 def test_processes_have_the_rows_of_their_shares(tmp_path, ending, batch_size, n):
     """What they write is the whole and no more, and side by side their tapes are that of one process."""
-    path = write(table(), tmp_path / f"t{ending}")
-    with contextlib.ExitStack() as several:
-        whole, like, *_ = several.enter_context(stored(path))
-        shares = [several.enter_context(stored(path, share=(i, n)))[0] for i in range(n)]
+    path = write(table(3000), tmp_path / f"t{ending}")
+    with stored(path, shares=[(0, 1), *((i, n) for i in range(n))]) as (whole, *shares, like, _, _, _):
         assert sum(share.checksum for share in shares) % 2**64 == whole.checksum % 2**64
         rows = [
             share.read(np.array([share.first]), whole.n_train // n + 1, end)
@@ -304,7 +312,7 @@ def test_batches_that_can_not_be_shared_are_refused(tmp_path):
 
 def test_a_share_may_be_empty(tmp_path):
     path = write(table(900).head(12).with_columns(target=pl.Series(["yes", "no"] * 6)), tmp_path / "t.parquet")
-    with stored(path, share=(0, 50)) as (made, *_):
+    with stored(path, shares=[(0, 50)]) as (made, *_):
         assert (made.checksum, len(made.read(np.array([0]), 1, 0)[0])) == (0, 0)
 
 
@@ -339,8 +347,7 @@ def test_classes_that_count_alike(tmp_path):
 # --- whole fits ---
 
 
-@pytest.mark.parametrize("target", ["target", "number"])
-@pytest.mark.parametrize("ensemble", [1, 2])
+@pytest.mark.parametrize(("target", "ensemble"), [("target", 1), ("number", 2)])
 def test_the_model_is_the_one_that_the_rows_in_memory_give(tmp_path, target, ensemble):
     path = write(table(900), tmp_path / "t.parquet")
     settings = Settings(
@@ -363,22 +370,21 @@ def test_the_model_is_the_one_that_the_rows_in_memory_give(tmp_path, target, ens
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("ending", [".parquet", ".csv"])
-def test_a_table_larger_than_its_room(tmp_path, ending, capsys):
-    frame = table(8000)
-    path = write(frame, tmp_path / f"t{ending}")
+def test_a_table_larger_than_its_room(tmp_path, capsys):
+    frame = table(4000)
+    path = write(frame, tmp_path / "t.parquet")
     options = ["--target", "target", "--stream", "--hidden", "8", "--out", str(tmp_path / "run"), "--json", "--quiet"]
     assert main(["fit", str(path), *options, "--epochs", "12", "--batch-size", "32"]) == 0
     result = json.loads(capsys.readouterr().out)
     known = frame["target"].count()
-    assert (result["n_rows"], result["n_train"], result["n_valid"], result["n_test"]) == (8000, known - 200, 100, 100)
+    assert (result["n_rows"], result["n_train"], result["n_valid"], result["n_test"]) == (4000, known - 200, 100, 100)
     assert result["test"]["accuracy"] > 0.8
     page = (tmp_path / "run" / "report.html").read_text()
     assert f"is of {result['n_sampled']} of the {known - 200} training rows" in page
     assert f"{result['n_sampled']} rows</" in page  # beside the training loss, which is theirs
     held = table(1000, seed=5).filter(pl.col("target").is_not_null())
     assert np.mean(load_model(tmp_path / "run").predict(held) == held["target"].to_numpy()) > 0.8
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["run", f"t{ending}"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run", "t.parquet"]
 
 
 @pytest.mark.usefixtures("small")
@@ -432,11 +438,11 @@ def test_a_sample_of_such_a_table_is_checked_and_raced_on(tmp_path, monkeypatch,
     assert "of 3000 rows" in out
     assert "quick run" in out
     assert json.loads((tmp_path / "out" / "check.json").read_text())["n_rows"] == 3000
-    options = ["--optimizers", "adam,lbfgs", "--seconds", "0.05", "--seeds", "1", "--json", "--quiet"]
+    options = ["--optimizers", "adam", "--seconds", "0.05", "--seeds", "1", "--json", "--quiet"]
     assert main(["compare", *words, *options]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["n_rows"] < 1000
-    assert sorted(rule["name"] for rule in result["rules"]) == ["adam", "lbfgs"]
+    assert [rule["name"] for rule in result["rules"]] == ["adam"]
 
 
 @pytest.mark.parametrize(
@@ -478,22 +484,30 @@ def test_a_full_disk_is_said_in_one_line(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("ending", [".parquet", ".csv"])
-def test_predictions_and_scores_in_parts_are_those_in_one_piece(tmp_path, monkeypatch, ending):
-    path = write(table(3000), tmp_path / f"t{ending}")
+@pytest.fixture(scope="module", params=[".parquet", ".csv"])
+def run(request, tmp_path_factory):
+    """A run of two networks on a table of either kind of file, and the ending of that."""
+    folder = tmp_path_factory.mktemp("run")
+    path = write(table(900), folder / f"t{request.param}")
     settings = Settings(hidden_layer_sizes=(4,), learning_rate=0.1, epochs=2, ensemble=2, monitor=False)
-    runs.fit_table(path, "target", tmp_path / "run", settings=settings)
+    runs.fit_table(path, "target", folder / "run", settings=settings)
+    return folder / "run", request.param
+
+
+@pytest.mark.usefixtures("small")
+def test_predictions_and_scores_in_parts_are_those_in_one_piece(tmp_path, monkeypatch, run):
+    run, ending = run
+    path = tmp_path / f"t{ending}"
     other = table(3000, seed=3).with_columns(pl.col("word").str.replace("w2", "new"))
     write(other, path)
-    whole, whole_unseen = runs.predict_table(tmp_path / "run", path, proba=True, std=True)
-    scores = runs.evaluate_table(tmp_path / "run", path)
+    whole, whole_unseen = runs.predict_table(run, path, proba=True, std=True)
+    scores = runs.evaluate_table(run, path)
     monkeypatch.setattr(store, "memory", lambda: 1000)
-    parts, parts_unseen = runs.predict_table(tmp_path / "run", path, proba=True, std=True)
+    parts, parts_unseen = runs.predict_table(run, path, proba=True, std=True)
     assert parts.drop("prediction").to_numpy() == pytest.approx(whole.drop("prediction").to_numpy(), abs=1e-6)
     assert (parts["prediction"] == whole["prediction"]).mean() > 0.999
     assert parts_unseen == whole_unseen != {}
-    in_parts = runs.evaluate_table(tmp_path / "run", path)
+    in_parts = runs.evaluate_table(run, path)
     assert in_parts["loss"] == pytest.approx(scores["loss"], rel=1e-6)
     assert in_parts["unseen"] == scores["unseen"]
     assert in_parts["n"] == scores["n"]
@@ -504,7 +518,7 @@ def test_test_rows_of_a_table_of_their_own_and_balanced_classes(tmp_path, capsys
     path, other = write(table(4000), tmp_path / "t.csv"), write(table(500, seed=9), tmp_path / "test.csv")
     options = ["--target", "target", "--stream", "--test", str(other), "--class-weight", "balanced", "--epochs", "6"]
     options += ["--hidden", "8", "--learning-rate", "0.03", "--batch-size", "32", "--out", str(tmp_path / "run")]
-    assert main(["fit", str(path), *options, "--quiet", "--json", "--no-monitor"]) == 0
+    assert main(["fit", str(path), *options, "--quiet", "--json", *ALONE]) == 0
     result = json.loads(capsys.readouterr().out)
     known = [int(table(n, seed)["target"].count()) for n, seed in ((4000, 0), (500, 9))]
     assert (result["n_train"], result["n_valid"], result["n_test"]) == (known[0] - 100, 100, known[1])
@@ -525,17 +539,15 @@ def test_classes_are_balanced_by_the_rows_that_are_trained_on(tmp_path):
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("ending", [".parquet", ".csv"])
-def test_parts_of_a_table_without_targets_are_left_out_of_its_scores(tmp_path, monkeypatch, ending):
-    settings = Settings(hidden_layer_sizes=(4,), learning_rate=0.1, epochs=2, ensemble=1, monitor=False)
-    runs.fit_table(write(table(900), tmp_path / f"t{ending}"), "target", tmp_path / "run", settings=settings)
+def test_parts_of_a_table_without_targets_are_left_out_of_its_scores(tmp_path, monkeypatch, run):
+    run, ending = run
 
     def scored(target):
         path = write(table(3000, seed=3).with_columns(target=target), tmp_path / f"other{ending}")
-        whole = runs.evaluate_table(tmp_path / "run", path)
+        whole = runs.evaluate_table(run, path)
         with monkeypatch.context() as patch:
             patch.setattr(store, "memory", lambda: 1000)
-            return whole, runs.evaluate_table(tmp_path / "run", path)
+            return whole, runs.evaluate_table(run, path)
 
     late = pl.when(pl.col("row") >= 2000)
     whole, in_parts = scored(late.then("target"))
@@ -546,7 +558,7 @@ def test_parts_of_a_table_without_targets_are_left_out_of_its_scores(tmp_path, m
     path = write(table(3000).with_columns(target=late.then(pl.lit("maybe"))), tmp_path / f"bad{ending}")
     monkeypatch.setattr(store, "memory", lambda: 1000)
     with pytest.raises(InputError, match=f"bad{ending}, target, row 2001"):
-        runs.evaluate_table(tmp_path / "run", path)
+        runs.evaluate_table(run, path)
     other = table(3000).with_columns(x=late.then(np.inf).otherwise(0.0))
     with pytest.raises(InputError, match=f"bad{ending}, column 'x', row 2001"):
-        runs.predict_table(tmp_path / "run", write(other, tmp_path / f"bad{ending}"))
+        runs.predict_table(run, write(other, tmp_path / f"bad{ending}"))

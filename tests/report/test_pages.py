@@ -51,7 +51,7 @@ def folder(tmp_path_factory):
         ["fit", str(table), "--target", target, "--ensemble", "2", "--out", str(path / "classes"), *fast],
         ["fit", str(table), "--target", "=cmd()", *alone, "--out", str(path / "numbers"), *fast],
         ["check", str(table), "--target", target, "--hidden", "4", "--out", str(path / "check"), "--json"],
-        ["compare", str(table), "--target", target, "--optimizers", "sgd,adam", "--hidden", "4", "--seconds", "0.02",
+        ["compare", str(table), "--target", target, "--optimizers", "sgd,adam", "--hidden", "4", "--seconds", "0.2",
          "--seeds", "2", "--out", str(path / "race"), "--quiet"],
     ]  # fmt: skip
     rng = np.random.default_rng(1)
