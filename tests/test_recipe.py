@@ -27,7 +27,7 @@ from axonic.recipe import (
     with_rate,
 )
 from axonic.recipe.baseline import bias, constant, no_worse
-from axonic.recipe.batch_size import seconds_to, step_seconds
+from axonic.recipe.batch_size import saves, seconds_to, step_seconds
 from axonic.recipe.branches import branch_stage
 from axonic.recipe.networks import train_side_by_side
 from axonic.recipe.penalty import worth_lowering
@@ -436,6 +436,19 @@ def test_a_rate_that_is_too_low_makes_smaller_batches_pay():
 def test_sizes_are_only_tried_where_an_epoch_has_eight_batches():
     assert set(batch_stage(member(rows(80), batch_size=8), recipe.Watcher())["batch_sizes"]) == {8}
     assert max(batch_stage(member(rows(400), batch_size=32), recipe.Watcher())["batch_sizes"]) == 32
+
+
+def test_a_larger_size_is_tried_where_it_could_save_what_its_program_takes_to_compile():
+    weights = 1000
+    assert saves(weights, 32, 128, 1e6) == pytest.approx(
+        1e6 / 128 * (4 * step_seconds(weights, 32) - step_seconds(weights, 128))
+    )
+    one = member(rows(2000), batch_size=32)
+    few, many = (batch_stage(one, recipe.Watcher(), rows=n) for n in (1e6, 1e9))
+    assert max(few["batch_sizes"]) == 32
+    assert "larger ones would save less" in few["reason"]
+    assert max(many["batch_sizes"]) == 128
+    assert "larger ones" not in many["reason"]
 
 
 def test_a_batch_size_that_is_chosen_is_what_trains():
