@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# hundreds of processes import the package, which is compiled to bytecode once
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-as-users test-others test-all lint docs bench examples clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -42,7 +45,7 @@ lint: $(VENV)/installed-dev
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
-	$(QUICKLY) $(BIN)/python -m pytest -n 2 --all tests/test_documentation.py -k "code_of_a_page and not README.md"
+	$(QUICKLY) $(BIN)/python -m pytest -n 2 --all tests/test_documentation.py -k "(code_of_a_page and not README.md) or docstrings"
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 	mkdir -p docs/_build/notebooks
 	for page in docs/tutorials/*.md $(filter-out examples/picture.py,$(wildcard examples/*.py examples/sequences/*.py)); do \

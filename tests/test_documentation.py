@@ -43,6 +43,7 @@ def test_every_public_layer_of_the_library_has_an_example():
         assert any(f"{name}.".startswith(f"axonic.{layer}.") for name in WITH_EXAMPLES), layer
 
 
+@pytest.mark.long  # `make docs` runs it
 def test_docstrings():
     """In a process of their own, where arguments are not checked against their annotations."""
     script = f"""

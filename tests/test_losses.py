@@ -28,22 +28,23 @@ OWN = {
     "erf": Activation("erf", jax.lax.erf, lambda z, a: 2 / np.sqrt(np.pi) * jnp.exp(-z * z)),
 }
 MATCHING = {
-    **{name: losses.matching(name) for name in (*FORMS, "softplus", "softmax")},
-    **{f"own {name}": losses.matching(activation) for name, activation in OWN.items()},
+    **{name: name for name in (*FORMS, "softplus", "softmax")},
+    **{f"own {name}": activation for name, activation in OWN.items()},
 }
 CASES = {
-    "squared_error": losses.squared_error,
-    "cross_entropy": losses.cross_entropy,
-    "log_likelihood": losses.log_likelihood,
-    **{f"mse-{name}": losses.mse(name) for name in ACTIVATIONS},
-    **{f"matching-{name}": loss for name, loss in MATCHING.items()},
-    "huber": losses.huber(),
-    "huber-0.3": losses.huber(0.3),
-    "absolute": losses.absolute,
-    "quantile-0.1": losses.quantile(0.1),
-    "quantile": losses.quantile(),
-    "poisson": losses.poisson,
+    "squared_error": lambda: losses.squared_error,
+    "cross_entropy": lambda: losses.cross_entropy,
+    "log_likelihood": lambda: losses.log_likelihood,
+    **{f"mse-{name}": functools.partial(losses.mse, name) for name in ACTIVATIONS},
+    **{f"matching-{name}": functools.partial(losses.matching, activation) for name, activation in MATCHING.items()},
+    "huber": losses.huber,
+    "huber-0.3": lambda: losses.huber(0.3),
+    "absolute": lambda: losses.absolute,
+    "quantile-0.1": lambda: losses.quantile(0.1),
+    "quantile": losses.quantile,
+    "poisson": lambda: losses.poisson,
 }
+"""How each is made: by the first test that asks for it."""
 CONVEX = [name for name in CASES if not name.startswith("mse")] + ["mse-identity"]
 EACH_KIND = (
     "squared_error", "cross_entropy", "log_likelihood", "mse-sigmoid", "mse-softmax", "matching-tanh",
@@ -51,9 +52,14 @@ EACH_KIND = (
 )  # fmt: skip
 
 
+@functools.cache
+def case(name):
+    return CASES[name]()
+
+
 def test_the_table_holds_every_loss():
     for cases in (CASES, EACH_KIND):
-        assert set(losses.LOSSES.values()) == {type(CASES[name]) for name in cases}
+        assert set(losses.LOSSES.values()) == {type(case(name)) for name in cases}
 
 
 ROWS = 400
@@ -74,7 +80,7 @@ def value_and_delta(loss):
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", CASES)
 def test_delta_equals_grad(name):
-    loss = CASES[name]
+    loss = case(name)
     z, y = example()
     grad = jax.jit(jax.grad(lambda z, y: loss.value(z, y).sum()))
     assert_close(value_and_delta(loss)(z, y)[1], grad(z, y))
@@ -85,7 +91,7 @@ def test_delta_equals_grad(name):
     "name", ["squared_error", "cross_entropy", "log_likelihood", "poisson", *(f"matching-{name}" for name in MATCHING)]
 )
 def test_matching_pairs_have_delta_a_minus_y(name):
-    loss = CASES[name]
+    loss = case(name)
     z, y = example()
     assert_close(value_and_delta(loss)(z, y)[1], jax.jit(loss.activation.value)(z) - y)
 
@@ -95,7 +101,7 @@ def test_matching_pairs_have_delta_a_minus_y(name):
 def test_extreme_pre_activations_are_finite(name):
     z = np.resize([[1e4, -1e4, 0.0], [-1e4, -1e4, -1e4], [1e4, 1e4, 1e4]], (ROWS, 3))
     y = np.resize([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], (ROWS, 3))
-    value, delta = value_and_delta(CASES[name])(z, y)
+    value, delta = value_and_delta(case(name))(z, y)
     assert np.all(np.isfinite(value))
     assert np.all(np.isfinite(delta))
 
@@ -111,7 +117,7 @@ def test_values_by_hand():
 
 @pytest.mark.parametrize("name", EACH_KIND)
 def test_class_indices_are_rows_with_a_single_one(name):
-    loss = CASES[name]
+    loss = case(name)
     z = jnp.asarray(example()[0][:5], jnp.float32)
     indices = jnp.array([0, 2, 1, 1, 0])
     rows = jnp.eye(3)[indices]
@@ -144,7 +150,7 @@ def test_convex_and_never_negative_in_z(name):
     one, other = (rng.normal(0, 6, (ROWS, 3)) for _ in range(2))
     t = rng.random(ROWS)
     between = t[:, None] * one + (1 - t[:, None]) * other
-    at_one, at_other, at_between = (np.asarray(value_and_delta(CASES[name])(z, y)[0]) for z in (one, other, between))
+    at_one, at_other, at_between = (np.asarray(value_and_delta(case(name))(z, y)[0]) for z in (one, other, between))
     assert np.all(at_between <= t * at_one + (1 - t) * at_other + 1e-9)
     assert np.all(at_one >= 0)
 
@@ -153,7 +159,7 @@ def test_convex_and_never_negative_in_z(name):
 def test_single_precision_is_kept_and_extremes_are_finite_in_it(name):
     z = np.resize(np.float32([[1e4, -1e4, 0.0], [-1e4, 30.0, -30.0]]), (ROWS, 3))
     y = np.resize(np.float32([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]), (ROWS, 3))
-    for out in value_and_delta(CASES[name])(z, y):
+    for out in value_and_delta(case(name))(z, y):
         assert out.dtype == jnp.float32
         assert np.all(np.isfinite(out))
 
@@ -217,7 +223,7 @@ def test_softplus_is_the_dilogarithm():
 def test_the_pairs_of_the_notes_are_matching_losses(name, pair):
     """With one-hot targets they are equal; in between they differ by what does not depend on z."""
     z, y = example()
-    matching, classic = (value_and_delta(loss) for loss in (losses.matching(name), CASES[pair]))
+    matching, classic = (value_and_delta(loss) for loss in (losses.matching(name), case(pair)))
     one_hot = np.resize(np.eye(3), (ROWS, 3))
     np.testing.assert_allclose(matching(z, one_hot)[0], classic(z, one_hot)[0], rtol=1e-12)
     difference = [np.asarray(matching(shift * z, y)[0]) - classic(shift * z, y)[0] for shift in (1.0, -2.0)]
@@ -238,7 +244,7 @@ def test_the_ends_of_the_range_are_finite():
         "elu": (-1,),
         "softplus": (0,),
     }.items():
-        value, low = jax.jit(MATCHING[name].value), MATCHING[name].limits()[0]
+        value, low = jax.jit(case(f"matching-{name}").value), case(f"matching-{name}").limits()[0]
         for end in ends:
             values = np.asarray(value(z, np.full((5, 1), float(end))))
             assert np.all(np.isfinite(values))
@@ -246,7 +252,7 @@ def test_the_ends_of_the_range_are_finite():
             assert min(values) == pytest.approx(0.0, abs=1e-12)
             if (name, end) == ("tanh", 1):
                 np.testing.assert_allclose(values[2], np.log(2), rtol=1e-12)
-    at_end = jax.jit(MATCHING["own arctan"].value)(z, np.full((5, 1), np.pi / 2))
+    at_end = jax.jit(case("matching-own arctan").value)(z, np.full((5, 1), np.pi / 2))
     assert np.all(np.isfinite(at_end))
 
 
@@ -266,7 +272,7 @@ def test_limits_and_scaling():
         "own probit": (0, 1), "own erf": (-1, 1),
     }  # fmt: skip
     for name, limits in expected.items():
-        for loss in (MATCHING[name], losses.mse(MATCHING[name].activation)):
+        for loss in (case(f"matching-{name}"), losses.mse(case(f"matching-{name}").activation)):
             np.testing.assert_allclose(loss.limits(), limits, rtol=1e-6)
             assert loss.scaling() == ("none" if np.isfinite(limits).any() else "deviation")
     assert losses.poisson.limits() == (0, inf)

@@ -92,10 +92,10 @@ CASES = {
         ("feed-forward", "momentum"),
         ("feed-forward", "lbfgs"),
         ("dropped", "adam"),
-        ("rnn", "adam"),
-        ("rnn", "lbfgs"),
+        ("lstm", "adam"),
+        ("lstm", "lbfgs"),
     ],
-    4: [("rnn", "adam")],
+    4: [("lstm", "adam")],
 }
 """Networks and rules by the number of processes."""
 CASES[1] = CASES[2]
@@ -120,7 +120,7 @@ split = Split(np.arange(160), np.arange(160, 180), np.arange(180, rows))
 kinds = {
     "feed-forward": (flat, [layers.dense(8, "tanh"), layers.dense(1)]),
     "dropped": (flat, [layers.dense(8, "tanh"), layers.dropout(0.2), layers.dense(1)]),
-    "rnn": (Ragged.of(steps, lengths), [layers.rnn(8), layers.last_step(), layers.dense(1)]),
+    "lstm": (Ragged.of(steps, lengths), [layers.lstm(8), layers.last_step(), layers.dense(1)]),
 }
 rules = {"momentum": optimizers.Momentum(0.05), "adam": optimizers.Adam(0.01), "lbfgs": optimizers.LBFGS()}
 found = {}

@@ -15,9 +15,8 @@ import dataclasses
 import math
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from axonic import recipe
 from axonic.data.batches import Rows, gather, room
@@ -25,11 +24,13 @@ from axonic.diagnosis import network, run, sequences, unwatched
 from axonic.diagnosis.evidence import Evidence, rounded
 from axonic.health import QUANTITIES
 from axonic.objective import Objective
+from axonic.programs import compiled
 from axonic.recipe import Fit, Task, Watcher
 from axonic.recipe.rate import SWEEP_STEPS
 from axonic.types import Batch, Finding, Params
 
-QUICK_BATCH = 128
+QUICK_BATCH, QUICK_SEQUENCES = 128, 32
+"""Rows of a batch of the quick run, or sequences, of which each has many steps."""
 QUICK_EPOCHS = 20
 """The quick run has so many epochs, and at least as many steps as the sweep, whose rate may be too low for fewer."""
 
@@ -56,8 +57,9 @@ def rehearse(task: Task, watcher: Watcher | None = None) -> Rehearsal:
     task : what is to be trained, and some of the rows; its rate, epochs and batches are not looked at.
     watcher : may end the runs.
     """
-    epochs = max(QUICK_EPOCHS, math.ceil(SWEEP_STEPS / math.ceil(task.n_train / QUICK_BATCH)))
-    brief = {"epochs": epochs, "batch_size": QUICK_BATCH, "learning_rate": "auto", "ensemble": 1}
+    size = QUICK_SEQUENCES if task.network.of_sequences else QUICK_BATCH
+    epochs = max(QUICK_EPOCHS, math.ceil(SWEEP_STEPS / math.ceil(task.n_train / size)))
+    brief = {"epochs": epochs, "batch_size": size, "learning_rate": "auto", "ensemble": 1}
     less = {"batch_stage": False, "branch_stage": False, "regularization": None, "monitor": False}
     task = task._replace(settings=dataclasses.replace(task.settings, **brief, **less))
     watcher = watcher or Watcher()
@@ -105,8 +107,13 @@ def _loss_of(task: Task, params: Params, part: np.ndarray) -> float:
     rows = Rows(*(array[part] for array in task.rows))
     batch = room(rows, (len(part),))
     gather(rows, np.arange(len(part)), batch)
-    on_device, none = jax.tree.map(jnp.asarray, batch), np.float32(0)
-    return float(Objective(task.network, task.loss, Batch(*on_device), none, none, None).value(params).loss)
+    none = np.float32(0)
+    return float(_value(Objective(task.network, task.loss, Batch(*batch), none, none, None), params))
+
+
+@compiled(quickly=True)
+def _value(objective: Objective, params: Params) -> Array:
+    return objective.value(params).loss
 
 
 def _first_batch(e: Evidence) -> dict[str, Any]:
