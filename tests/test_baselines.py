@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.linear_model import HuberRegressor, LogisticRegression, QuantileRegressor, Ridge
 from sklearn.metrics import log_loss
@@ -36,6 +37,23 @@ def test_ridge():
     reference = Ridge(alpha=1.0).fit(x, y)
     np.testing.assert_allclose(w[:, 0], reference.coef_, rtol=1e-8)
     np.testing.assert_allclose(b, reference.intercept_, rtol=1e-10)
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_columns_of_any_size_and_the_same_column_twice(classes):
+    """As inputs that are not standardised may be: the loss is no higher than without them."""
+    rng = np.random.default_rng(0)
+    useful = rng.standard_normal((300, 2))
+    awkward = np.column_stack([1e20 * useful[:, 0], 1e20 * useful[:, 0], 1e-15 * useful[:, 1], 1e6 + useful[:, 1]])
+    y = np.eye(2)[(useful.sum(axis=1) + rng.standard_normal(300) > 0).astype(int)]
+    loss = losses.log_likelihood if classes else losses.squared_error
+
+    def value(x):
+        w, b = linear(x, y, np.ones(300), loss, classes)
+        z = x @ w + b
+        return log_loss(y, softmax(z, axis=1)) if classes else np.mean((z - y) ** 2)
+
+    assert value(awkward) < 1.01 * value(useful)
 
 
 def test_constant():

@@ -43,6 +43,8 @@ STEPS = (50, 200)
 """Gradient steps at least and at most, unless it is close before."""
 CLOSE = 1e-6
 """How close to the lowest loss is close enough: losses are shown to four digits."""
+SINGULAR = 1e-12
+"""A share of each column's own curvature that is added to it."""
 MAX_INPUTS, MAX_INPUTS_REWEIGHTED = 2_000, 200
 """Inputs beyond which the linear model is left out: its matrix would be too large, or solved too often."""
 REWEIGHTINGS, SMALLEST = 50, 1e-4
@@ -194,7 +196,7 @@ def _ridge(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Weights:
     mean_x, mean_y = (np.average(v, axis=0, weights=weight) for v in (x, y))
     x, y = x - mean_x, y - mean_y
     weighted = x.T * weight
-    w = np.linalg.solve(weighted @ x / n + np.eye(n_in) / n, weighted @ y / n)
+    w = _inverse(weighted @ x / n + np.eye(n_in) / n) @ (weighted @ y / n)
     return w, mean_y - mean_x @ w
 
 
@@ -214,7 +216,7 @@ def _softmax_regression(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Wei
     x, weight = np.hstack([x, np.ones((n, 1))]), weight[:, None]
     l2 = np.full((n_in + 1, 1), 1.0 / n)
     l2[-1] = 0.0  # no penalty on b
-    inverse = np.linalg.inv(0.5 * x.T @ (weight * x) / n + np.diagflat(l2))
+    inverse = _inverse(0.5 * x.T @ (weight * x) / n + np.diagflat(l2))
     w = ahead = np.zeros((n_in + 1, y.shape[1]))
     t = 1.0
     for _step in range(int(np.clip(WORK / max(1, x.size * y.shape[1]), *STEPS))):
@@ -229,6 +231,13 @@ def _softmax_regression(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Wei
         t, past = (1.0, 0.0) if uphill else ((1 + np.sqrt(1 + 4 * t * t)) / 2, (t - 1.0))
         w, ahead = new, new + past / t * (new - w)
     return w[:-1], w[-1]
+
+
+def _inverse(curvature: np.ndarray) -> np.ndarray:
+    """Of a positive definite matrix, with columns of any size, and also where rounding has left it singular."""
+    size = np.sqrt(np.diagonal(curvature))
+    alike = curvature / size / size[:, None]
+    return np.linalg.inv(alike + SINGULAR * np.eye(len(size))) / size / size[:, None]
 
 
 def _targets(y: np.ndarray, n_out: int) -> np.ndarray:
