@@ -21,6 +21,8 @@ from axonic.regularization import Regularization, quantiles
 SHALLOW = 2
 CELLS = {"rnn": layers.rnn, "lstm": layers.lstm, "gru": layers.gru}
 HEADS = ("last", "mean", "every")
+LARGEST = float(np.finfo(np.float32).max)
+"""Networks are trained in 32 bits."""
 NOT_OF_SEQUENCES = ("mixup", "label_smoothing", "max_norm")
 """Regularisers that change the rows of a table, or the weights into a unit of one layer."""
 NETS = ("feedforward", "rbf", *CELLS)
@@ -432,8 +434,10 @@ def _is_whole(value: Any) -> bool:
 
 def _is_number(value: Any, *, least: float = -math.inf, above: float = -math.inf) -> bool:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return bool(number and math.isfinite(value) and value >= least and value > above)
+    return bool(number and abs(value) <= LARGEST and value >= least and value > above)
 
 
 def _refuse(name: str, value: Any, how: str) -> None:
+    if _is_whole(value) or isinstance(value, float | np.floating):
+        how += "" if not LARGEST < abs(value) < math.inf else f", {LARGEST:.3g} at most, where numbers of 32 bits end"
     raise InputError(f"{name} = {value!r} is impossible", how)
