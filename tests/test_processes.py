@@ -210,7 +210,7 @@ def both(tmp_path_factory):
     path = table(folder)
     quick = QUICK | {"TMPDIR": str(folder)}
     recipe = ["--ensemble", "2", "--batch-size", "32", "--epochs", "30"]
-    assert main([*fit(path, folder / "one", *recipe, "--quiet")[2:]]) == 0
+    assert main(fit(path, folder / "one", *recipe, "--quiet")[2:]) == 0
     found = {}
     for name, options in (("two", [*recipe, "--json"]), ("stream", ["--stream", *BRIEF])):
         codes, out, err = ended(start(fit(path, folder / name, *options), 2, folder, quick), folder)

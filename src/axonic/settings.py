@@ -438,6 +438,6 @@ def _is_number(value: Any, *, least: float = -math.inf, above: float = -math.inf
 
 
 def _refuse(name: str, value: Any, how: str) -> None:
-    if _is_whole(value) or isinstance(value, float | np.floating):
-        how += "" if not LARGEST < abs(value) < math.inf else f", {LARGEST:.3g} at most, where numbers of 32 bits end"
+    if isinstance(value, int | float | np.number) and LARGEST < abs(value) < math.inf:
+        how += f", {LARGEST:.3g} at most, where numbers of 32 bits end"
     raise InputError(f"{name} = {value!r} is impossible", how)

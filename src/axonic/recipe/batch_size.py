@@ -81,15 +81,13 @@ def batch_stage(member: Member, watcher: Watcher, rows: float = math.inf) -> Sta
     """
     size, rate = member.batches.batch_size, float(member.trial.optimizer.rate)
     n_train, weights = len(member.batches.split.train), n_weights(member.params)
-    next_up = _next(size, True, n_train)
     span = SWEEP_STEPS * step_seconds(weights, size)
 
     def following(size: int, up: bool) -> int | None:
         other = _next(size, up, n_train)
-        return other if other is None or not up or pays(size, other) else None
-
-    def pays(size: int, other: int) -> bool:
-        return member.trial.network.of_sequences or saves(weights, size, other, rows) > COMPILE_SECONDS
+        if other is None or not up or member.trial.network.of_sequences:
+            return other
+        return other if saves(weights, size, other, rows) > COMPILE_SECONDS else None
 
     def resized(other: int) -> Member:
         padded_to = size if pays_to_pad(member.trial.network, weights, other, size) else 0
@@ -121,7 +119,7 @@ def batch_stage(member: Member, watcher: Watcher, rows: float = math.inf) -> Sta
         "loss": loss,
         "decision": best.batch_size,
         "learning_rate": best.learning_rate,
-        "reason": _reason(looks, best, next_up is not None and not pays(size, next_up)),
+        "reason": _reason(looks, best, none_larger=following(size, True) != _next(size, True, n_train)),
     }
 
 
@@ -153,7 +151,7 @@ def seconds_to(curve: np.ndarray, loss: float, span: float) -> float:
     return (i - 0.5 + float(past)) * span / len(curve)
 
 
-def _reason(looks: Sequence[Look], best: Look, none_larger: bool) -> str:
+def _reason(looks: Sequence[Look], best: Look, *, none_larger: bool) -> str:
     more = "; larger ones would save less than it takes to compile for them" if none_larger else ""
     if len(looks) == 1:
         return f"there is nothing to compare it with{more}"
