@@ -29,7 +29,7 @@ from axonic.errors import InputError
 from axonic.seeds import generator
 from axonic.types import Sequence
 
-TAPE_BYTES = 8 << 20
+TAPE_BYTES = 16 << 20
 TAPE_WORK = 2_000_000_000
 """Weights times rows (of sequences: steps) of a tape, which is run to its end before a fit can be ended."""
 MAX_SLOTS = 1024
@@ -128,7 +128,7 @@ class Cursor(NamedTuple):
 
 
 def n_slots(batch_size: int, row_bytes: int, row_work: int = 0) -> int:
-    """Slots of a tape of about 8 MB, or that takes about a second to train on, if that is less; between 8 and 1,024.
+    """Slots of a tape of about 16 MB, or that takes about a second to train on, if that is less; between 8 and 1,024.
     Depends on the network and the shape of a batch alone."""
     by_work = TAPE_WORK // max(1, batch_size * row_work)
     return int(np.clip(min(TAPE_BYTES // (batch_size * row_bytes), by_work), MIN_SLOTS, MAX_SLOTS))
