@@ -104,3 +104,11 @@ def test_the_terminal_and_the_page_show_it(table, capsys, tmp_path):
     page = (tmp_path / "out" / "report.html").read_text()
     assert "The network before training" in page
     assert "hidden layer 2" in page
+
+
+def test_the_first_loss_of_sequences_is_compared_with_a_constant_answer_to_the_same_ones(tmp_path, capsys):
+    y = np.repeat(["a", "b"], [150, 50])  # those that are looked at first are all of one class
+    path = tmp_path / "s.npz"
+    np.savez(path, x=np.random.default_rng(3).standard_normal((200, 6, 1)), y=y)
+    first = check(path, capsys, "--net", "rnn", "--hidden", "4")["first_batch"]
+    assert first["constant_answer"] == pytest.approx(-np.log(0.75), abs=0.01)

@@ -26,6 +26,7 @@ from axonic.health import QUANTITIES
 from axonic.objective import Objective
 from axonic.programs import compiled
 from axonic.recipe import Fit, Task, Watcher
+from axonic.recipe.baseline import constant_params
 from axonic.recipe.rate import SWEEP_STEPS
 from axonic.types import Batch, Finding, Params
 
@@ -83,13 +84,14 @@ def _through_time(task: Task, fit: Fit) -> Rehearsal:
         {"layer": layer.where, "first_to_last": _number(layer.reach[-1]), "largest": _number(np.nanmax(layer.reach))}
         for layer in sequences.examine_at(task, member.params, part).layers
     ]
-    trivial, best = sequences.constant_loss(task, fit), float(fit.states[0].best_loss)
+    constant = constant_params(member)
     first = {
         "loss": _number(_loss_of(task, member.params, part)),
-        "constant_answer": None if trivial is None else _number(trivial),
+        "constant_answer": None if constant is None else _number(_loss_of(task, constant, part)),
         "layers": layers,
     }
     train_loss = fit.history_columns()["train_loss"]
+    trivial, best = sequences.constant_loss(task, fit), float(fit.states[0].best_loss)
     quick = {
         "batch_size": fit.batch_size,
         "learning_rate": fit.learning_rate,

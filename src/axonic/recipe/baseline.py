@@ -52,18 +52,25 @@ BLOCK = 1024
 
 def constant(member: Member) -> tuple[Params, float] | None:
     """(weights, validation loss) of the constant answer in place of a network; None where it is not known."""
-    rows, split = member.batches.rows, member.batches.split
-    place, last = output(member.params)
+    params = constant_params(member)
+    if params is None:
+        return None
+    _, last = output(params)
+    y, weight = weighted_targets(member.batches.rows, member.batches.split.valid, len(last.b))
+    y = y.astype(last.b.dtype)
+    values = loss_values(of_a_step(member.trial.loss), np.broadcast_to(last.b, y.shape), y)
+    return params, float(np.average(values, weights=weight))
+
+
+def constant_params(member: Member) -> Params | None:
+    """The weights of the constant answer in place of a network; None where it is not known."""
     found = constant_bias(member)
     if found is None:
         return None
-    b = found.astype(last.b.dtype)
-    y, weight = weighted_targets(rows, split.valid, len(b))
-    y = y.astype(b.dtype)
-    values = loss_values(of_a_step(member.trial.loss), np.broadcast_to(b, y.shape), y)
+    place, last = output(member.params)
     params = list(jax.tree.map(np.zeros_like, member.params))
-    params[place] = last._replace(w=np.zeros_like(last.w), b=b)
-    return tuple(params), float(np.average(values, weights=weight))
+    params[place] = last._replace(w=np.zeros_like(last.w), b=found.astype(last.b.dtype))
+    return tuple(params)
 
 
 def constant_bias(member: Member) -> np.ndarray | None:
