@@ -33,7 +33,7 @@ from axonic import (
 )
 from axonic.cli import main as main_of_axonic
 from axonic.data.ragged import Ragged
-from axonic.data.sequences import as_sequences
+from axonic.data.sequences.arrays import as_sequences
 from axonic.export import agreement, difference, inputs
 from axonic.runs import sequences
 from axonic.storage import load_model

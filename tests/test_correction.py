@@ -13,7 +13,7 @@ from axonic import RecurrentRegressor, correction, runs
 from axonic.cli import main
 from axonic.correction import Settled, standard_error
 from axonic.data.autoregression import fit_linear
-from axonic.data.sequences import Layout
+from axonic.data.sequences.layout import Layout
 from axonic.losses import quantile
 from axonic.settings import Settings
 from axonic.storage import load_model

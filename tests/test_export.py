@@ -27,7 +27,8 @@ from axonic.data.autoregression import steps_before
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged
 from axonic.data.schema import infer_schema, target_values
-from axonic.data.sequences import Layout, cut_table
+from axonic.data.sequences.layout import Layout
+from axonic.data.sequences.tables import cut_table
 from axonic.data.targets import TargetEncoder
 from axonic.errors import InputError
 from axonic.export import ACTIVATIONS, LAYERS, agreement, export_onnx, inputs, onnx_network

@@ -12,7 +12,7 @@ import pytest
 from axonic import layers, losses
 from axonic.health import COLUMNS, QUANTITIES, examine, look, noise_scale, nothing, traced
 from axonic.objective import Objective
-from axonic.report.pages import _healths
+from axonic.report.layers import healths
 from axonic.specs import spec, static
 from axonic.types import Batch
 
@@ -102,7 +102,7 @@ def test_the_noise_of_one_row_and_the_scale_where_no_signal_is_left_are_not_know
 
 def test_the_page_takes_the_noise_scale_of_averages():
     table = "network,epoch,layer,gradient_noise,gradient_signal\n1,0,1,4,-1\n1,1,1,4,3\n1,2,1,,\n1,4,1,4,1\n"
-    ((shown,),) = _healths(table)
+    ((shown,),) = healths(table)
     values = json.loads(html.unescape(re.search('data-heat="(.*?)"', shown["figure"])[1]))["values"]
     noise, signal = 4 * 0.9 + 4, -0.9 + 3
     last = (0.9**2 * noise + 4) / (0.9**2 * signal + 1)

@@ -22,7 +22,7 @@ import pytest
 from axonic import distributed, optimizers, run_directory, runs, storage, training
 from axonic.cli import main
 from axonic.data import batches
-from axonic.diagnosis import run as diagnosis_of_runs
+from axonic.diagnosis import capacity
 from axonic.errors import InputError
 from axonic.recipe import fitting, rule
 from axonic.settings import Settings
@@ -64,7 +64,7 @@ def shorten(patch):
     small."""
     patch.setattr(batches, "MAX_SLOTS", SLOTS)
     patch.setattr(rule, "SMALL_RULES", RULES)
-    patch.setattr(diagnosis_of_runs, "SMALL_LAYER", 0)
+    patch.setattr(capacity, "SMALL_LAYER", 0)
 
 
 def make_references(path):
@@ -156,12 +156,12 @@ import sys
 from axonic import run_directory
 from axonic.cli import main
 from axonic.data import batches
-from axonic.diagnosis import run as diagnosis_of_runs
+from axonic.diagnosis import capacity
 from axonic.recipe import rule
 seconds, rounds = float(sys.argv.pop(1)), int(sys.argv.pop(1))
 if seconds >= 0:
     run_directory.RUNNING_SECONDS = run_directory.FINISHED_SECONDS = seconds
-batches.MAX_SLOTS, rule.SMALL_RULES, diagnosis_of_runs.SMALL_LAYER = {SLOTS}, {RULES}, 0
+batches.MAX_SLOTS, rule.SMALL_RULES, capacity.SMALL_LAYER = {SLOTS}, {RULES}, 0
 print("ready", flush=True)
 for _ in range(rounds):
     code = main(sys.argv[1:])

@@ -12,7 +12,7 @@ from axonic.cli import main
 from axonic.data import batches
 from axonic.data.encoding import Coding, TableEncoder
 from axonic.data.ragged import Ragged
-from axonic.data.sequences import Layout
+from axonic.data.sequences.layout import Layout
 from axonic.diagnosis.rehearsal import Rehearsal
 from axonic.errors import InputError
 from axonic.report.terminal import Progress

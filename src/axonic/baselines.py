@@ -31,7 +31,7 @@ from threadpoolctl import threadpool_limits
 
 from axonic.data.autoregression import steps_ahead
 from axonic.data.batches import Rows, Split
-from axonic.data.sequences import SeriesCoding
+from axonic.data.sequences.windows import SeriesCoding
 from axonic.losses import Loss, Robust
 from axonic.model import Model
 from axonic.recipe.baseline import bias

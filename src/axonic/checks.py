@@ -223,7 +223,7 @@ def check_infinite(table: Table) -> Iterator[Finding]:
     for column in table.schema.columns:
         if column.kind != "number" or table.frame[column.name].dtype.is_integer():
             continue
-        infinite = as_numbers(table.frame[column.name]).is_infinite()
+        infinite = as_numbers(table.frame[column.name], unit=column.format).is_infinite()
         count = int(infinite.sum())
         if count:
             first = int(infinite.arg_true()[0])
@@ -523,7 +523,7 @@ def _names_the_class(table: Table, column: Column) -> dict[str, Any] | None:
 def _follows_the_target(table: Table, column: Column) -> dict[str, Any] | None:
     if column.kind != "number":
         return None
-    values, target = as_numbers(table.usable(column.name)).to_numpy(), table.target.to_numpy()
+    values, target = as_numbers(table.usable(column.name), unit=column.format).to_numpy(), table.target.to_numpy()
     stride = max(1, len(values) // 1000)  # a sample spares most columns the whole computation
     if stride > 1 and abs(_correlation(values[::stride], target[::stride])) < 0.99:
         return None

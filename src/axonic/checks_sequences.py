@@ -9,7 +9,9 @@ import polars as pl
 from axonic import checks
 from axonic.checks import Table
 from axonic.data.schema import Schema
-from axonic.data.sequences import Data, Series, Windows
+from axonic.data.sequences.layout import Data
+from axonic.data.sequences.tables import Series
+from axonic.data.sequences.windows import Windows
 from axonic.types import Finding
 
 OF_STEPS = (

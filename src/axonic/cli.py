@@ -533,7 +533,7 @@ def report(run: Path, /, *, open: Annotated[bool, Parameter(name="--open", negat
     from axonic import runs
 
     page = runs.write_report(run)
-    Console(highlight=False).print(f"report: {page}", markup=False, soft_wrap=True)
+    _say_where(run)
     if open:
         import webbrowser
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from axonic.data.autoregression import fit_linear, steps_ahead
 from axonic.data.ragged import Ragged
-from axonic.data.sequences import SeriesCoding, Windows
+from axonic.data.sequences.windows import SeriesCoding, Windows
 from axonic.losses import Quantile, SquaredError
 from axonic.model import Model
 from axonic.recipe import Fit

@@ -24,7 +24,7 @@ from axonic.calibration import expected_calibration_error
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged, known, known_steps
 from axonic.data.schema import Task
-from axonic.data.sequences import SeriesCoding
+from axonic.data.sequences.windows import SeriesCoding
 from axonic.data.targets import TargetEncoder
 from axonic.engine import set_up
 from axonic.errors import InputError

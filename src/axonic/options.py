@@ -12,7 +12,7 @@ from cyclopts.help import DefaultFormatter, HelpPanel
 from axonic.errors import InputError
 
 if TYPE_CHECKING:
-    from axonic.data.sequences import Layout
+    from axonic.data.sequences.layout import Layout
 
 
 class Folded:
@@ -105,7 +105,7 @@ class Sequences:
 
     def layout(self) -> "Layout":
         """How they lie in the file."""
-        from axonic.data.sequences import Layout
+        from axonic.data.sequences.layout import Layout
 
         return Layout(self.sequence_id, self.order_by, self.window, self.horizon)
 

@@ -24,7 +24,8 @@ from safetensors.numpy import save
 from axonic import layers, losses, optimizers
 from axonic.data.encoding import TableEncoder
 from axonic.data.schema import Schema
-from axonic.data.sequences import Layout, SeriesCoding
+from axonic.data.sequences.layout import Layout
+from axonic.data.sequences.windows import SeriesCoding
 from axonic.data.targets import TargetEncoder
 from axonic.errors import InputError
 from axonic.layers import Activation, Chain, Dense, Dropout, Layer, activations, chain, dense, dropout

@@ -8,7 +8,7 @@ Params = Any
 """A tree (nested tuples) of weight arrays; gradients have the same tree."""
 
 Scaling = Literal["deviation", "quartiles", "mean", "none"]
-"""How numbers to predict are brought to the scale of a network; see `axonic.data.encoding.TargetEncoder`."""
+"""How numbers to predict are brought to the scale of a network; see `axonic.data.targets.TargetEncoder`."""
 
 
 class Sequence(NamedTuple):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from axonic.data import encoding, schema
-from axonic.data.encoding import Coding, TableEncoder, moments
+from axonic.data.encoding import Coding, TableEncoder, statistics
+from axonic.data.encoding.statistics import moments
 from axonic.data.reading import read_table
 from axonic.data.schema import Column, Schema, infer_columns
 from axonic.errors import InputError
@@ -324,6 +325,7 @@ def test_blocks_do_not_show(monkeypatch):
     whole = fitted(frame), fitted(frame).encode(frame)
     monkeypatch.setattr(encoding, "BLOCK_ROWS", 300)
     monkeypatch.setattr(encoding, "BLOCK_VALUES", 2000)
+    monkeypatch.setattr(statistics, "BLOCK_VALUES", 2000)
     blocked = fitted(frame), fitted(frame).encode(frame)
     assert blocked[0] == whole[0]
     np.testing.assert_array_equal(blocked[1][0], whole[1][0])

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from axonic.data import reading
-from axonic.data.reading import Spelling, read_table
-from axonic.data.values import MISSING, spelt
+from axonic.data.reading import Spelling, decimal_mark, delimited, layout, read_table
+from axonic.data.values import MISSING, as_numbers, spelt
 from axonic.errors import InputError
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -33,7 +33,8 @@ def read(folder: Path, content: str | bytes, name: str = "t.csv") -> pl.DataFram
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(layout, "HEAD_BYTES", 64)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
 
 
 across_blocks = pytest.mark.usefixtures("small_blocks")
@@ -95,7 +96,8 @@ def test_separators_and_decimal_commas(tmp_path, name, content):
 @pytest.mark.parametrize("point", [",", "."])
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_the_first_fraction_may_come_late(tmp_path, monkeypatch, point, quote):
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 1 << 17)
+    monkeypatch.setattr(layout, "HEAD_BYTES", 1 << 17)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 17)
     whole, words = 20_000, ["1,5,7", "x"]
     rows = [f"{quote}{i}{quote};{words[i % 2]}" for i in range(whole)]
     rows += [f"{quote}{i}{point}25{quote};{words[i % 2]}" for i in range(30_000)]
@@ -109,7 +111,7 @@ def test_the_first_fraction_may_come_late(tmp_path, monkeypatch, point, quote):
 
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_points_set_thousands_apart_where_fractions_have_a_comma(tmp_path, monkeypatch, quote):
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 12)
     fields = {"1.234": 1234, "12,5": 12.5, "1.234.567,25": 1234567.25, "-3": -3, "999": 999, "0,125": 0.125}
     rows = [f"{quote}{field}{quote};{quote}{field} €{quote};v1.234,x" for field in fields] * 300
     path = written(tmp_path, "a;b;c\n" + "\n".join(rows) + "\n")
@@ -443,7 +445,7 @@ def test_folder_unreadable_and_impossible_paths(tmp_path, monkeypatch):
 
 @across_blocks
 def test_a_quote_that_is_never_closed_does_not_swallow_a_large_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 1000)
+    monkeypatch.setattr(delimited, "MAX_ROW_BYTES", 1000)
     with pytest.raises(InputError, match="a quote mark that is never closed"):
         read(tmp_path, 'a,b\n"x,1\n' + "1,2\n" * 1000)
 
@@ -471,3 +473,15 @@ def test_the_encoding_of_other_text_is_guessed(tmp_path, encoding, text):
 def test_decimal_commas_behind_the_minus_sign_of_print(tmp_path):
     frame = read(tmp_path, "a;b\n−1,5;x\n２，５;y\n3,5;z\n")
     assert frame["a"].to_list() == [-1.5, 2.5, 3.5]
+
+
+def test_decimal_commas_before_a_unit(tmp_path):
+    frame = read(tmp_path, "weight;y;note\n1,5 kg;1.250,5 EUR;5,5 or 6\n12 Kg;3 EUR;none\n")
+    assert as_numbers(frame["weight"], unit="kg").to_list() == [1.5, 12.0]
+    assert as_numbers(frame["y"], unit="eur").to_list() == [1250.5, 3.0]
+    assert frame["note"].to_list() == ["5,5 or 6", "none"]
+
+
+def test_a_file_that_is_not_there_has_no_decimal_mark(tmp_path):
+    with pytest.raises(InputError, match=r"t\.csv"):
+        decimal_mark(tmp_path / "t.csv")

@@ -258,6 +258,28 @@ def test_numbers_with_a_mark_are_numbers_unless_the_marks_differ():
     assert target_values(frame, schema).to_list() == [i % 7 + 0.5 for i in range(40)]
 
 
+def test_text_whose_numbers_share_a_unit_is_numbers_and_the_schema_holds_the_unit():
+    frame = pl.DataFrame(
+        {
+            "engine": [f"{900 + 37 * i} CC" for i in range(40)],
+            "term": ["36 months", "60 months"] * 20,
+            "other": [f"{i} kmpl" if i % 2 else f"{i} km/kg" for i in range(40)],
+            "seat": [f"{i % 9}A" for i in range(40)],
+            "y": [f"{i + 0.5} lakh" for i in range(40)],
+        }
+    )
+    schema = infer_schema(frame, "y")
+    assert [(column.name, column.kind, column.format) for column in schema.columns] == [
+        ("engine", "number", "cc"),
+        ("term", "number", "month"),
+        ("seat", "category", ""),
+    ]
+    assert [column.name for column in schema.ignored] == ["other"]
+    assert (schema.task, schema.unit) == ("regression", "lakh")
+    assert target_values(frame, schema).to_list() == [i + 0.5 for i in range(40)]
+    assert Schema.from_json(schema.to_json()) == schema
+
+
 def test_whole_numbers_that_hardly_repeat_are_a_measurement():
     frame = pl.DataFrame({"x": RNG.normal(size=8), "y": [1, 2, 3, 4, 5, 6, 7, 7]})
     assert infer_schema(frame, "y").task == "regression"

@@ -16,16 +16,10 @@ from axonic.data.batches import SIMILAR, Batches, Cursor, Rows, Segment, length_
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged, join, known_steps
 from axonic.data.schema import Column, Schema, infer_columns
-from axonic.data.sequences import (
-    Layout,
-    SeriesCoding,
-    as_sequences,
-    cut_table,
-    cut_windows,
-    drifts,
-    order_series,
-    read_npz,
-)
+from axonic.data.sequences.arrays import as_sequences, read_npz
+from axonic.data.sequences.layout import Layout
+from axonic.data.sequences.tables import cut_table, order_series
+from axonic.data.sequences.windows import SeriesCoding, cut_windows, drifts
 from axonic.errors import InputError
 
 

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from axonic import FeedForwardRegressor
-from axonic.data.sequences import Layout
+from axonic.data.sequences.layout import Layout
+from axonic.errors import InputError
 from axonic.runs import evaluate_table, fit_table, predict_table, tables
 from axonic.settings import Settings
 
@@ -92,3 +93,63 @@ def test_a_declared_category_of_numbers_is_a_category(categories, ordered):
     assert model.model_.encoder.n_features == 4
     plain = X.assign(shop=X.shop.astype(type(categories[0])))
     np.testing.assert_array_equal(model.predict(plain[:20]), model.predict(X[:20]))
+
+
+@pytest.fixture(scope="module")
+def weighed():
+    """A table whose numbers have units, and the same without."""
+    rng = np.random.default_rng(5)
+    weight, price = rng.uniform(1, 9, 90).round(2), rng.uniform(1, 9, 90).round(2)
+    bare = pl.DataFrame({"weight": weight, "price": price, "y": (weight * 100 - price).round(1)})
+    units = {"weight": "{} kg", "price": "{} EUR", "y": "{} days"}
+    return pl.DataFrame([bare[name].map_elements(units[name].format, pl.String) for name in bare.columns]), bare
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_numbers_with_units_are_numbers_from_training_to_scoring(weighed, tmp_path, monkeypatch, in_parts):
+    table, bare = weighed
+    if in_parts:
+        monkeypatch.setattr(tables, "fits", lambda blocks: False)
+    table.write_csv(tmp_path / "t.csv")
+    bare.write_csv(tmp_path / "bare.csv")
+    settings = Settings(**QUICK)
+    fit_table(tmp_path / "t.csv", "y", tmp_path / "run", settings=settings)
+    scores = evaluate_table(tmp_path / "run", tmp_path / "t.csv")
+    assert scores["r2"] > 0.9
+    assert evaluate_table(tmp_path / "run", tmp_path / "bare.csv")["rmse"] == pytest.approx(scores["rmse"], rel=1e-5)
+    for name, said in {"weight": "'3 lb' is not a number, alone or of kg", "y": "'3 lb' is not a number"}.items():
+        table.with_columns(pl.lit("3 lb").alias(name)).write_csv(tmp_path / "other.csv")
+        with pytest.raises(InputError, match=said):
+            evaluate_table(tmp_path / "run", tmp_path / "other.csv")
+
+
+def test_an_estimator_reads_units_in_a_frame(weighed):
+    _, bare = weighed
+    X, plain_X = (frame.select("weight", "price") for frame in weighed)
+    model, plain = (FeedForwardRegressor(**QUICK, random_state=0).fit(inputs, bare["y"]) for inputs in (X, plain_X))
+    np.testing.assert_allclose(model.predict(X), plain.predict(plain_X), rtol=0.01)  # rows come in another order
+    with pytest.raises(InputError, match="of kg"):
+        model.predict(X.with_columns(weight=pl.lit("3 lb")))
+
+
+def test_a_target_of_sequences_may_have_a_unit(tmp_path):
+    rng = np.random.default_rng(6)
+    n, steps = 40, 3
+    y = rng.uniform(1, 9, n).round(2)
+    rows = {
+        "id": np.repeat(np.arange(n), steps),
+        "t": list(range(steps)) * n,
+        "x": [f"{v} m/s" for v in np.repeat(y, steps)],
+    }
+    frame = pl.DataFrame(rows).with_columns(y=pl.Series([f"{v} h" for v in np.repeat(y, steps)]))
+    frame.write_csv(tmp_path / "t.csv")
+    settings = Settings(
+        net="rnn", hidden_layer_sizes=(4,), epochs=60, learning_rate=0.05, ensemble=1, monitor=False, batch_size=8
+    )
+    fit_table(
+        tmp_path / "t.csv", "y", tmp_path / "run", settings=settings, layout=Layout(sequence_id="id", order_by="t")
+    )
+    assert evaluate_table(tmp_path / "run", tmp_path / "t.csv")["r2"] > 0.8
+    frame.with_columns(y=pl.lit("3 days")).write_csv(tmp_path / "other.csv")
+    with pytest.raises(InputError, match="'3 days' is not a number, alone or of h"):
+        evaluate_table(tmp_path / "run", tmp_path / "other.csv")

@@ -11,10 +11,10 @@ import pytest
 
 from axonic import runs
 from axonic.cli import main
-from axonic.data import reading, store
+from axonic.data import store
 from axonic.data.batches import Batches, Cursor, Rows
 from axonic.data.encoding import TableEncoder
-from axonic.data.reading import Blocks, read_table
+from axonic.data.reading import Blocks, columnar, delimited, read_table
 from axonic.data.schema import target_values
 from axonic.data.store import Store, StoredBatches, draw
 from axonic.data.targets import TargetEncoder
@@ -34,8 +34,8 @@ def small(monkeypatch):
     monkeypatch.setattr(store, "SAMPLE_VALUES", 1 << 14)
     monkeypatch.setattr(store, "CHUNK_BYTES", 160)
     monkeypatch.setattr(store, "GROUP_BYTES", 8 * 1600)
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 4000)
-    monkeypatch.setattr(reading, "BLOCK_VALUES", 4 * 1024)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 4000)
+    monkeypatch.setattr(columnar, "BLOCK_VALUES", 4 * 1024)
 
 
 ALONE = ["--ensemble", "1", "--regularization", "none", "--no-monitor"]

@@ -6,7 +6,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from axonic.data.values import as_booleans, as_dates, as_numbers, as_text, in_file, missing, narrow, share_a_mark, spelt
+from axonic.data.values import (
+    as_booleans,
+    as_dates,
+    as_numbers,
+    as_text,
+    in_file,
+    missing,
+    narrow,
+    share_a_mark,
+    spelt,
+    unit_of,
+)
 from axonic.errors import InputError
 
 
@@ -90,6 +101,39 @@ def test_numbers_are_read_as_people_write_them_each_by_itself():
     assert share_a_mark(pl.Series(["$5", "$1,000", "7", None]))
     assert share_a_mark(pl.Series(["1", "2"]))
     assert not share_a_mark(pl.Series(["$5", "5 €"]))
+
+
+UNITS = {
+    "kg": {"5 kg": 5.0, "7.5kg": 7.5, "1,200 Kg": 1200.0, "12": 12.0},
+    "cc": {"1248 CC": 1248.0, "998cc": 998.0},
+    "month": {" 36 months": 36.0, "1 month": 1.0},
+    "sq ft": {"300 sq ft": 300.0},
+    "km/h": {"-10 km/h": -10.0, ".5 km/h": 0.5},
+    "°c": {"30 °C": 30.0, "-2.5°C": -2.5},
+    "usd": {"1,234.50 USD": 1234.5},
+    "公斤": {"5公斤": 5.0, "６.5 公斤": 6.5},
+}
+
+
+@pytest.mark.parametrize(("unit", "texts"), UNITS.items(), ids=str)
+def test_numbers_of_one_unit_are_read_without_it(unit, texts):
+    text = pl.Series("x", [*texts, None])
+    assert unit_of(text) == unit
+    assert as_numbers(text, unit=unit).to_list() == [*texts.values(), None]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["5 kg", "5 lb"], ["12A", "13A"], ["1", "2"], ["$5", "45 %"], ["3 of 5", "4 of 5"], ["kg", "m"], [None]],
+    ids=str,
+)
+def test_texts_without_a_unit_in_common_have_none(texts):
+    assert unit_of(pl.Series("x", texts, pl.String)) == ""
+
+
+def test_a_number_of_another_unit_is_refused():
+    with pytest.raises(InputError, match=r"^'5 lb' is not a number, alone or of kg \(column 'x', row 2\)"):
+        as_numbers(pl.Series("x", ["3 kg", "5 lb"]), unit="kg")
 
 
 @pytest.mark.parametrize(

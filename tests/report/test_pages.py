@@ -17,7 +17,9 @@ import pytest
 from axonic import cli
 from axonic.cli import main
 from axonic.errors import InputError
-from axonic.report.pages import _command, _forecasts, fit_page
+from axonic.report.command import command
+from axonic.report.pages import fit_page
+from axonic.report.predictions import _forecasts
 from axonic.runs import fit, write_report
 from axonic.storage import plain
 
@@ -159,7 +161,7 @@ def test_the_command_gives_the_same_settings(monkeypatch, tmp_path):
     for arguments in map(shlex.split, given):
         assert main(["fit", *arguments, "--quiet"]) == 0
         first = asked.pop()
-        words = shlex.split(_command(json.loads(json.dumps(plain(first.to_json(0))))))
+        words = shlex.split(command(json.loads(json.dumps(plain(first.to_json(0))))))
         assert words[:2] == ["axonic", "fit"]
         assert main([*words[1:], "--quiet"]) == 0
         assert asked.pop() == first

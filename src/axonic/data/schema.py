@@ -30,6 +30,7 @@ from axonic.data.values import (
     parse_dates,
     share_a_mark,
     spelt,
+    unit_of,
 )
 from axonic.errors import InputError
 
@@ -74,7 +75,7 @@ class Column:
     name : its name in the table.
     kind : ``number``, ``category``, ``boolean``, ``date`` or ``ignored``.
     reason : why an ignored column is ignored; empty otherwise.
-    format : how a date is spelt where it is text (as for ``strptime``); empty otherwise.
+    format : how a date is spelt where it is text (as for ``strptime``), the unit of numbers that have one; else empty.
     """
 
     name: str
@@ -102,12 +103,14 @@ class Schema:
     target : name of the column to predict; empty for none.
     task : ``classification`` or ``regression``; ``multilabel`` where the targets stand beside the table.
     ignored : the columns left out, each with its reason.
+    unit : of a target of numbers, where its text has one (see `axonic.data.values.unit_of`); empty otherwise.
     """
 
     columns: tuple[Column, ...]
     target: str
     task: Task
     ignored: tuple[Column, ...] = field(default=())
+    unit: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict of strings, lists and dicts."""
@@ -116,6 +119,7 @@ class Schema:
             "target": self.target,
             "task": self.task,
             "ignored": [column.to_json() for column in self.ignored],
+            **({"unit": self.unit} if self.unit else {}),
         }
 
     @classmethod
@@ -156,7 +160,12 @@ def infer_schema(frame: pl.DataFrame, target: str, task: str = "auto") -> Schema
             "add columns that bear on the target",
             "features",
         )
-    return Schema(used, target, resolved, ignored)
+    return Schema(used, target, resolved, ignored, target_unit(frame[target], resolved))
+
+
+def target_unit(series: pl.Series, task: Task) -> str:
+    """`Schema.unit` of a target."""
+    return unit_of(as_text(series)) if task == "regression" and is_text(series) else ""
 
 
 def usable_rows(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
@@ -176,7 +185,7 @@ def target_values(frame: pl.DataFrame, schema: Schema) -> pl.Series:
     """
     series = named(frame, schema.target, "target")
     if schema.task == "regression":
-        return _finite_target(series)
+        return _finite_target(series, schema.unit)
     if is_text(series):
         return as_text(series)
     if series.dtype.is_decimal():
@@ -228,7 +237,7 @@ def resolve_task(series: pl.Series, task: str, each: str = "row") -> Task:
         )
     resolved = _task_of(values, counts) if task == "auto" else task
     if resolved == "regression":
-        _finite_target(series)
+        _finite_target(series, target_unit(series, resolved))
         return "regression"
     _check_classes(counts, len(values), values, where, each)
     return "classification"
@@ -245,7 +254,7 @@ def _task_of(values: pl.Series, counts: pl.DataFrame) -> Task:
     if labels.dtype == pl.Boolean:
         return "classification"
     if labels.dtype == pl.String:
-        numbers = spelt(labels)
+        numbers = spelt(labels, unit_of(labels))
         if numbers.null_count() or holds_codes(labels) or not share_a_mark(labels):
             return "classification"
         labels = numbers
@@ -282,9 +291,9 @@ def _check_classes(counts: pl.DataFrame, n_rows: int, values: pl.Series, where: 
         )
 
 
-def _finite_target(series: pl.Series) -> pl.Series:
+def _finite_target(series: pl.Series, unit: str) -> pl.Series:
     try:
-        numbers = as_numbers(series)
+        numbers = as_numbers(series, unit=unit)
     except InputError as error:
         raise InputError(
             f"regression needs a numeric target: {error.what}", "correct it, or use --task classification", error.where
@@ -304,8 +313,8 @@ def infer_columns(frame: pl.DataFrame) -> tuple[Column, ...]:
 
     - *boolean*: booleans, and text with two values that are yes/no, true/false, y/n or t/f in any case.
     - *number*: numbers, and text in which every value spells one (``1,234``, ``$5`` and ``45 %`` do: see
-      `axonic.data.values.spelt`), all in the same currency or percent. Whole numbers with zeros in front at a fixed
-      width (``02139``) are codes, hence categories.
+      `axonic.data.values.spelt`), all in the same currency or percent, or in the same unit (``5 kg``), which the schema
+      holds. Whole numbers with zeros in front at a fixed width (``02139``) are codes, hence categories.
     - *date*: dates, and text in which every value fits one of `DATE_FORMATS`. Where day and month could be either way
       round, the order in which the rows are sorted is preferred, else month first; the schema holds the format chosen.
     - *category*: other text, if levels that recur (on 15 rows or more, of which about ten are trained on, or among the
@@ -385,9 +394,10 @@ def level_counts(text: pl.Series) -> pl.DataFrame:
 def _spelt_out(levels: pl.Series, text: pl.Series) -> Column | None:
     """The column if its text spells numbers, yes and no, or dates."""
     name = text.name
-    if not spelt(levels).null_count() and not holds_codes(levels) and share_a_mark(levels):
+    unit = unit_of(levels)
+    if not spelt(levels, unit).null_count() and not holds_codes(levels) and share_a_mark(levels):
         is_id = holds_only_digits(levels) and _is_id(half_width(text).cast(pl.Int64, strict=False).drop_nulls())
-        return Column(name, "ignored", ID_LIKE) if is_id else Column(name, "number")
+        return Column(name, "ignored", ID_LIKE) if is_id else Column(name, "number", format=unit)
     words = half_width(levels).str.to_lowercase().unique()
     if len(words) == 2 and set(words) in BOOLEANS:
         return Column(name, "boolean")
@@ -481,7 +491,7 @@ def mixed(text: pl.Series) -> Mixed | None:
             return None
         return Mixed(what, n, int(fits.sum()), levels.filter(~fits).to_list())
 
-    if numbers := found("numbers", spelt(levels).is_not_null()):
+    if numbers := found("numbers", spelt(levels, unit_of(levels)).is_not_null()):
         return numbers
     if np.mean(sample.str.contains(DATE_DIGITS).to_numpy()) < MOST:
         return None
@@ -496,5 +506,5 @@ def canonical(series: pl.Series, column: Column) -> pl.Series:
         return as_text(series)
     if column.kind == "date":
         return as_dates(series, column.format).to_physical().cast(pl.Float64)
-    numbers = as_booleans(series) if column.kind == "boolean" else as_numbers(series)
+    numbers = as_booleans(series) if column.kind == "boolean" else as_numbers(series, unit=column.format)
     return numbers.cast(pl.Float64).fill_nan(None)

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from axonic import records
-from axonic.data.encoding import LARGEST, Rows, moments
+from axonic.data.encoding.coding import LARGEST, Rows
+from axonic.data.encoding.statistics import moments
 from axonic.data.schema import Task
 from axonic.data.values import BOOLEANS, as_numbers, as_text, is_text
 from axonic.errors import InputError

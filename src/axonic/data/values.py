@@ -86,13 +86,14 @@ def as_text(series: pl.Series) -> pl.Series:
     return clean(series.cast(pl.String))
 
 
-def as_numbers(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None) -> pl.Series:
+def as_numbers(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None, unit: str = "") -> pl.Series:
     """A column as Float64, null or NaN where missing.
 
     Parameters
     ----------
     series : numbers, booleans, or text that spells numbers; see `spelt`.
     rows : indices of the values in their table, for the error message; 0, 1, 2, ... by default.
+    unit : what may stand behind a number in text; see `unit_of`.
 
     Raises
     ------
@@ -102,9 +103,9 @@ def as_numbers(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None
     if not is_text(series):
         return _numbers_of(series, "numbers")
     text = as_text(series)
-    numbers = spelt(text)
+    numbers = spelt(text, unit)
     if numbers.null_count() > text.null_count():
-        _refuse_unread(text, numbers, "a number", rows)
+        _refuse_unread(text, numbers, f"a number, alone or of {unit}" if unit else "a number", rows)
     return numbers
 
 
@@ -112,16 +113,23 @@ _CURRENCIES = "$€£¥₹"
 _MARK = rf"([{_CURRENCIES}%])"
 
 
-def written(whole: str, point: str) -> str:
+def written(whole: str, point: str, unit: str = "") -> str:
     """The regular expression of a number as people write it, blanks around it allowed.
 
     Parameters
     ----------
     whole : of the digits before the decimal point.
     point : of the decimal point.
+    unit : what may stand behind it; see `unit_of`.
     """
     number = rf"({whole})({point}\d*)?([eE][+-]?\d+)?"
-    return rf"^\s*[+-]?[{_CURRENCIES}]?\s?[+-]?{number}\s?[%{_CURRENCIES}]?\s*$"
+    behind = rf"(\s?[%{_CURRENCIES}]|\s*{_any_case(unit)})?" if unit else rf"\s?[%{_CURRENCIES}]?"
+    return rf"^\s*[+-]?[{_CURRENCIES}]?\s?[+-]?{number}{behind}\s*$"
+
+
+def _any_case(unit: str) -> str:
+    """The regular expression of a unit, capitals and a plural s allowed."""
+    return rf"(?i:{re.escape(unit)}s?)"
 
 
 def grouped(mark: str) -> str:
@@ -133,19 +141,44 @@ def grouped(mark: str) -> str:
 _WRITTEN = written(grouped(","), r"\.")
 
 
-def spelt(text: pl.Series) -> pl.Series:
+def spelt(text: pl.Series, unit: str = "") -> pl.Series:
     """The number that each text spells, Float64 (n,), null where it spells none.
 
     Numbers are spelt as programs do (``-1234.5``, ``1e5``), or as people do: thousands set apart by a comma, an
     apostrophe or a blank that does not break (``1,234.50``), a currency on either side (``$1,234``, ``5 €``), a percent
-    sign behind (``45 %`` is 45). The decimal point is a point. They may be of East Asian width (``２０．６３``).
+    sign behind (``45 %`` is 45), or this unit behind (``5 kg``, see `unit_of`). The decimal point is a point. They may
+    be of East Asian width (``２０．６３``).
     """
     text = half_width(text)
+    if unit:
+        text = text.str.replace(rf"^(\P{{L}}*[\d.])\s*{_any_case(unit)}\s*$", "$1")
     numbers = text.cast(pl.Float64, strict=False)
     if numbers.null_count() == text.null_count():
         return numbers
     bare = text.str.replace_all(r"[^\d.eE+-]", "").set(~text.str.contains(_WRITTEN).fill_null(False), None)
     return numbers.fill_null(bare.cast(pl.Float64, strict=False))
+
+
+_UNITS = "|".join(
+    (
+        "mg|g|kg|lb|oz|ton|mm|cm|m|km|mi|mile|ft|foot|feet|in|inch|yd|ml|cl|l|cc|m2|m²|km²|sqft|sqm|ha|℃|㎡|°[cf]?|º[cf]?",
+        "ms|s|sec|min|minute|h|hr|hour|d|day|week|month|mo|y|yr|year|m/s|km/h|kmh|kph|kmph|mph|kmpl|mpg|rpm",
+        "hp|bhp|ps|w|kw|mw|kwh|mah|v|hz|khz|mhz|ghz|b|kb|mb|gb|tb|mbps|px|mp|pa|hpa|kpa|bar|psi|cal|kcal|kj|nm|ppm|db",
+        "公斤|千克|克|斤|吨|米|厘米|毫米|公里|千米|升|毫升|平米|平方米|元|万元|亿元|岁|年|个月|天|小时|分钟|秒|度|人|次",
+    )
+)
+"""Units that may follow a number without a blank; "12A" is no number of anything."""
+_WORD = r"[\p{L}°º][\p{L}°º²³/.]*"
+_MEASURED = rf"(?i)^\s*[+-]?(?:\d[\d.,'’]*|\.\d+)((?:\s+{_WORD}(?: {_WORD})?)|(?:{_UNITS})s?)\s*$"
+
+
+def unit_of(text: pl.Series) -> str:
+    """The unit in which a text column gives its numbers (``5 kg``, ``7.5kg``, ``36 months``), in lower case and the
+    singular; empty if there is none, or several. It is a word or two behind a blank, or one of those people write
+    without. Marks such as ``$`` and ``%`` are no units."""
+    found = half_width(text).str.extract(_MEASURED).drop_nulls().str.strip_chars().str.to_lowercase()
+    units = found.str.replace(r"(\w[^\Ws])s$", "$1").unique()
+    return units[0] if len(units) == 1 else ""
 
 
 def share_a_mark(text: pl.Series) -> bool:

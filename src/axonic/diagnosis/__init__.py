@@ -2,7 +2,7 @@
 
     data.py        encoded rows that do not suit how they are trained on
     network.py     the network before its first step
-    run.py         the run
+    run.py         the rules of a run, which are in loss.py, steps.py, capacity.py and rivals.py
     evidence.py    the curves, the looks inside (`axonic.health`), and runs made for comparison
     live.py        what can be said while training is under way
     rehearsal.py   the network before there is a run: a first batch, and a quick run
@@ -23,7 +23,7 @@ import numpy as np
 from axonic.baselines import LinearModels
 from axonic.checks import by_severity
 from axonic.data.targets import TargetEncoder
-from axonic.diagnosis import data, network, run, sequences
+from axonic.diagnosis import data, network, rivals, run, sequences, steps
 from axonic.diagnosis.evidence import Evidence, compared
 from axonic.recipe import Fit, Task, Watcher
 from axonic.types import Finding
@@ -84,8 +84,8 @@ def _ended(fit: Fit) -> list[Finding]:
     findings = []
     for state in fit.states:
         if state.diverged:
-            findings = [run.diverged(state, fit.optimizer)]
-    return findings or run.no_signal(fit)
+            findings = [steps.diverged(state, fit.optimizer)]
+    return findings or rivals.no_signal(fit)
 
 
 def with_cause_first(found: list[Finding], diagnosed: list[Finding], *, weighted: bool = False) -> list[Finding]:
@@ -158,5 +158,5 @@ def _healthy(evidence: Evidence) -> Finding:
         {name: float(f"{value:.4g}") for name, value in numbers.items()},
         "Training went well: the loss came down, nothing died, faded or exploded, and no other setting that was looked "
         f"at does clearly better.{more}",
-        (run.off_the_plateau(fit) if fit.constant else "") or "Nothing needs to be done.",
+        (rivals.off_the_plateau(fit) if fit.constant else "") or "Nothing needs to be done.",
     )

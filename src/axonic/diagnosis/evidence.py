@@ -45,6 +45,8 @@ PROBE_ROWS = 1024
 LINEAR_NUMBERS = (SquaredError, Robust)
 LINEAR_CLASSES = (CrossEntropy, LogLikelihood, MeanSquaredError)
 """Losses of which a linear model is known (`axonic.baselines`), for numbers and for classes."""
+DEAD, SATURATED = 0.5, 0.5
+"""Shares from which a layer is dead or saturated (Amazon SageMaker Debugger, TheDeepChecker: half of a layer)."""
 GAIN, ERRORS = 0.05, 1.0
 """A change helps if the mean loss falls by this share of itself, and by this many standard errors of the rows'
 differences."""

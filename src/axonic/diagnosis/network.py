@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from axonic.diagnosis.evidence import Evidence, rounded
+from axonic.diagnosis.evidence import DEAD, SATURATED, Evidence, rounded
 from axonic.health import traced
 from axonic.layers import activations
 from axonic.layers.base import Chain
@@ -20,8 +20,6 @@ from axonic.types import Finding
 GAINS = (0.02, 5.0)
 """What a layer may make of the size of its inputs before its activation. He's, Glorot's and LeCun's weights give .14 to
 1.5 for layers of up to 100 times as many units as inputs."""
-DEAD, SATURATED = 0.5, 0.5
-"""Shares from which a layer counts as dead (Amazon SageMaker Debugger, TheDeepChecker: half of a layer)."""
 EXPLODING, VANISHING = 100.0, 1e-3
 """Ratio of the deltas of the first and the last hidden layer; AutoTrainer has 70 and 1e-3 for gradients."""
 DEEP = 3

@@ -6,7 +6,7 @@
     sixteen rows   where it hardly does: can they be learned by heart? If so the network works, and the columns tell
                    little of the target; if not, the network is at fault
 
-The rules are those of a run (`network.RULES` and three of `run`), for networks that read sequences those of
+The rules are those of a run (`network.RULES` and three others), for networks that read sequences those of
 `sequences`: whether an error comes through time, at the first weights and after the quick run. The notes run the quick
 one with "a large batch and a large rate"; the sweep takes the place of guessing one.
 """
@@ -20,8 +20,10 @@ from jax import Array
 
 from axonic import recipe
 from axonic.data.batches import Rows, gather, room
-from axonic.diagnosis import network, run, sequences, unwatched
+from axonic.diagnosis import network, rivals, sequences, unwatched
+from axonic.diagnosis.capacity import check_cannot_fit
 from axonic.diagnosis.evidence import Evidence, rounded
+from axonic.diagnosis.loss import check_nonfinite
 from axonic.health import QUANTITIES
 from axonic.objective import Objective
 from axonic.programs import compiled
@@ -70,11 +72,11 @@ def rehearse(task: Task, watcher: Watcher | None = None) -> Rehearsal:
     e = Evidence(task, fit, watcher)
     findings: list[Finding] = []
     with np.errstate(all="ignore"):
-        for rule in (run.check_nonfinite, *network.RULES, run.check_cannot_fit):
+        for rule in (check_nonfinite, *network.RULES, check_cannot_fit):
             findings = list(rule(e))
             if findings:
                 break
-    return Rehearsal(findings or run.no_signal(fit), _first_batch(e), _quick_run(e))
+    return Rehearsal(findings or rivals.no_signal(fit), _first_batch(e), _quick_run(e))
 
 
 def _through_time(task: Task, fit: Fit) -> Rehearsal:

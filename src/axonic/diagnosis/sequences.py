@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 
 from axonic.data.batches import Rows, gather, room
 from axonic.data.ragged import Ragged
-from axonic.diagnosis import run
+from axonic.diagnosis import rivals
 from axonic.diagnosis.evidence import GAIN
 from axonic.layers import GRU, LSTM, RNN, Bidirectional
 from axonic.layers.base import Chain
@@ -312,7 +312,7 @@ def no_signal(task: Task, fit: Fit) -> list[Finding]:
     """data.no_signal of networks some of which are constant answers, and the others on average hardly better."""
     trivial = constant_loss(task, fit) if fit.constant else None
     little = trivial is not None and np.mean([state.best_loss for state in fit.states]) > (1 - GAIN) * trivial
-    return run.no_signal(fit, least=1) if little else []
+    return rivals.no_signal(fit, least=1) if little else []
 
 
 def constant_loss(task: Task, fit: Fit) -> float | None:

@@ -18,38 +18,34 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import polars as pl
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import assert_all_finite, check_random_state
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_sample_weight,
-    check_array,
     check_is_fitted,
-    column_or_1d,
     validate_data,
 )
 
 from axonic import recipe as recipes
 from axonic import storage
 from axonic.checks import check_beside, check_rows
-from axonic.data.batches import Rows, Split, class_factors, split_rows
+from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import join
 from axonic.data.schema import UNSUPPORTED, Schema, Task, canonical, infer_columns
 from axonic.data.targets import TargetEncoder
-from axonic.data.values import as_text
 from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.errors import InputError
+from axonic.estimators.frames import as_frame, as_polars, is_numeric
+from axonic.estimators.progress import printer
 from axonic.losses import Loss
 from axonic.model import Model
 from axonic.regularization import Regularization
-from axonic.settings import Settings, fit_target, pair
+from axonic.settings import Settings, pair
 from axonic.types import Finding
 
 MIN_ROWS_TO_HOLD_OUT = 10
@@ -60,7 +56,7 @@ MOST_COPIES = 100_000
 
 
 class Estimator(BaseEstimator):
-    """What all estimators share; the parameters are those of `PARAMETERS`, set by each estimator itself."""
+    """What all estimators share; each sets the parameters, those of `axonic.estimators.documentation`, itself."""
 
     _task: Task
     _target: TargetEncoder
@@ -324,13 +320,13 @@ class Estimator(BaseEstimator):
     def _inputs(self, X, *, reset) -> Any:
         """The inputs as a frame, if they are a frame with other columns than numbers or the encoder was made from one,
         or else as an array of floats."""
-        frame = _frame(X)
-        if frame is not None and (not _is_numeric(frame) if reset else self._framed):
+        frame = as_frame(X)
+        if frame is not None and (not is_numeric(frame) if reset else self._framed):
             if len(frame) == 0:
                 raise InputError("found 0 samples: the table has no rows", "give at least one row")
             if reset or hasattr(self, "feature_names_in_"):
                 _check_feature_names(self, X, reset=reset)
-            table = _polars(frame)
+            table = as_polars(frame)
             if reset:
                 self.n_features_in_ = table.width
                 self._framed = True
@@ -483,216 +479,6 @@ class Estimator(BaseEstimator):
         return self._target.transform(y)
 
 
-class Classifier(ClassifierMixin, Estimator):
-    """What the estimators for classes share."""
-
-    _task = "classification"
-    class_weight: Any
-
-    def predict(self, X):
-        """The most probable class of each row, shape (n,); of several labels 1 for those that are likelier than not,
-        (n, n_labels)."""
-        check_is_fitted(self)
-        return self.model_.predict(self._inputs(X, reset=False))
-
-    def predict_proba(self, X, return_std=False):
-        """Probabilities of the classes in the order of `classes_`, shape (n, n_classes), rows summing to 1, or of each
-        of several labels; with `return_std` also how far those of the networks are apart, see
-        `axonic.model.Model.spread`.
-
-        Raises
-        ------
-        InputError : `return_std` and a single network.
-        """
-        check_is_fitted(self)
-        x = self.model_.encoder.transform(self._inputs(X, reset=False))
-        p = self.model_.probabilities(x)
-        return (p, self.model_.spread(x)) if return_std else p
-
-    def _targets(self, y):
-        labels = _as_labels(y)
-        if labels is not None:
-            return labels
-        y = column_or_1d(y, warn=True)
-        assert_all_finite(y, input_name="y")
-        check_classification_targets(y)
-        return y
-
-    def _target_keys(self, y):
-        return y if y.ndim == 2 else np.unique(y, return_inverse=True)[1]
-
-    def _encode_target(self, y, settings):
-        self._task = "multilabel" if y.ndim == 2 else "classification"
-        if y.ndim == 2:
-            self.classes_ = np.arange(y.shape[1])
-            self._target = fit_target(settings, y, self._task)
-            return
-        self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
-            raise InputError(
-                f"only one class, {self.classes_.tolist()[0]!r}, has rows (of a sample_weight above 0)",
-                "give rows of at least two classes",
-            )
-        self._target = fit_target(settings, self.classes_, "classification")
-
-    def _factor(self, y, weight):
-        """The factors of `class_weight`; a class's rows are counted by their weight."""
-        if self.class_weight is None:
-            return super()._factor(y, weight)
-        if self._task == "multilabel":
-            how = "leave it out: it is for classes that exclude each other"
-            raise InputError(f"class_weight = {self.class_weight!r} is impossible", how)
-        factors = self._class_factors(y, weight)
-        return lambda y: factors[y]
-
-    def _class_factors(self, y, weight):
-        """The factor (n_classes,) of the rows of each class."""
-        if isinstance(self.class_weight, str):
-            if self.class_weight != "balanced":
-                raise InputError(f"class_weight = {self.class_weight!r} is impossible", "give 'balanced' or a dict")
-            return class_factors(np.bincount(y, weights=weight, minlength=len(self.classes_)))
-        weights = list(self.class_weight.values()) if isinstance(self.class_weight, dict) else [None]
-        if not all(isinstance(w, int | float | np.number) and np.isfinite(w) and w >= 0 for w in weights):
-            how = "give 'balanced' or a dict from class to a number that is not negative"
-            raise InputError(f"class_weight = {self.class_weight!r} is impossible", how)
-        return compute_sample_weight(self.class_weight, self.classes_)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
-
-
-class Regressor(RegressorMixin, Estimator):
-    """What the estimators for numbers share."""
-
-    _task = "regression"
-
-    def predict(self, X, return_std=False):
-        """Predicted numbers, shape (n,) or (n, n_targets) as the target was; with `return_std` also how far those of
-        the networks are apart, see `axonic.model.Model.spread`.
-
-        Raises
-        ------
-        InputError : `return_std` and a single network.
-        """
-        check_is_fitted(self)
-        x = self.model_.encoder.transform(self._inputs(X, reset=False))
-        numbers = self.model_.numbers(x)
-        return (numbers, self.model_.spread(x)) if return_std else numbers
-
-    def _targets(self, y):
-        y = np.asarray(check_array(y, ensure_2d=False, dtype="numeric", input_name="y"), np.float64)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        return y
-
-    def _target_keys(self, y):
-        return y
-
-    def _encode_target(self, y, settings):
-        self._target = fit_target(settings, y, "regression")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-
-PARAMETERS = """
-    Parameters
-    ----------
-    {network}optimizer : the learning rule: a name (`axonic.optimizers.names()`), a rule such as
-        `axonic.optimizers.Momentum(momentum=0.95)`, an optax transformation, or "auto" to train with several and take
-        the one with the lowest mean validation loss: up to 10,000 training rows momentum, rprop, conjugate_gradient,
-        scaled_conjugate_gradient and lbfgs, beyond momentum, adam and rmsprop. Default "momentum".
-    learning_rate : a positive number, or "auto" to find it by a sweep. Default "auto".
-    batch_size : rows of a batch; rules such as "gd" take all rows at every step. Default 32.
-    epochs : passes over the data, at most; "auto" trains until the loss has been flat for a fifth of them. Default
-        "auto".
-    recipe : "full" runs every stage of `axonic.recipe`: batch sizes around `batch_size` are looked at with their rates,
-        and at the end of the long run the networks branch off with a tenth of the rate. None takes `batch_size` as it
-        is and does not branch. Default None.
-    loss : {losses}
-    l2, l1 : penalties l2/2 sum w^2 and l1 sum |w| on weights, never on biases, added to the mean loss. Default 0.
-    dropout : share of the hidden units dropped while training, from 0 to below 1. Default 0.
-    {regularizers}regularization : "auto" scales an L2 penalty by the number of training rows, l2 = c / n, if `l2`,
-        `l1` and `dropout` are 0; where several networks are trained and the table is small, c is the better of 1 and
-        1/4 by mean validation loss, otherwise 1. None takes `l2`, `l1` and `dropout` as they are. Default "auto".
-    ensemble : number of networks, trained from different weights and with different validation rows, whose outputs are
-        averaged. "auto" is five, but one if `epochs` is given by hand, nothing is held out, or the table and network
-        are large (weights times rows above 1e9). Default "auto".
-    standardize : whether inputs are brought to mean 0 and deviation 1. Default True.
-    shuffle : whether rows are shuffled for every epoch; see the module. Default True.
-    early_stopping : whether validation rows are held out (if there are 10 rows or more), training ends when their
-        loss is flat, and the weights of the best epoch are kept. Otherwise all rows train and the last weights are
-        kept; `epochs="auto"` then watches the training loss. Default True.
-    validation_fraction : share of the rows held out, between 0 and 1. Default 0.15.
-    monitor : whether training is watched from inside, so that `findings_` can say what went wrong: layers are looked at
-        now and then; see `axonic.diagnosis`. Default True.
-    {specific}warm_start : whether `fit` goes on from the weights and encoders of the `fit` before. Default False.
-    random_state : a whole number, a `numpy.random.RandomState` or None. Default 0.
-    verbose : 1 prints progress. Default 0.
-
-    Attributes
-    ----------
-    {attributes}n_features_in_, feature_names_in_ : as in scikit-learn.
-    learning_rate_ : the rate of the long runs; NaN for a rule that has none.
-    l2_ : the L2 penalty.
-    batch_size_ : rows of a batch.
-    n_iter_ : epochs run by the first network.
-    history_ : dict of arrays, one value an epoch of the first network: epoch, train_loss, valid_loss, test_loss (NaN
-        here), learning_rate.
-    health_ : dict of arrays, a row for each step of the first network that was looked at and a column for each layer:
-        epoch, loss, z_rms, a_rms, delta_rms, weight_rms, gradient_rms, update_ratio, saturated, dead, sign_flips,
-        gradient_noise, gradient_signal; see `axonic.health`.
-    notebook_ : the stages of the fit with their evidence and decision.
-    findings_ : what is worth telling, a list of `axonic.types.Finding`, the cause of what went wrong first; diagnosed
-        when it is first asked for, on the rows of the last `fit` (a copy of the estimator from a file or a pickle knows
-        what had been asked for).
-    model_ : the trained `axonic.model.Model`.
-"""
-
-
-FEEDFORWARD = """\
-hidden_layer_sizes : units of each hidden layer, a tuple of whole numbers; () is a linear model. Default (64, 64).
-    activation : of the hidden layers: one name, or one for each ("identity", "sigmoid", "tanh", "relu", "leaky_relu",
-        "elu", "selu", "gelu", "silu", "softplus", "softmax"). Default "relu".
-    init : initial weights: "auto" is Glorot's up to two hidden layers and follows the activation beyond; "he_normal",
-        "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform", "zeros". Default "auto".
-    """
-
-
-REGULARIZERS = """\
-input_noise : standard deviation of the noise that is added to every encoded input at each step. Default 0.
-    mixup : a in Beta(a, a), from which the share is drawn in which rows are mixed with others; 0 mixes none. Default 0.
-    max_norm : largest norm of the weights into a hidden unit, a positive number or None. Default None.
-    weight_average : b of the mean of the weights of all steps, k steps ago with weight b^k, that is validated and kept;
-        from 0 (the weights of the last step) to below 1. Default 0.
-    """
-
-
-def document(cls, text: str = PARAMETERS, network: str = FEEDFORWARD, regularizers: str = REGULARIZERS, **parts: str):
-    """Append the documentation of the shared parameters, with what is this class's own."""
-    cls.__doc__ = cls.__doc__.rstrip() + "\n" + text.format(network=network, regularizers=regularizers, **parts)
-    return cls
-
-
-def _as_labels(y: Any) -> np.ndarray | None:
-    """Several labels a row, (n, n_labels) float64; None if y holds something else."""
-    if hasattr(y, "toarray"):
-        raise InputError("y is sparse", "give y.toarray()", "y")
-    shape = np.asarray(y).shape
-    if len(shape) != 2 or shape[1] < 2:
-        return None
-    labels = np.asarray(check_array(y, dtype="numeric", input_name="y"), np.float64)
-    others = labels[(labels != 0) & (labels != 1)]
-    if len(others):
-        how = "give 1 where a row has the label of the column and 0 where not, or one column of classes"
-        raise InputError(f"y has {labels.shape[1]} columns and holds {others[0]:g}", how, "y")
-    return labels
-
-
 def _as_tuple(sizes: Any) -> tuple:
     return tuple(sizes) if isinstance(sizes, tuple | list | range | np.ndarray) else (sizes,)
 
@@ -703,47 +489,11 @@ def _seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def _frame(X: Any) -> nw.DataFrame[Any] | None:
-    """X as a data frame, None for everything else."""
-    if isinstance(X, np.ndarray) or not hasattr(X, "columns"):
-        return None
-    try:
-        return nw.from_native(X, eager_only=True)
-    except TypeError:
-        return None
-
-
-def _polars(frame: nw.DataFrame[Any]) -> pl.DataFrame:
-    """The frame as one of polars, in which categories of numbers are categories too."""
-    try:
-        table = frame.to_polars()
-    except Exception:  # each library has its own for a column of mixed types, which are taken one by one
-        table = pl.DataFrame([_column(frame[name]) for name in frame.columns])
-    declared = [name for name, dtype in frame.schema.items() if isinstance(dtype, nw.Categorical | nw.Enum)]
-    return table.with_columns(as_text(table[name]).cast(pl.Categorical) for name in declared)
-
-
-def _column(series: nw.Series[Any]) -> pl.Series:
-    try:
-        return series.to_polars()
-    except Exception:
-        values = np.asarray(series.to_native()).tolist()
-    try:
-        return pl.Series(series.name, values, strict=False)
-    except (TypeError, pl.exceptions.PolarsError) as error:
-        how = "make it a column of numbers, text or dates"
-        raise InputError("the column holds values of several types", how, f"column {series.name!r}") from error
-
-
 def _warn_of_unsupported(ignored: tuple[Any, ...]) -> None:
     for column in ignored:
         if column.reason.startswith(UNSUPPORTED):
             said = f"column {column.name!r} is left out: {column.reason}; make it numbers, text or dates to use it"
             warnings.warn(said, UserWarning, stacklevel=5)
-
-
-def _is_numeric(frame: nw.DataFrame[Any]) -> bool:
-    return all(dtype.is_numeric() or dtype == nw.Boolean for dtype in frame.schema.values())
 
 
 def _row_hashes(X: Any, columns: tuple[Any, ...]) -> pl.Series:
@@ -754,24 +504,3 @@ def _row_hashes(X: Any, columns: tuple[Any, ...]) -> pl.Series:
     step = max(1, HASHED_VALUES // X.shape[1])
     blocks = [X[start : start + step].astype(np.float64) for start in range(0, len(X), step)]
     return pl.concat([pl.Series("row", block).hash(seed=0) for block in blocks])
-
-
-def printer(verbose: Any) -> recipes.Watcher | None:
-    """What prints progress, if it is to be."""
-    return _Printer() if verbose else None
-
-
-class _Printer(recipes.Watcher):
-    """Progress as plain lines."""
-
-    def stage(self, stage):
-        print(f"{stage['stage']}: {stage['decision']} ({stage['reason']})")
-
-    def progress(self, network, n_networks, history, n_epochs, stop):
-        if len(history):
-            train, valid = history[-1][:2]
-            which = f"network {network + 1} of {n_networks}, " if n_networks > 1 else ""
-            print(
-                f"{which}epoch {n_epochs}: train_loss {train:.4f}"
-                + ("" if np.isnan(valid) else f" valid_loss {valid:.4f}")
-            )

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from axonic.estimators.base import Classifier, Estimator, Regressor, document
+from axonic.estimators.base import Estimator
+from axonic.estimators.documentation import document
+from axonic.estimators.tasks import Classifier, Regressor
 
 
 class _FeedForward(Estimator):

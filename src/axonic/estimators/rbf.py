@@ -6,7 +6,9 @@ from typing import Any
 from sklearn.utils.metaestimators import available_if
 
 from axonic.errors import InputError
-from axonic.estimators.base import Classifier, Estimator, Regressor, document
+from axonic.estimators.base import Estimator
+from axonic.estimators.documentation import document
+from axonic.estimators.tasks import Classifier, Regressor
 
 OF_GRADIENT = ("recipe", "early_stopping", "validation_fraction", "warm_start")
 """Parameters of the estimators alone that the closed form has no use for; `axonic.settings` has the others."""

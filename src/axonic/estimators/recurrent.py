@@ -17,47 +17,16 @@ from axonic.correction import Series, settle
 from axonic.data.batches import Rows, Split
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged
-from axonic.data.sequences import SeriesCoding, as_sequences, cut_windows
+from axonic.data.sequences.arrays import as_sequences
+from axonic.data.sequences.windows import SeriesCoding, cut_windows
 from axonic.diagnosis import diagnose
 from axonic.errors import InputError
-from axonic.estimators.base import Classifier, Estimator, Regressor, document, printer
+from axonic.estimators.base import Estimator
+from axonic.estimators.documentation import document
+from axonic.estimators.progress import printer
+from axonic.estimators.tasks import Classifier, Regressor
 from axonic.model import Model
 from axonic.settings import CELLS, HEADS, fit_target, forecasts_linearly
-
-PARAMETERS = (
-    "cell",
-    "hidden_layer_sizes",
-    "bidirectional",
-    "head",
-    "activation",
-    "optimizer",
-    "learning_rate",
-    "batch_size",
-    "epochs",
-    "recipe",
-    "loss",
-    "init",
-    "l2",
-    "l1",
-    "dropout",
-    "input_noise",
-    "scaling",
-    "slicing",
-    "weight_average",
-    "clip_norm",
-    "truncate",
-    "chrono",
-    "regularization",
-    "ensemble",
-    "standardize",
-    "shuffle",
-    "early_stopping",
-    "validation_fraction",
-    "monitor",
-    "warm_start",
-    "random_state",
-    "verbose",
-)
 
 
 class _Recurrent(Estimator):
@@ -73,8 +42,9 @@ class _Recurrent(Estimator):
 
     def _set(self, values: dict[str, Any]) -> None:
         """Keep the arguments of `__init__` as they are."""
-        for name in PARAMETERS:
-            setattr(self, name, values[name])
+        for name, value in values.items():
+            if name != "self":
+                setattr(self, name, value)
 
     def _network_settings(self):
         if self.cell not in CELLS:
@@ -217,7 +187,6 @@ class RecurrentClassifier(_Recurrent, Classifier):
         verbose=0,
     ):
         self._set(locals())
-        self.class_weight = class_weight
 
     def predict(self, X):
         """The most probable class of each sequence, (n,), or 1 for each label that is likelier than not, (n, n_labels);
@@ -302,7 +271,7 @@ class RecurrentRegressor(_Recurrent, Regressor):
 
         The last share `validation_fraction` of it decides when to stop; windows are split by time, and scales come from
         what lies before. A series that drifts is forecast from the last value of each window
-        (`axonic.data.sequences.SeriesCoding`).
+        (`axonic.data.sequences.windows.SeriesCoding`).
 
         Parameters
         ----------

@@ -41,7 +41,8 @@ from pathlib import Path
 from typing import Any
 
 from axonic.data.ragged import Ragged
-from axonic.data.sequences import SeriesCoding, as_sequences
+from axonic.data.sequences.arrays import as_sequences
+from axonic.data.sequences.windows import SeriesCoding
 from axonic.errors import InputError
 from axonic.export import agreement
 from axonic.export.agreement import CHECKED_ROWS, TOLERANCE, difference, inputs

@@ -8,7 +8,9 @@ import polars as pl
 
 from axonic.data.encoding import Coding, TableEncoder
 from axonic.data.ragged import Ragged
-from axonic.data.sequences import Layout, SeriesCoding, as_sequences
+from axonic.data.sequences.arrays import as_sequences
+from axonic.data.sequences.layout import Layout
+from axonic.data.sequences.windows import SeriesCoding
 from axonic.data.values import as_booleans, as_dates, as_numbers, as_text
 from axonic.errors import InputError
 from axonic.export.columns import ARRAY, LENGTHS, input_name
@@ -71,7 +73,8 @@ def _column(coding: Coding, table: Any) -> np.ndarray:
         return np.array(as_text(series).fill_null("").to_list(), object)
     if coding.kind == "date":
         return (as_dates(series, coding.format).to_physical().cast(pl.Float64) / 86_400e6).to_numpy()
-    return (as_booleans if coding.kind == "boolean" else as_numbers)(series).to_numpy()
+    numbers = as_booleans(series) if coding.kind == "boolean" else as_numbers(series, unit=coding.format)
+    return numbers.to_numpy()
 
 
 def _padded(x: Ragged, values: np.ndarray) -> np.ndarray:

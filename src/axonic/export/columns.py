@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from axonic.data.encoding import FARTHEST, Coding, TableEncoder
-from axonic.data.sequences import SeriesCoding
+from axonic.data.sequences.windows import SeriesCoding
 from axonic.data.targets import TargetEncoder
 from axonic.data.values import MISSING
 from axonic.errors import InputError

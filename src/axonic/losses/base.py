@@ -31,7 +31,7 @@ class Loss:
         raise InputError(f"the loss {type(self).__name__} has no delta", "write delta(z, y), d value / dz of each row")
 
     def scaling(self) -> Scaling:
-        """How numbers to predict are brought to the scale of the network; see `axonic.data.encoding.TargetEncoder`."""
+        """How numbers to predict are brought to the scale of the network; see `axonic.data.targets.TargetEncoder`."""
         return "deviation"
 
     def limits(self) -> tuple[float, float]:

@@ -112,6 +112,7 @@ def _columns(encoder: TableEncoder, schema: Schema) -> list[dict[str, Any]]:
             "kind": coding.kind,
             "inputs": len(coding.feature_names),
             "missing": coding.has_missing,
+            "unit": coding.format if coding.kind == "number" else "",
             "center": coding.center if coding.kind == "number" else None,
             "scale": coding.scale if coding.kind == "number" else None,
             "levels": list(coding.levels[:LEVELS]),

@@ -141,7 +141,8 @@ def print_schema(console: Console, frame: pl.DataFrame, schema: Any) -> None:
     console.print(f"{len(frame)} rows; {schema.task} of {schema.target}", markup=False)
     kinds: dict[str, list[str]] = {}
     for column in schema.columns:
-        kinds.setdefault(column.kind, []).append(column.name)
+        has_unit = column.kind == "number" and column.format
+        kinds.setdefault(column.kind, []).append(f"{column.name} ({column.format})" if has_unit else column.name)
     plural = {"number": "numbers", "category": "categories", "boolean": "booleans", "date": "dates"}
     for kind, names in kinds.items():
         console.print(f"  {plural[kind]}: {_listed(names)}", markup=False)

@@ -1,10 +1,15 @@
-"""The picture of what goes on through time in a recurrent network."""
+"""Pictures of what goes on through time in a recurrent network: as a file of its own, and on the page of a fit."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
+
+from axonic.report.curves import first
+from axonic.report.plots import HUES, Series, axis, plot, short
 
 WIDTH, HEIGHT, MARGIN = 560, 360, 60
 COLOURS = ("#1f6fb4", "#d1702a", "#3b8f4a", "#8a5bb0", "#a04040", "#607080")
@@ -44,3 +49,29 @@ def through_time_svg(layers: Sequence[Any]) -> str:
         y = MARGIN + 16 * (number + 1)
         parts.append(f'<text x="{WIDTH - MARGIN}" y="{y}" text-anchor="end" fill="{colour}">{escape(where)}</text>')
     return "\n".join([*parts, "</svg>"])
+
+
+def through_time(kept: Mapping[str, Any]) -> Markup | str:
+    """How an error at the last step fades or grows on its way back, by layer."""
+    layers = kept.get("through_time", [])
+    values = [v for layer in layers for v in layer["reach"]]
+    if not any(v > 0 for v in values):
+        return ""
+    longest = max(len(layer["reach"]) for layer in layers)
+    told = "; ".join(f"{layer['where']} {short(first(np.array(layer['reach'][::-1])))}" for layer in layers)
+    return plot(
+        "through-time",
+        "An error on its way back through time",
+        f"The size of delta, 1 at the last step. At the first step of {longest}: {told}.",
+        axis("steps before the last", [0, max(1, longest - 1)], whole=True, pad=0.0),
+        axis("size of delta", values, log=True),
+        [
+            Series(
+                layer["where"],
+                list(range(len(layer["reach"]))),
+                [v or math.nan for v in layer["reach"]],
+                hue=i % len(HUES) + 1,
+            )
+            for i, layer in enumerate(layers)
+        ],
+    )

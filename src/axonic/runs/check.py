@@ -12,7 +12,7 @@ from axonic.checks import ENOUGH_ROWS, check_table
 from axonic.correction import UNTOLD
 from axonic.data.reading import read_table
 from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
-from axonic.data.sequences import Layout
+from axonic.data.sequences.layout import Layout
 from axonic.diagnosis import with_cause_first
 from axonic.diagnosis.rehearsal import Rehearsal, rehearse
 from axonic.recipe import Clock, Task

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from axonic.data.sequences import Layout
+from axonic.data.sequences.layout import Layout
 from axonic.errors import InputError
 from axonic.race import Spectator, race
 from axonic.recipe import Clock, Task

@@ -18,7 +18,7 @@ from axonic.baselines import LinearModels, baselines, mean_scores
 from axonic.data.batches import Rows, Split, class_factors
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged
-from axonic.data.sequences import Layout
+from axonic.data.sequences.layout import Layout
 from axonic.data.targets import TargetEncoder
 from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.diagnosis.live import alarms

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from axonic.data.sequences import NPZ, Layout
+from axonic.data.sequences.arrays import NPZ
+from axonic.data.sequences.layout import Layout
 from axonic.errors import InputError
 from axonic.recipe import Clock
 from axonic.runs import sequences, tables

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from axonic.data.schema import Schema
-from axonic.data.sequences import Layout
+from axonic.data.sequences.layout import Layout
 from axonic.errors import InputError
 from axonic.settings import Settings
 from axonic.storage import parameter_from_json, parameter_to_json

@@ -16,19 +16,13 @@ from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged, join
 from axonic.data.reading import UNKNOWN, Spelling, decimal_mark, read_table
-from axonic.data.schema import Column, Schema, infer_columns, named, resolve_task
-from axonic.data.sequences import (
-    NPZ,
-    Data,
-    Layout,
-    SeriesCoding,
-    cut_table,
-    cut_windows,
-    order_series,
-    read_npz,
-)
+from axonic.data.schema import Column, Schema, infer_columns, named, resolve_task, target_unit
+from axonic.data.sequences.arrays import NPZ, read_npz
+from axonic.data.sequences.layout import Data, Layout
+from axonic.data.sequences.tables import cut_table, order_series
+from axonic.data.sequences.windows import SeriesCoding, cut_windows
 from axonic.data.targets import TargetEncoder
-from axonic.data.values import as_text, in_file, is_text, missing
+from axonic.data.values import as_numbers, as_text, in_file, is_text, missing
 from axonic.errors import InputError
 from axonic.model import Model
 from axonic.recipe import Fit
@@ -70,7 +64,9 @@ def prepare(request: Request) -> Prepared:
     if not used:
         reasons = "; ".join(f"{column.name}: {column.reason}" for column in ignored) or "there is no other column"
         raise InputError(f"no column is left to predict {target!r} from ({reasons})", "add columns", "features")
-    schema = Schema(used, target, resolved, ignored)
+    unit = target_unit(labels, resolved) if isinstance(labels, pl.Series) else ""
+    schema = Schema(used, target, resolved, ignored, unit)
+    labels = _in_numbers(read, labels, schema)
     findings = check_sequences(read, labels, schema)
 
     n = len(read.sequences)
@@ -177,6 +173,14 @@ def _task(labels: Any, task: str, each: str) -> Any:
     return "regression"
 
 
+def _in_numbers(read: Data, labels: Any, schema: Schema) -> Any:
+    """Targets of a regression that are text, as numbers."""
+    if schema.task != "regression" or not isinstance(labels, pl.Series) or not is_text(labels):
+        return labels
+    with in_file(rows=_label_rows(read)):
+        return as_numbers(labels, unit=schema.unit)
+
+
 def _is_stratified(labels: Any, task: str) -> bool:
     return task == "classification" and isinstance(labels, pl.Series)
 
@@ -220,6 +224,7 @@ def _encoded(
     read, labels = _labelled(read, schema.target)
     with in_file(rows=read.rows):
         matrix, unseen = encoder.encode(read.steps)
+    labels = _in_numbers(read, labels, schema)
     return Ragged(matrix, read.offsets), _codes(read, labels, target), unseen
 
 
