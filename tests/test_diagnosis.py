@@ -91,6 +91,14 @@ def test_rows_that_are_in_both_parts_explain_no_divergence():
     assert [f.code for f in said(good)] == ["data.split_overlap"]
 
 
+def test_a_column_that_gives_the_target_away_explains_that_a_linear_model_does_better():
+    rng = np.random.default_rng(4)
+    y = rng.standard_normal(300)
+    x = np.column_stack([rng.standard_normal((300, 4)), 2 * y])
+    model = FeedForwardRegressor((8,), ensemble=1, random_state=0).fit(x, y)
+    assert [f.code for f in said(model)] == ["data.leak", "train.worse_than_linear"]
+
+
 def test_a_healthy_run_is_left_in_peace():
     x, y = blobs()
     model = FeedForwardClassifier(**HIDDEN).fit(x, y)

@@ -90,12 +90,14 @@ def _ended(fit: Fit) -> list[Finding]:
 
 def with_cause_first(found: list[Finding], diagnosed: list[Finding], *, weighted: bool = False) -> list[Finding]:
     """What was found in the data before training, and what was diagnosed after it: the cause first, unless the data
-    hold an error, or a warning that explains why nothing was learned; "train.healthy" last. `weighted` is whether the
-    classes were weighted in training, so that it is not to be advised."""
+    hold an error, or a warning that explains it: any does that nothing was learned, and a column that gives the target
+    away that a linear model does better. "train.healthy" last. `weighted` is whether the classes were weighted in
+    training, so that it is not to be advised."""
     if weighted:
         found = [f._replace(severity="info", remedy=WEIGHTED) if f.code == "data.imbalance" else f for f in found]
-    explained = any(finding.severity != "info" for finding in found)
-    cause = [f for f in diagnosed[:1] if f.severity != "info" and not (explained and f.code == "data.no_signal")]
+    warned = {finding.code for finding in found if finding.severity != "info"}
+    explained = ("data.no_signal",) * bool(warned) + ("train.worse_than_linear",) * ("data.leak" in warned)
+    cause = [f for f in diagnosed[:1] if f.severity != "info" and f.code not in explained]
     rest = by_severity([*found, *diagnosed[len(cause) :]])
     errors = [finding for finding in found if finding.severity == "error"]
     return [*errors, *cause, *(finding for finding in rest if finding not in errors)]
