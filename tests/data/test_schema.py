@@ -265,6 +265,7 @@ def test_text_whose_numbers_share_a_unit_is_numbers_and_the_schema_holds_the_uni
             "term": ["36 months", "60 months"] * 20,
             "other": [f"{i} kmpl" if i % 2 else f"{i} km/kg" for i in range(40)],
             "seat": [f"{i % 9}A" for i in range(40)],
+            "number": [f"{i + 1} EU" for i in range(40)],
             "y": [f"{i + 0.5} lakh" for i in range(40)],
         }
     )
@@ -274,7 +275,10 @@ def test_text_whose_numbers_share_a_unit_is_numbers_and_the_schema_holds_the_uni
         ("term", "number", "month"),
         ("seat", "category", ""),
     ]
-    assert [column.name for column in schema.ignored] == ["other"]
+    assert [(column.name, column.reason) for column in schema.ignored] == [
+        ("other", "free text: too many distinct values"),
+        ("number", "id-like"),
+    ]
     assert (schema.task, schema.unit) == ("regression", "lakh")
     assert target_values(frame, schema).to_list() == [i + 0.5 for i in range(40)]
     assert Schema.from_json(schema.to_json()) == schema

@@ -396,13 +396,18 @@ def _spelt_out(levels: pl.Series, text: pl.Series) -> Column | None:
     name = text.name
     unit = unit_of(levels)
     if not spelt(levels, unit).null_count() and not holds_codes(levels) and share_a_mark(levels):
-        is_id = holds_only_digits(levels) and _is_id(half_width(text).cast(pl.Int64, strict=False).drop_nulls())
-        return Column(name, "ignored", ID_LIKE) if is_id else Column(name, "number", format=unit)
+        return Column(name, "ignored", ID_LIKE) if _spells_ids(text, unit) else Column(name, "number", format=unit)
     words = half_width(levels).str.to_lowercase().unique()
     if len(words) == 2 and set(words) in BOOLEANS:
         return Column(name, "boolean")
     format = _date_format(levels, text)
     return Column(name, "date", format=format) if format else None
+
+
+def _spells_ids(text: pl.Series, unit: str) -> bool:
+    """Whether a text column of numbers holds whole ones that identify their rows."""
+    bare = half_width(text).str.replace(r"\D*$", "") if unit else half_width(text)
+    return holds_only_digits(bare) and _is_id(bare.cast(pl.Int64, strict=False).drop_nulls())
 
 
 def own_slots(counts: pl.Series, n_rows: int, least: int = LEVEL_ROWS) -> int:

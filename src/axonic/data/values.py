@@ -162,12 +162,12 @@ def spelt(text: pl.Series, unit: str = "") -> pl.Series:
 _UNITS = "|".join(
     (
         "mg|g|kg|lb|oz|ton|mm|cm|m|km|mi|mile|ft|foot|feet|in|inch|yd|ml|cl|l|cc|m2|m²|km²|sqft|sqm|ha|℃|㎡|°[cf]?|º[cf]?",
-        "ms|s|sec|min|minute|h|hr|hour|d|day|week|month|mo|y|yr|year|m/s|km/h|kmh|kph|kmph|mph|kmpl|mpg|rpm",
-        "hp|bhp|ps|w|kw|mw|kwh|mah|v|hz|khz|mhz|ghz|b|kb|mb|gb|tb|mbps|px|mp|pa|hpa|kpa|bar|psi|cal|kcal|kj|nm|ppm|db",
+        "ms|s|sec|min|minute|h|hr|hour|day|week|month|mo|yr|year|m/s|km/h|kmh|kph|kmph|mph|kmpl|mpg|rpm",
+        "hp|bhp|ps|w|kw|mw|kwh|mah|v|hz|khz|mhz|ghz|kb|mb|gb|tb|mbps|px|mp|pa|hpa|kpa|bar|psi|cal|kcal|kj|nm|ppm|db",
         "公斤|千克|克|斤|吨|米|厘米|毫米|公里|千米|升|毫升|平米|平方米|元|万元|亿元|岁|年|个月|天|小时|分钟|秒|度|人|次",
     )
 )
-"""Units that may follow a number without a blank; "12A" is no number of anything."""
+"""Units that may follow a number without a blank; 12A, 12B and 12D are no numbers of anything."""
 _WORD = r"[\p{L}°º][\p{L}°º²³/.]*"
 _MEASURED = rf"(?i)^\s*[+-]?(?:\d[\d.,'’]*|\.\d+)((?:\s+{_WORD}(?: {_WORD})?)|(?:{_UNITS})s?)\s*$"
 
