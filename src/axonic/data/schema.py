@@ -396,7 +396,7 @@ def _spelt_out(levels: pl.Series, text: pl.Series) -> Column | None:
     name = text.name
     unit = unit_of(levels)
     if not spelt(levels, unit).null_count() and not holds_codes(levels) and share_a_mark(levels):
-        return Column(name, "ignored", ID_LIKE) if _spells_ids(text, unit) else Column(name, "number", format=unit)
+        return Column(name, "ignored", ID_LIKE) if _spells_ids(levels, text, unit) else Column(name, "number", format=unit)
     words = half_width(levels).str.to_lowercase().unique()
     if len(words) == 2 and set(words) in BOOLEANS:
         return Column(name, "boolean")
@@ -404,10 +404,13 @@ def _spelt_out(levels: pl.Series, text: pl.Series) -> Column | None:
     return Column(name, "date", format=format) if format else None
 
 
-def _spells_ids(text: pl.Series, unit: str) -> bool:
+def _spells_ids(levels: pl.Series, text: pl.Series, unit: str) -> bool:
     """Whether a text column of numbers holds whole ones that identify their rows."""
-    bare = half_width(text).str.replace(r"\D*$", "") if unit else half_width(text)
-    return holds_only_digits(bare) and _is_id(bare.cast(pl.Int64, strict=False).drop_nulls())
+
+    def bare(text: pl.Series) -> pl.Series:
+        return half_width(text).str.replace(r"\D*$", "") if unit else half_width(text)
+
+    return holds_only_digits(bare(levels)) and _is_id(bare(text).cast(pl.Int64, strict=False).drop_nulls())
 
 
 def own_slots(counts: pl.Series, n_rows: int, least: int = LEVEL_ROWS) -> int:
