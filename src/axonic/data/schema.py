@@ -396,7 +396,9 @@ def _spelt_out(levels: pl.Series, text: pl.Series) -> Column | None:
     name = text.name
     unit = unit_of(levels)
     if not spelt(levels, unit).null_count() and not holds_codes(levels) and share_a_mark(levels):
-        return Column(name, "ignored", ID_LIKE) if _spells_ids(levels, text, unit) else Column(name, "number", format=unit)
+        if _spells_ids(levels, text, unit):
+            return Column(name, "ignored", ID_LIKE)
+        return Column(name, "number", format=unit)
     words = half_width(levels).str.to_lowercase().unique()
     if len(words) == 2 and set(words) in BOOLEANS:
         return Column(name, "boolean")
