@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_info
 
 from axonic import distributed, losses, optimizers, recipe
 from axonic.data.batches import Rows, Split, resplit, split_rows
+from axonic.data.ragged import Ragged
 from axonic.diagnosis import unwatched
 from axonic.errors import InputError
 from axonic.health import nothing
@@ -143,6 +144,19 @@ def test_number_of_networks(settings, work, held_out, given, expected):
     assert task(work, held_out, given=given, **settings).n_networks() == expected
 
 
+def test_the_work_of_sequences_is_that_of_their_steps():
+    settings = Settings(net="rnn", hidden_layer_sizes=(8,), activation="tanh", bidirectional=False)
+    n, steps = 40, np.arange(40) + 10_000
+    x = Ragged.of(np.zeros((steps.sum(), 3), np.float32), steps)
+    nothing = np.empty(0, np.int64)
+    data = Rows(x, np.zeros(n, np.int32), np.ones(n, np.float32))
+    split = Split(np.arange(30), np.arange(30, 40), nothing)
+    task = Task(data, split, settings, settings.network(1), None)
+    assert task.work == (8 * (3 + 8 + 1) + 8 + 1) * steps[:30].sum()
+    assert task.n_networks() == 5
+    assert task._replace(split=Split(np.tile(np.arange(30), 40), *split[1:])).n_networks() == 1
+
+
 def test_another_number_of_networks_than_there_are_weights_for_is_refused():
     with pytest.raises(InputError, match="ensemble = 3"):
         task(1000, given=2, ensemble=3).n_networks()
@@ -154,6 +168,7 @@ def test_another_number_of_networks_than_there_are_weights_for_is_refused():
         ({}, 1000, True, (0.01, 0.0025)),
         ({}, 1000, False, (0.01,)),
         ({}, 10**9, True, (0.01,)),
+        ({"net": "lstm", "activation": "tanh"}, 10**9, True, (0.01, 0.0025)),
         ({"regularization": None}, 1000, True, (0.0,)),
         ({"l2": 0.5}, 1000, True, (0.5,)),
         ({"l1": 0.5}, 1000, True, (0.0,)),

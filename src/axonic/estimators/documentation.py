@@ -22,7 +22,7 @@ PARAMETERS = """
         1/4 by mean validation loss, otherwise 1. None takes `l2`, `l1` and `dropout` as they are. Default "auto".
     ensemble : number of networks, trained from different weights and with different validation rows, whose outputs are
         averaged. "auto" is five, but one if `epochs` is given by hand, nothing is held out, or the table and network
-        are large (weights times rows above 1e9). Default "auto".
+        are large (weights times rows, or times the steps of sequences, above 1e9). Default "auto".
     standardize : whether inputs are brought to mean 0 and deviation 1. Default True.
     shuffle : whether rows are shuffled for every epoch; see the module. Default True.
     early_stopping : whether validation rows are held out (if there are 10 rows or more), training ends when their

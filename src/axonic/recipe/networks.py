@@ -41,8 +41,7 @@ SHARED_UNITS, SHARED_ROWS = 32, 16
 every layer is 1.4 to 1.8 times as fast with 32 to 128 units; with 16 a simple recurrent one is not), and rows that each
 has at least."""
 AVERAGE_WORK = 1_000_000_000
-"""Weights times rows up to which several networks are trained by themselves: about ten seconds of training on two
-processors."""
+"""Weights times rows, or times the steps of sequences, up to which several networks are trained by themselves."""
 
 
 class Task(NamedTuple):
@@ -91,8 +90,9 @@ class Task(NamedTuple):
 
     @property
     def work(self) -> int:
-        """Weights times training rows."""
-        return self.n_weights * self.n_train
+        """Weights times training rows, or times the steps of the training sequences."""
+        x, train = self.rows.x, self.split.train
+        return self.n_weights * (int(x.lengths[train].sum()) if isinstance(x, Ragged) else self.n_train)
 
     @property
     def is_precise(self) -> bool:

@@ -20,7 +20,7 @@ LOWER, WORTH_LOWERING = 0.0625, 0.05
 """The value of c that is tried below them, and by what share of the loss the lowest has to be better than its neighbour
 for that. With less still, networks go on learning for very long."""
 CHOICE_WORK = 20_000_000
-"""Weights times rows up to which there is a choice."""
+"""Weights times rows up to which there is a choice. Of sequences there is one wherever several networks are trained."""
 
 
 def candidate_penalties(task: Task, *, choose: bool) -> tuple[float, ...]:
@@ -28,7 +28,8 @@ def candidate_penalties(task: Task, *, choose: bool) -> tuple[float, ...]:
     settings = task.settings
     if settings.regularization is None or settings.l2 or settings.l1 or settings.dropout:
         return (settings.l2,)
-    candidates = PENALTIES if choose and task.work <= CHOICE_WORK else PENALTIES[:1]
+    affordable = task.settings.recurrent or task.work <= CHOICE_WORK
+    candidates = PENALTIES if choose and affordable else PENALTIES[:1]
     return tuple(c / _rows(task) for c in candidates)
 
 
