@@ -34,8 +34,9 @@ import polars as pl
 from tables import TABLES, load
 
 from axonic.data.batches import split_rows
+from axonic.data.columns import infer_columns
 from axonic.data.encoding import TableEncoder
-from axonic.data.schema import Schema, infer_columns
+from axonic.data.schema import Schema
 from axonic.data.targets import TargetEncoder
 from axonic.layers import Chain
 from axonic.losses import Loss

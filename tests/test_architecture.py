@@ -18,6 +18,7 @@ ORDER = [
     "distributed",
     "data.values",
     "data.reading",
+    "data.columns",
     "data.schema",
     "data.encoding",
     "data.targets",

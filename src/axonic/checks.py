@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from axonic.data.schema import (
+from axonic.data.columns import (
     ALL_MISSING,
     CONSTANT,
     FREE_TEXT,
@@ -25,16 +25,13 @@ from axonic.data.schema import (
     ID_LIKE,
     LEVEL_TABLE_ROWS,
     Column,
-    Schema,
-    Task,
     canonical,
     has_id_name,
     level_counts,
     mixed,
     own_slots,
-    target_values,
-    usable_rows,
 )
+from axonic.data.schema import Schema, Task, target_values, usable_rows
 from axonic.data.values import as_numbers, as_text, is_text, missing
 from axonic.types import Finding
 

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from axonic.data import encoding, schema
+from axonic.data import columns, encoding
+from axonic.data.columns import Column, infer_columns
 from axonic.data.encoding import Coding, TableEncoder, statistics
 from axonic.data.encoding.statistics import moments
 from axonic.data.reading import read_table
-from axonic.data.schema import Column, Schema, infer_columns
+from axonic.data.schema import Schema
 from axonic.errors import InputError
 
 QUICK = settings(max_examples=40, deadline=None)
@@ -204,7 +205,7 @@ def test_a_level_on_ten_training_rows_has_a_slot_of_its_own():
 def test_slots_beyond_the_most_frequent_take_no_more_than_their_share_of_memory(monkeypatch):
     frame = pl.DataFrame({"s": [f"l{i:03d}" for i in range(120)] * 10})
     for values, n_slots in ((1200 * 70, 70), (1200 * 7, 50)):
-        monkeypatch.setattr(schema, "SLOT_VALUES", values)
+        monkeypatch.setattr(columns, "SLOT_VALUES", values)
         assert TableEncoder.fit(frame, Schema((Column("s", "category"),), "", "regression")).n_features == n_slots + 1
 
 

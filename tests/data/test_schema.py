@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from axonic.data.columns import Column, canonical, infer_columns
 from axonic.data.reading import read_table
-from axonic.data.schema import Column, Schema, canonical, infer_columns, infer_schema, target_values, usable_rows
+from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
 from axonic.data.values import as_dates
 from axonic.errors import InputError
 

@@ -13,9 +13,10 @@ from sklearn.linear_model import Ridge
 from axonic.checks_sequences import check_series
 from axonic.data.autoregression import PENALTIES, fit_linear, linear_forecast, steps_before
 from axonic.data.batches import SIMILAR, Batches, Cursor, Rows, Segment, length_classes, split_rows
+from axonic.data.columns import Column, infer_columns
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged, join, known_steps
-from axonic.data.schema import Column, Schema, infer_columns
+from axonic.data.schema import Schema
 from axonic.data.sequences.arrays import as_sequences, read_npz
 from axonic.data.sequences.layout import Layout
 from axonic.data.sequences.tables import cut_table, order_series

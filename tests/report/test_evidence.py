@@ -6,8 +6,9 @@ from sklearn.metrics import confusion_matrix
 
 from axonic import layers, losses
 from axonic.data.batches import Rows, Split
+from axonic.data.columns import Column
 from axonic.data.encoding import TableEncoder
-from axonic.data.schema import Column, Schema
+from axonic.data.schema import Schema
 from axonic.data.targets import TargetEncoder
 from axonic.model import Model
 from axonic.report.evidence import evidence, importance

@@ -34,9 +34,10 @@ from axonic import recipe as recipes
 from axonic import storage
 from axonic.checks import check_beside, check_rows
 from axonic.data.batches import Rows, Split, split_rows
+from axonic.data.columns import UNSUPPORTED, canonical, infer_columns
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import join
-from axonic.data.schema import UNSUPPORTED, Schema, Task, canonical, infer_columns
+from axonic.data.schema import Schema, Task
 from axonic.data.targets import TargetEncoder
 from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.errors import InputError

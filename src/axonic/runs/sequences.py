@@ -13,10 +13,11 @@ from axonic.checks_sequences import check_sequences, check_series
 from axonic.correction import Series, settle
 from axonic.data.autoregression import steps_ahead, steps_before
 from axonic.data.batches import Rows, Split, split_rows
+from axonic.data.columns import Column, infer_columns
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged, join
 from axonic.data.reading import UNKNOWN, Spelling, decimal_mark, read_table
-from axonic.data.schema import Column, Schema, infer_columns, named, resolve_task, target_unit
+from axonic.data.schema import Schema, named, resolve_task, target_unit
 from axonic.data.sequences.arrays import NPZ, read_npz
 from axonic.data.sequences.layout import Data, Layout
 from axonic.data.sequences.tables import cut_table, order_series

@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 
 from axonic import records
-from axonic.data.schema import DATE_FORMATS, Kind
+from axonic.data.columns import DATE_FORMATS, Kind
 from axonic.data.values import as_booleans, as_dates, as_numbers, as_text
 from axonic.errors import InputError
 
@@ -47,7 +47,7 @@ class Coding:
     has_missing : whether the training rows have missing values, which then get a slot of their own.
     levels : the levels of a category that have a slot, the most frequent first.
     rare : levels seen in training that share the slot "other" (the 1000 most frequent of them).
-    format : how a date is spelt in text, and the unit of numbers that have one there; see `axonic.data.schema.Column`.
+    format : how a date is spelt in text, and the unit of numbers that have one there; see `axonic.data.columns.Column`.
     cycles : the cycles of a date, of "year", "week" and "day", that have a sine and a cosine.
     """
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from axonic.data.columns import level_counts, own_slots
 from axonic.data.encoding.coding import BLOCK_VALUES, LARGEST, Coding, Rows, linear_values, refuse_infinite
-from axonic.data.schema import level_counts, own_slots
 from axonic.data.values import as_dates, as_text
 
 MARGIN = 1.0

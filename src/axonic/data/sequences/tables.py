@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from axonic.data.schema import DATE_FORMATS, infer_columns, named
+from axonic.data.columns import DATE_FORMATS, infer_columns
+from axonic.data.schema import named
 from axonic.data.sequences.layout import Data, Layout
 from axonic.data.values import as_dates, as_numbers, as_text, is_text, missing, parse_dates, spelt
 from axonic.errors import InputError
@@ -179,7 +180,7 @@ def order_key(
     frame : one row a step.
     name : of the column.
     place : (steps,) the sequence of each step.
-    order_format : of `Layout`. If it is None, the format is found as in `axonic.data.schema.infer_columns`, but where
+    order_format : of `Layout`. If it is None, the format is found as in `axonic.data.columns.infer_columns`, but where
         day and month could be either way round, the order in which time goes forward within the sequences is preferred.
 
     Raises
