@@ -272,7 +272,7 @@ def test_text_whose_numbers_share_a_unit_is_numbers_and_the_schema_holds_the_uni
     )
     schema = infer_schema(frame, "y")
     assert [(column.name, column.kind, column.format) for column in schema.columns] == [
-        ("engine", "number", "cc"),
+        ("engine", "number", "CC"),
         ("term", "number", "month"),
         ("seat", "category", ""),
     ]

@@ -173,12 +173,13 @@ _MEASURED = rf"(?i)^\s*[+-]?(?:\d[\d.,'’]*|\.\d+)((?:\s+{_WORD}(?: {_WORD})?)|
 
 
 def unit_of(text: pl.Series) -> str:
-    """The unit in which a text column gives its numbers (``5 kg``, ``7.5kg``, ``36 months``), in lower case and the
-    singular; empty if there is none, or several. It is a word or two behind a blank, or one of those people write
-    without. Marks such as ``$`` and ``%`` are no units."""
-    found = half_width(text).str.extract(_MEASURED).drop_nulls().str.strip_chars().str.to_lowercase()
-    units = found.str.replace(r"(\w[^\Ws])s$", "$1").unique()
-    return units[0] if len(units) == 1 else ""
+    """The unit in which a text column gives its numbers (``5 kg``, ``7.5kg``, ``36 months``), in the singular and as it
+    is mostly written; empty if there is none, or several, capitals apart. It is a word or two behind a blank, or one of
+    those people write without. Marks such as ``$`` and ``%`` are no units."""
+    found = half_width(text).str.extract(_MEASURED).drop_nulls().str.strip_chars()
+    units = found.str.replace(r"(?i)(\w[^\Ws])s$", "$1").rename("unit").value_counts()
+    one = units["unit"].str.to_lowercase().n_unique() == 1
+    return str(units.sort("count", "unit", descending=[True, False])["unit"][0]) if one else ""
 
 
 def share_a_mark(text: pl.Series) -> bool:
