@@ -567,7 +567,7 @@ def test_networks_with_few_validation_rows_have_a_say_in_the_epochs_of_others(n)
     epochs = [int(np.argmin(losses)) + 1 for losses in weighed]
     run = next(stage for stage in fit.stages if stage["stage"] == "run")
     assert run["decision"] == epochs
-    assert ("have a say" in run["reason"]) == (n_valid < 20)
+    assert ("of all networks together" in run["reason"]) == (n_valid < 20)
     np.testing.assert_allclose(run["best_loss"], [losses[e - 1] for losses, e in zip(own, epochs, strict=True)])
     assert (epochs != [int(np.argmin(losses)) + 1 for losses in own]) == (n_valid < 20)
     for index, epoch in enumerate(epochs):

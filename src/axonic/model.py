@@ -41,6 +41,8 @@ SEQUENCES = 32
 """Sequences of a block."""
 SEQUENCE_BYTES = 8 << 20
 SHORTEST = 16
+SMALLEST = np.finfo(np.float32).eps
+"""Probabilities are clipped here before their logarithm."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -309,7 +311,7 @@ class Model:
         if self.task == "classification":
             p = self.probabilities_of(a)
             return {
-                "loss": float(mean(self.losses(a, y))),
+                "loss": float(mean(_log_losses(p, y))),
                 "accuracy": float(mean(p.argmax(axis=1) == y)),
                 "ece": expected_calibration_error(p, y, weight),
             }
@@ -342,17 +344,20 @@ class Model:
 
     def losses(self, a: np.ndarray, y: np.ndarray) -> Float[np.ndarray, " n"]:
         """The loss of each row, as `metrics` has it, of output activations a (n, n_out) and encoded targets."""
-        smallest = np.finfo(np.float32).eps
         if self.task == "classification":
-            true = self.probabilities_of(a)[np.arange(len(y)), y]
-            return -np.log(np.clip(true, smallest, 1.0))
+            return _log_losses(self.probabilities_of(a), y)
         y, a = y.astype(np.float64).reshape(len(a), -1), a.astype(np.float64)
         if self.task == "multilabel":
             right = np.where(y > 0.5, a, 1 - a)
-            return -np.log(np.clip(right, smallest, 1.0)).sum(axis=1)
+            return -np.log(np.clip(right, SMALLEST, 1.0)).sum(axis=1)
         if isinstance(self.loss, Robust):
             return np.asarray(self.loss.value(jnp.asarray(a), jnp.asarray(y)))
         return 0.5 * np.square(y - a).sum(axis=1)
+
+
+def _log_losses(p: Float[np.ndarray, "n n_classes"], y: np.ndarray) -> Float[np.ndarray, " n"]:
+    """-log of the probability of the class of each row."""
+    return -np.log(np.clip(p[np.arange(len(y)), y], SMALLEST, 1.0))
 
 
 def _series(steps: Any) -> Float[np.ndarray, " steps"]:

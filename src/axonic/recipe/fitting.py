@@ -392,7 +392,8 @@ def run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bo
     else:
         reason = "it was interrupted"
     epochs = [run.kept(best)[1] for run in runs]
-    say = ", in which all networks have a say, as each has few validation rows" if shared else ""
+    kept = f"the weights of epoch {epochs[0]} are kept" if epochs[0] else "the weights that it began with are kept"
+    say = ", chosen by the validation rows of all networks together, as each has few" if shared else ""
     more = f"; {len(runs)} networks predict together" if len(runs) > 1 else ""
     return {
         "learning_rate": float(rule.rate),
@@ -401,7 +402,7 @@ def run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bo
         "flat_from": [int(run.state.reference_epoch) for run in runs],
         "best_loss": [run.best_loss for run in runs],
         "decision": epochs,
-        "reason": f"stopped because {reason}; the weights of epoch {epochs[0]} are kept{say}{more}",
+        "reason": f"stopped because {reason}; {kept}{say}{more}",
     }
 
 
