@@ -19,6 +19,7 @@ ORDER = [
     "data.values",
     "data.reading",
     "data.columns",
+    "data.kinds",
     "data.schema",
     "data.encoding",
     "data.targets",

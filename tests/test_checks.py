@@ -231,13 +231,14 @@ def test_classes_that_differ_only_in_case_are_pointed_at():
 
 
 def test_a_category_many_of_whose_values_are_rare_is_pointed_at():
-    y = np.arange(800) % 2
+    y = np.random.default_rng(0).integers(0, 2, 800)
     levels = [f"l{i % 50}" for i in range(500)] + [f"r{i % 100}" for i in range(300)]
     (told,) = found("data.rare_levels", s=levels, y=y)
     assert (told.where, told.severity) == ("s", "warning")
     assert told.evidence == {"distinct": 150, "rare": 100, "rows": 300, "share": 0.375}
     assert found("data.rare_levels", s=levels[:650] + ["l0"] * 150, y=y) == []
     assert found("data.rare_levels", s=[f"l{i % 53}" for i in range(800)], y=y) == []
+    assert found("data.rare_levels", s=levels, y=[level[1:] in "02468" for level in levels]) == []  # three rows tell
 
 
 def test_an_array_with_an_id_among_its_names_is_warned_of():

@@ -91,6 +91,14 @@ def test_rows_that_are_in_both_parts_explain_no_divergence():
     assert [f.code for f in said(good)] == ["data.split_overlap"]
 
 
+def test_rows_of_few_kinds_are_in_both_parts_by_chance():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (400, 3)).astype(float)
+    y = (rng.random(400) < x.mean(axis=1) / 2).astype(int)
+    model = FeedForwardClassifier(**HIDDEN).fit(x[:300], y[:300], validation_data=(x[300:], y[300:]))
+    assert "data.split_overlap" not in [f.code for f in said(model)]
+
+
 def test_a_column_that_gives_the_target_away_explains_that_a_linear_model_does_better():
     rng = np.random.default_rng(4)
     y = rng.standard_normal(300)

@@ -435,6 +435,16 @@ def test_counts_beside_the_kinds_of_rows_are_the_rows():
     np.testing.assert_array_equal(outputs(counted, x), outputs(fast().fit(x, y), x))
 
 
+def test_whole_weights_do_not_put_a_row_on_both_sides_of_the_split():
+    """Weights of 9 and of 9.01 on the rare class are nearly the same, though only the first could be counts."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4))
+    y = x[:, 0] + rng.logistic(size=300) > 1.5
+    whole, broken = (fast(epochs=20).fit(x, y, sample_weight=np.where(y, heavy, 1)) for heavy in (9, 9.01))
+    np.testing.assert_allclose(whole.history_["valid_loss"], broken.history_["valid_loss"], rtol=0.02)
+    assert not {f.code for f in whole.findings_} & {"data.split_overlap"}
+
+
 def test_the_penalty_counts_rows_given_twice_and_weights_alike():
     penalized = {"regularization": "auto", "ensemble": 1}
     twice = fast(**penalized).fit(np.r_[X, X], np.r_[LABELS, LABELS]).l2_

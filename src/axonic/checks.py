@@ -23,14 +23,13 @@ from axonic.data.columns import (
     FREE_TEXT,
     FREQUENT_LEVELS,
     ID_LIKE,
-    LEVEL_TABLE_ROWS,
     Column,
     canonical,
     has_id_name,
     level_counts,
     mixed,
-    own_slots,
 )
+from axonic.data.encoding.statistics import n_levels
 from axonic.data.schema import Schema, Task, target_values, usable_rows
 from axonic.data.values import as_numbers, as_text, is_text, missing
 from axonic.types import Finding
@@ -46,6 +45,8 @@ SPELT = ("number", "date", "boolean")
 """Kinds of columns whose values all are what the kind says, also where they are text."""
 LEAK_CORRELATION = 0.9999
 MUCH_RARE = 0.25
+TRAINED = 2 / 3
+"""About the share of a table's rows that is trained on."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,13 @@ class Table:
         """The target of those rows."""
         target = target_values(self.frame, self.schema)
         return target if len(self.rows) == len(target) else target[self.rows]
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """The target as numbers: those of the classes, in any order, or float64."""
+        if self.schema.task == "classification":
+            return self.target.rank("dense").to_numpy().astype(np.int64) - 1
+        return self.target.cast(pl.Float64).to_numpy()
 
     @cached_property
     def class_counts(self) -> list[tuple[Any, int]]:
@@ -304,8 +312,9 @@ def check_rare_levels(table: Table) -> Iterator[Finding]:
     for column in table.schema.columns:
         if column.kind != "category":
             continue
-        counts, rows = level_counts(as_text(table.frame[column.name]))["count"], len(table.frame)
-        own = own_slots(counts, rows, LEVEL_TABLE_ROWS)
+        text = as_text(table.usable(column.name))
+        levels, rows = level_counts(text), len(text)
+        counts, own = levels["count"], n_levels(text, levels, table.codes, TRAINED)
         rare = int(counts[own:].sum())
         if rare > MUCH_RARE * rows:
             yield Finding(

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import polars as pl
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -200,6 +201,69 @@ def test_a_level_on_ten_training_rows_has_a_slot_of_its_own():
     matrix = encoder.transform(pl.DataFrame({"s": names}))
     assert matrix.shape == (130, 121)
     assert (matrix[:, -1] == [0] * 120 + [1] * 10).all()
+
+
+def slots(levels, target, task="regression") -> int:
+    frame, schema = pl.DataFrame({"s": levels}), Schema((Column("s", "category"),), "", task)
+    return len(TableEncoder.fit(frame, schema, target=target).columns[0].levels)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_levels_on_few_rows_have_slots_if_the_target_tells_them_apart(task):
+    rng = np.random.default_rng(0)
+    place = np.repeat(np.arange(300), 5)
+    effect = rng.standard_normal(300)[place]
+    names = np.char.add("l", place.astype(str))
+    noise = rng.standard_normal(1500)
+    told, chance, faint = (
+        (y > 0).astype(np.int32) if task == "classification" else y[:, None].astype(np.float32)
+        for y in (3 * effect + noise, noise, 0.3 * effect + noise)
+    )
+    assert slots(names, told, task) == 300
+    assert slots(names, chance, task) == 0  # fewer than half of the rows would have the 50 most frequent
+    assert slots(names, faint, task) <= 50  # a mean of five rows says less than that of all
+    assert slots(np.r_[names, ["l0"] * 2000], np.r_[chance, chance, chance[:500]], task) == 50
+
+
+def test_the_variance_between_levels_is_that_of_the_analysis_of_variance():
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 20, 400)
+    y = rng.standard_normal(20)[group] + rng.standard_normal(400)
+    samples = [y[group == k] for k in range(20)]
+    f, p = scipy.stats.f_oneway(*samples)
+    counts = np.array([len(sample) for sample in samples])
+    rows_each = (400 - (counts**2).sum() / 400) / 19
+    assert p < statistics.MEAN_LEVEL
+    assert statistics.told_apart(group, y[:, None]) == pytest.approx((f - 1) / rows_each, rel=1e-9)
+    assert statistics._chance(group, y[:, None], np.zeros(400, int)) == pytest.approx(p, rel=1e-6)
+    assert statistics.told_apart(rng.permutation(group), y[:, None]) == 0
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("other", ["category", "number", "none"])
+def test_a_cycle_stays_where_it_says_something_within_the_groups_of_another_column(task, other):
+    """At weekends one shop sells more and the other as much less."""
+    rng = np.random.default_rng(0)
+    days = [datetime(2019, 1, 1) + timedelta(days=i) for i in range(700)]
+    shop = rng.integers(0, 2, 700)
+    weekend = np.array([day.weekday() >= 5 for day in days])
+    y = (weekend - weekend.mean()) * (2 * shop - 1) * 3 + rng.standard_normal(700)
+    columns = {"category": np.array(["mall", "office"])[shop], "number": shop + 0.1 * rng.random(700)}
+    kinds = {"category": "category", "number": "number", "none": "number"}
+    frame = pl.DataFrame({"d": days, "s": columns.get(other, rng.random(700))})
+    schema = Schema((Column("d", "date"), Column("s", kinds[other])), "", task)
+    target = (y > 0).astype(np.int32) if task == "classification" else y[:, None].astype(np.float32)
+    assert TableEncoder.fit(frame, schema, target=target).columns[0].cycles == (() if other == "none" else ("week",))
+
+
+def test_a_small_cycle_stays_beside_a_large_one():
+    days = [datetime(2019, 1, 1) + timedelta(hours=13 * i) for i in range(700)]
+    hour, day = np.array([(d.hour, d.timetuple().tm_yday) for d in days]).T
+    noise = np.random.default_rng(0).standard_normal(700)
+    y = 10 * np.cos(2 * np.pi * day / 365.25) + np.cos(2 * np.pi * hour / 24) + 0.5 * noise
+    schema = Schema((Column("d", "date"),), "", "regression")
+    encoder = TableEncoder.fit(pl.DataFrame({"d": days}), schema, target=y[:, None].astype(np.float32))
+    assert encoder.columns[0].cycles == ("year", "day")
 
 
 def test_slots_beyond_the_most_frequent_take_no_more_than_their_share_of_memory(monkeypatch):

@@ -33,9 +33,10 @@ Kind = Literal["number", "category", "boolean", "date", "ignored"]
 
 FREQUENT_LEVELS, LEVEL_ROWS = 50, 10
 """The most frequent levels of a category have a slot of their own from two training rows on, any other from ten on, by
-which its mean is known to a third of the deviation within it. Slots are then hardly more than a tenth of the rows."""
-LEVEL_TABLE_ROWS = 15
-"""Rows of a table of which about ten are trained on."""
+which its mean is known to a third of the deviation within it, or from as many as the target asks for
+(`axonic.data.encoding.statistics.fit_category`)."""
+RECURRING_ROWS = 4
+"""Rows of a table from which on a level counts as one that recurs: two or three are trained on."""
 SLOT_VALUES = 1 << 27
 """Slots of a category times rows, half a gigabyte as float32, beyond which only the most frequent have one."""
 
@@ -95,10 +96,9 @@ def infer_columns(frame: pl.DataFrame) -> tuple[Column, ...]:
       holds. Whole numbers with zeros in front at a fixed width (``02139``) are codes, hence categories.
     - *date*: dates, and text in which every value fits one of `DATE_FORMATS`. Where day and month could be either way
       round, the order in which the rows are sorted is preferred, else month first; the schema holds the format chosen.
-    - *category*: other text, if levels that recur (on 15 rows or more, of which about ten are trained on, or among the
-      50 most frequent and on two; missing counts as one) cover at least half of the rows. Otherwise most rows would be
-      "other". A column that its type declares a category (polars Categorical or Enum) is one by the same rule, whatever
-      its values spell.
+    - *category*: other text, if levels that recur (on four rows or more, or among the 50 most frequent and on two;
+      missing counts as one) cover at least half of the rows. Otherwise most rows would be "other". A column that its
+      type declares a category (polars Categorical or Enum) is one by the same rule, whatever its values spell.
 
     Ignored, with the reason:
 
@@ -156,8 +156,8 @@ def _infer_text(text: pl.Series, declared: bool) -> Column:
         return Column(name, "ignored", CONSTANT)
     if not declared and (column := _spelt_out(levels, text)):
         return column
-    recurring = counts["count"].head(_recurring(counts["count"], LEVEL_TABLE_ROWS))
-    if text.null_count() + recurring.sum() >= 0.5 * len(text):
+    covered = counts["count"].head(recurring(counts["count"], RECURRING_ROWS)).sum()
+    if text.null_count() + covered >= 0.5 * len(text):
         return Column(name, "category")
     is_code = len(levels) == len(text) - text.null_count() and not levels.str.contains(r"\s").any()
     return Column(name, "ignored", ID_LIKE if is_code else FREE_TEXT)
@@ -193,7 +193,7 @@ def _spells_ids(levels: pl.Series, text: pl.Series, unit: str) -> bool:
     return holds_only_digits(bare(levels)) and _is_id(bare(text).cast(pl.Int64, strict=False).drop_nulls())
 
 
-def own_slots(counts: pl.Series, n_rows: int, least: int = LEVEL_ROWS) -> int:
+def own_slots(counts: pl.Series, n_rows: int, least: float = LEVEL_ROWS) -> int:
     """How many levels of a category have a slot of their own.
 
     Parameters
@@ -202,10 +202,11 @@ def own_slots(counts: pl.Series, n_rows: int, least: int = LEVEL_ROWS) -> int:
     n_rows : of the table.
     least : rows that a level must have which is not among the most frequent.
     """
-    return min(_recurring(counts, least), max(FREQUENT_LEVELS, SLOT_VALUES // max(1, n_rows)))
+    return min(recurring(counts, least), max(FREQUENT_LEVELS, SLOT_VALUES // max(1, n_rows)))
 
 
-def _recurring(counts: pl.Series, least: int) -> int:
+def recurring(counts: pl.Series, least: float) -> int:
+    """How many levels are on so many rows, or among the most frequent and on two."""
     return max(int((counts.head(FREQUENT_LEVELS) > 1).sum()), int((counts >= least).sum()))
 
 

@@ -6,10 +6,10 @@ dates, which are encoded as the command line does.
 
 Rows are put in an order of their own before anything random happens, and those that are equal in inputs and target are
 merged into one that weighs as much: a row given twice is a row of weight two, to the last bit, the order of the rows
-does not matter, and no row stands in training and validation at once. A table of few kinds of rows, each there more
-than `KINDS` times on average, keeps them apart, as many as their weights say: there, whether a kind is held out says
-nothing of how well the others are known, and of a kind with several answers all of one would be
-(`docs/decisions/014-kinds.md`). With `shuffle=False` rows are taken as they come.
+does not matter, and no row stands in training and validation at once. A table of few kinds of rows
+(`axonic.data.kinds`), each there more than `KINDS` times on average, keeps them apart, as many as their weights say:
+there, whether a kind is held out says nothing of how well the others are known, and of a kind with several answers all
+of one would be (`docs/decisions/014-kinds.md`). With `shuffle=False` rows are taken as they come.
 """
 
 import dataclasses
@@ -36,6 +36,7 @@ from axonic.checks import check_beside, check_rows
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.columns import UNSUPPORTED, canonical, infer_columns
 from axonic.data.encoding import TableEncoder
+from axonic.data.kinds import of_few_kinds
 from axonic.data.ragged import join
 from axonic.data.schema import Schema, Task
 from axonic.data.targets import TargetEncoder
@@ -353,9 +354,13 @@ class Estimator(BaseEstimator):
         n, weight = len(y), np.bincount(inverse, weights=weight)
         total = weight.sum()
         counts = total <= max(MOST_COPIES, n) and np.array_equal(weight, np.rint(weight))
-        if counts and total > KINDS * len(first):
+        if counts and total > KINDS * len(first) and of_few_kinds(self._kinds(X, first), weight):
             first, weight = np.repeat(first, weight.astype(np.int64)), np.ones(int(total))
         return X[first], y[first], weight, int(total) if counts else n
+
+    def _kinds(self, X, rows) -> pl.DataFrame:
+        """What equal rows are alike in."""
+        return _canonical(X[rows], self._columns) if self._framed else pl.from_numpy(X[rows])
 
     def _hashes(self, X, y) -> np.ndarray:
         """A number for each row, equal where inputs and target are."""
@@ -497,11 +502,14 @@ def _warn_of_unsupported(ignored: tuple[Any, ...]) -> None:
             warnings.warn(said, UserWarning, stacklevel=5)
 
 
+def _canonical(X: pl.DataFrame, columns: tuple[Any, ...]) -> pl.DataFrame:
+    return pl.DataFrame([canonical(X[column.name], column) for column in columns])
+
+
 def _row_hashes(X: Any, columns: tuple[Any, ...]) -> pl.Series:
     """A number for each row, equal where the rows are, in whatever types their values are held."""
     if isinstance(X, pl.DataFrame):
-        frame = pl.DataFrame([canonical(X[column.name], column) for column in columns])
-        return frame.hash_rows(seed=0).alias("row")
+        return _canonical(X, columns).hash_rows(seed=0).alias("row")
     step = max(1, HASHED_VALUES // X.shape[1])
     blocks = [X[start : start + step].astype(np.float64) for start in range(0, len(X), step)]
     return pl.concat([pl.Series("row", block).hash(seed=0) for block in blocks])

@@ -9,6 +9,7 @@ import hashlib
 from typing import Any
 
 import numpy as np
+import polars as pl
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted
 
@@ -99,6 +100,9 @@ class _Recurrent(Estimator):
         if any(one.ndim == 0 for one in each):
             raise InputError('head="every" takes a target for each step', "give y as a list of arrays", "y")
         return Ragged.of(np.concatenate(each), [len(one) for one in each])
+
+    def _kinds(self, X, rows):
+        return pl.DataFrame({"sequence": np.array([_hash(x, 0) for x in X[rows].split()], np.uint64)})
 
     def _hashes(self, X, y):
         keys = y.split() if isinstance(y, Ragged) else self._target_keys(y)

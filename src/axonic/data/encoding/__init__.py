@@ -28,7 +28,7 @@ from axonic.data.encoding.coding import (
     linear_values,
     refuse_infinite,
 )
-from axonic.data.encoding.statistics import fit_category, fit_cycles, fit_linear
+from axonic.data.encoding.statistics import column_groups, fit_category, fit_cycles, fit_linear
 from axonic.data.schema import Schema
 from axonic.data.values import as_dates
 from axonic.errors import InputError
@@ -78,7 +78,7 @@ class TableEncoder:
         rows : indices of the training rows; all rows by default.
         standardize : False leaves numbers and booleans as they are. Dates are standardised all the same.
         target : encoded targets of the training rows, (n_rows,) class indices or (n_rows, n_out) numbers, which decide
-            on the cycles of dates; None keeps every cycle that varies.
+            on the cycles of dates and the levels of categories; None keeps every cycle that varies.
         bounded : whether values far beyond those of the training rows are cut off, of what is standardised.
 
         Raises
@@ -89,8 +89,12 @@ class TableEncoder:
         _check_columns(frame, [column.name for column in schema.columns])
         codings = [Coding(column.name, column.kind, format=column.format) for column in schema.columns]
         linear = fit_linear(frame, [coding for coding in codings if coding.is_linear], rows, standardize, bounded)
-        fitted = {c.name: fit_cycles(frame, c, rows, target) if c.kind == "date" else c for c in linear}
-        return cls(tuple(fitted.get(c.name) or fit_category(frame, c, rows) for c in codings), standardize)
+        fitted = {c.name: c for c in linear}
+        fitted |= {c.name: fit_category(frame, c, rows, target) for c in codings if not c.is_linear}
+        if dates := [c for c in linear if c.kind == "date"]:
+            groups = [] if target is None else column_groups(frame, list(fitted.values()), rows)
+            fitted |= {c.name: fit_cycles(frame, c, rows, target, groups) for c in dates}
+        return cls(tuple(fitted[c.name] for c in codings), standardize)
 
     @classmethod
     def from_array(

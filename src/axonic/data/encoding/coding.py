@@ -7,11 +7,12 @@
   is only kept in case one is missing at prediction, and a few hundred evenly spaced rows are enough for it.)
 - *date*: days since 1970 as a number, and the sine and cosine of its place in the year, the week and the day, so that
   December lies next to January. Missing: as a number; 0 and 0. A cycle is left out where the target does not differ
-  between its months, weekdays or hours (`statistics.fit_cycles`): a cycle that says nothing costs test loss.
+  between its months, weekdays or hours, nor within the groups of another column (`statistics.fit_cycles`): one that
+  says nothing costs test loss.
 - *category*: a 1 in the slot of its level. The 50 most frequent levels have a slot each if they are on two training
-  rows or more, others if they are on ten or more (as long as slots times rows are no more than `SLOT_VALUES`); missing
-  has one if the training rows have it; the last slot, "other", takes the rest: rare levels and, at prediction, levels
-  never seen.
+  rows or more, others if they are on ten or more, or on fewer if the target differs between levels so much that these
+  tell of it (`statistics.n_levels`; as long as slots times rows are no more than `SLOT_VALUES`); missing has one if the
+  training rows have it; the last slot, "other", takes the rest: rare levels and, at prediction, levels never seen.
 """
 
 import sys

@@ -6,14 +6,21 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from axonic.data.columns import level_counts, own_slots
+from axonic.data.columns import LEVEL_ROWS, level_counts, own_slots
 from axonic.data.encoding.coding import BLOCK_VALUES, LARGEST, Coding, Rows, linear_values, refuse_infinite
 from axonic.data.values import as_dates, as_text
 
 MARGIN = 1.0
 """How far beyond the values of the training rows others are told apart, in widths of their range."""
 MEDIAN_ROWS = 256
-CYCLE_LEVEL = 0.01
+MEAN_LEVEL = 0.01
+"""Level of the tests of whether the mean of the target differs between groups of rows."""
+LEAST_LEVEL_ROWS = 2
+GROUP_LEVELS = 8
+CYCLE_ROWS = 16_384
+"""About as many rows decide on cycles."""
+TINY = 1e-12
+"""Of the variance between groups: where that within is below, it is rounding."""
 
 
 def fit_linear(
@@ -114,51 +121,145 @@ def _median(values: np.ndarray) -> np.ndarray:
     return values[lower] / 2 + values[upper] / 2  # halved first, as the sum of huge values overflows
 
 
-def fit_cycles(frame: pl.DataFrame, coding: Coding, rows: Rows | None, target: np.ndarray | None) -> Coding:
-    """Choose the cycles of a date: those that vary in the training rows and between whose parts the target differs."""
+def fit_cycles(
+    frame: pl.DataFrame,
+    coding: Coding,
+    rows: Rows | None,
+    target: np.ndarray | None,
+    groups: Sequence[np.ndarray] = (),
+) -> Coding:
+    """Choose the cycles of a date: those that vary in the training rows, and between whose parts the target differs, in
+    all rows or within the groups of another column (`column_groups`): at weekends one shop may sell more, and another
+    less. What differs between the parts of the other cycles is taken off first."""
     series = frame[coding.name]
     dates = as_dates(series if rows is None else series[rows], coding.format)
     present = dates.is_not_null().to_numpy()
     dates = dates.drop_nulls()
     parts = {"year": dates.dt.month(), "week": dates.dt.weekday(), "day": dates.dt.hour()}
+    codes = {cycle: part.to_numpy().astype(np.int64) for cycle, part in parts.items() if part.n_unique() > 1}
+    if target is None:
+        return replace(coding, cycles=tuple(codes))
+    some = slice(None, None, max(1, len(dates) // CYCLE_ROWS))
+    y, bases = _columns(target[present][some]), [group[present][some] for group in groups]
+    codes = {cycle: _dense(code[some]) for cycle, code in codes.items()}
     cycles = []
-    for cycle, part in parts.items():
-        group = part.rank("dense").to_numpy() - 1
-        if part.n_unique() > 1 and (target is None or _differs(group, target[present])):
+    for cycle, code in codes.items():
+        others = [other for name, other in codes.items() if name != cycle]
+        rest, lost = y, sum(int(other.max()) for other in others)
+        for other in others:
+            rest = rest - _means(rest, other)
+        alone = _chance(code, rest, np.zeros_like(code), lost)
+        within = min((_chance(code, rest, base, lost) for base in bases), default=1.0) * max(1, len(bases))
+        if min(alone, within) < MEAN_LEVEL:
             cycles.append(cycle)
     return replace(coding, cycles=tuple(cycles))
 
 
-def _differs(group: np.ndarray, target: np.ndarray) -> bool:
-    """Whether the mean of the target differs between groups of rows: a one-way analysis of variance at a level of
-    1 %, for classes of the indicator of each class, with Bonferroni's correction (Fisher 1925, chapter 7)."""
-    from scipy.special import fdtrc  # takes as long to import as polars, and few tables have dates
-
-    if target.dtype.kind == "i":
-        target = target[:, None] == np.arange(target.max() + 1)
-    y = target.reshape(len(group), -1).astype(np.float64)
-    counts = np.bincount(group)
-    free = len(group) - len(counts)
-    if free < 1:
-        return False
-    y = y - y.mean(axis=0)
-    sums = np.stack([np.bincount(group, weights=column) for column in y.T])
-    between = (sums**2 / counts).sum(axis=1)
-    within = np.maximum((y**2).sum(axis=0) - between, 1e-12 * between)
-    ratio = np.divide(between * free, within * (len(counts) - 1), out=np.zeros(len(within)), where=within > 0)
-    return bool(fdtrc(len(counts) - 1, free, ratio).min() * len(ratio) < CYCLE_LEVEL)
+def column_groups(table: pl.DataFrame, codings: Sequence[Coding], rows: Rows | None) -> list[np.ndarray]:
+    """The rows in groups, (n,) codes for each column but dates: by the median of numbers, by the most frequent levels
+    of categories, all others and missing ones being one more."""
+    groups = []
+    for coding in codings:
+        series = table[coding.name] if rows is None else table[coding.name][rows]
+        if coding.kind == "category":
+            text, levels = as_text(series), coding.levels[:GROUP_LEVELS]
+            code = text.replace_strict(levels, range(len(levels)), default=len(levels), return_dtype=pl.Int64)
+            groups.append(code.to_numpy())
+        elif coding.kind != "date":
+            values = linear_values(pl.DataFrame([series]), [coding], range(len(series)))[:, 0]
+            groups.append((values > coding.fill).astype(np.int64))
+    return groups
 
 
-def fit_category(frame: pl.DataFrame, coding: Coding, rows: Rows | None) -> Coding:
-    """Choose the levels of a category that have a slot of their own."""
+def fit_category(frame: pl.DataFrame, coding: Coding, rows: Rows | None, target: np.ndarray | None) -> Coding:
+    """Choose the levels of a category that have a slot of their own; see `n_levels`."""
     series = frame[coding.name]
     text = as_text(series if rows is None else series[rows])
     counts = level_counts(text)
-    levels = counts["level"].to_list()
-    n_slots = own_slots(counts["count"], len(text))
+    levels, n_slots = counts["level"].to_list(), n_levels(text, counts, target)
     return replace(
         coding,
         levels=tuple(levels[:n_slots]),
         rare=tuple(levels[n_slots : n_slots + 1000]),
         has_missing=text.null_count() > 0,
     )
+
+
+def n_levels(text: pl.Series, counts: pl.DataFrame, target: np.ndarray | None, trained: float = 1.0) -> int:
+    """How many levels of a category, the most frequent first, have a slot of their own.
+
+    The mean of a level of n rows is better taken from them than from all rows if n is above s^2 / t^2, with t^2 the
+    variance between levels and s^2 that within (the variance components of a random effect; Searle, Casella and
+    McCulloch 1992, section 3.6). So where the target differs between levels, those on so many rows have a slot, on
+    `LEAST_LEVEL_ROWS` at least; where it does not, or the ratio is higher, those on `LEVEL_ROWS`, and the most frequent
+    as `own_slots` has it, unless most rows would be without one all the same.
+
+    Parameters
+    ----------
+    text : (n,), null where missing.
+    counts : as `level_counts` has them.
+    target : (n,) class indices or (n, n_out) numbers; None if not known.
+    trained : the share of these rows that will be trained on.
+    """
+    shown = 0.0
+    if target is not None and len(counts) > 1:
+        codes = text.replace_strict(counts["level"], range(len(counts)), default=None, return_dtype=pl.Int64)
+        present = codes.is_not_null().to_numpy()
+        shown = told_apart(codes.drop_nulls().to_numpy(), target[present])
+    least = min(max(1 / shown, LEAST_LEVEL_ROWS), LEVEL_ROWS) if shown else LEVEL_ROWS
+    found = own_slots(counts["count"], len(text), least / trained)
+    if not shown and 2 * (int(counts["count"][:found].sum()) + text.null_count()) < len(text):
+        return min(found, int((counts["count"] >= LEVEL_ROWS / trained).sum()))
+    return found
+
+
+def told_apart(group: np.ndarray, target: np.ndarray) -> float:
+    """How far the means of the target differ between groups of rows (n,): the variance between groups over that within,
+    the largest over classes or several numbers; 0 if there may be no difference (`_chance`)."""
+    y = _columns(target)
+    counts = np.bincount(group)
+    free, n_groups = len(group) - len(counts), len(counts)
+    if _chance(group, y, np.zeros_like(group)) >= MEAN_LEVEL:
+        return 0.0
+    y = y - y.mean(axis=0)
+    between = np.square(_means(y, group)).sum(axis=0)
+    within = np.maximum(np.square(y).sum(axis=0) - between, TINY * between)
+    ratio = np.divide(between * free, within * (n_groups - 1), out=np.zeros(len(within)), where=within > 0)
+    rows_each = (len(group) - (counts**2).sum() / len(group)) / (n_groups - 1)
+    return float(np.max((ratio - 1) / rows_each))
+
+
+def _chance(group: np.ndarray, y: np.ndarray, base: np.ndarray, lost: int = 0) -> float:
+    """How likely means of y (n, columns) are to differ as they do between groups within those of `base` if they do not:
+    an analysis of variance, with Bonferroni's correction for the columns (Fisher 1925, chapter 7). `lost` are degrees
+    of freedom that were used up before."""
+    from scipy.special import fdtrc  # takes as long to import as polars, and few tables need it
+
+    base = _dense(base)
+    cell = _dense(base * (group.max() + 1) + group)
+    n_more, free = int(cell.max() - base.max()), len(cell) - int(cell.max()) - 1 - lost
+    if n_more < 1 or free < 1:
+        return 1.0
+    y = y - _means(y, base)
+    between = np.square(_means(y, cell)).sum(axis=0)
+    within = np.maximum(np.square(y).sum(axis=0) - between, TINY * between)
+    ratio = np.divide(between * free, within * n_more, out=np.zeros(len(within)), where=within > 0)
+    return float(fdtrc(n_more, free, ratio).min() * len(ratio))
+
+
+def _dense(code: np.ndarray) -> np.ndarray:
+    """Codes without gaps."""
+    return (np.cumsum(np.bincount(code) > 0) - 1)[code]
+
+
+def _columns(target: np.ndarray) -> np.ndarray:
+    """A target as float64 columns, those of classes their indicators."""
+    if target.dtype.kind == "i":
+        target = target[:, None] == np.arange(target.max() + 1)
+    return target.reshape(len(target), -1).astype(np.float64)
+
+
+def _means(y: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """The mean over its group, in the place of each row of y (n, columns)."""
+    sums = np.stack([np.bincount(group, weights=column) for column in y.T], axis=1)
+    return (sums / np.maximum(np.bincount(group), 1)[:, None])[group]
