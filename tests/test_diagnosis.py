@@ -217,6 +217,24 @@ def test_rows_that_do_not_suit_how_they_are_trained_on():
     assert said(model)[0].evidence["also_trained_on"] == 40
 
 
+def test_luck_on_the_rows_held_out_is_no_signal():
+    """Of pure noise one table in fifteen has validation rows on which a network seems to have learned something."""
+    rng = np.random.default_rng(111)
+    x, y = rng.normal(size=(300, 5)), rng.integers(0, 2, 300)
+    options = {"epochs": 20, "learning_rate": 0.3, "ensemble": 1, "hidden_layer_sizes": (16,)}
+    assert said(FeedForwardClassifier(**options, random_state=11).fit(x, y))[0].code == "data.no_signal"
+
+
+def test_the_notebook_says_where_a_constant_answer_has_taken_the_place_of_a_network():
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(300, 5)), rng.integers(0, 2, 300)
+    model = FeedForwardClassifier(epochs=10, learning_rate=1.0, hidden_layer_sizes=(16,), ensemble=3).fit(x, y)
+    run = next(stage for stage in model.notebook_ if stage["stage"] == "run")
+    alike = [i for i in range(3) if np.ptp(model.model_.members[i][-1].w) == 0]
+    assert run["constant"] == alike
+    assert ("a constant answer" in run["reason"]) == (0 in alike)
+
+
 def test_shuffled_labels_have_no_signal():
     x, y = blobs(400)
     model = FeedForwardClassifier(**HIDDEN).fit(x, np.random.default_rng(0).permutation(y))

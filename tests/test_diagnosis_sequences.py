@@ -48,10 +48,10 @@ def test_sequences_count_from_their_own_ends_and_none_beyond_its_beginning():
     np.testing.assert_array_equal(examined.felt, 0)  # no weight leads from the input
 
 
-def said(reach, learned, felt=None, steps=40):
+def said(reach, learned, felt=None, steps=40, where="layer 1 (RNN)", chrono=None):
     reach = np.asarray(reach, float)
     felt = np.ones(steps) if felt is None else felt
-    layer = ThroughTime("layer 1 (RNN)", reach)
+    layer = ThroughTime(where, reach, chrono=chrono)
     return findings(Examined([layer], felt, np.full(5, steps)), learned)
 
 
@@ -65,6 +65,48 @@ def test_what_fades_is_a_fault_only_where_little_was_learned():
     assert memory.evidence["memory"] == int(np.floor(np.log(0.01) / np.log(0.7))) + 1
     assert said(np.ones(40), 0.1) == []
     assert said(fading[:5], 0.1, steps=5) == []  # too short to speak of memory
+
+
+@pytest.mark.parametrize(
+    ("kind", "chrono", "remedies"),
+    [
+        ("RNN", None, "use LSTM or GRU layers, or go both directions."),
+        ("RNN back", None, "use LSTM or GRU layers."),
+        ("LSTM", None, "add units, or begin with a longer memory (chrono), or go both directions."),
+        ("GRU onward", None, "add units, or begin with a longer memory (chrono)."),
+        ("GRU back", 40, "add units."),
+    ],
+)
+def test_a_longer_memory_is_not_sought_by_what_is_in_force(kind, chrono, remedies):
+    (memory,) = said(0.7 ** np.arange(40.0), 0.9, where=f"layer 1 ({kind})", chrono=chrono)
+    assert memory.remedy.endswith(f"otherwise {remedies}")
+
+
+def test_an_error_that_reaches_nearly_all_steps_is_no_short_memory():
+    reach = np.ones(20)
+    reach[18:] = 0.009
+    assert said(reach, 0.9, steps=20) == []
+    reach[17] = 0.009
+    assert [finding.code for finding in said(reach, 0.9, steps=20)] == ["train.short_memory"]
+
+
+def test_of_mixed_lengths_the_steps_are_those_of_the_middle_one():
+    layer = ThroughTime("layer 1 (GRU)", 0.5 ** np.arange(19.0))
+    (memory,) = findings(Examined([layer], np.ones(19), np.array([4, 13, 19])), 0.9)
+    assert memory.cause.endswith("than 7 of 13 steps, the median length of the sequences.")
+    (memory,) = findings(Examined([layer], np.ones(19), np.array([13, 13, 13])), 0.9)
+    assert memory.cause.endswith("than 7 of 13 steps.")
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn"])
+def test_a_layer_is_asked_for_its_first_memory(kind):
+    task, fit = task_and_fit(0.5, [T] * 3)
+    options = {} if kind == "rnn" else {"chrono": 5}
+    layer = layers.bidirectional(getattr(layers, kind)(1, **options))
+    network = layers.chain(layer, layers.last_step(), layers.dense(1))
+    params = network.init(np.random.default_rng(0), 1)
+    examined = examine(task._replace(network=network), fit._replace(members=(params,)))
+    assert [one.chrono for one in examined.layers] == [options.get("chrono")] * 2
 
 
 def test_what_grows_is_a_fault_and_steps_that_do_not_matter_are_named():

@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, r2_sc
 
 from axonic import layers, losses
 from axonic.data.encoding import TableEncoder
+from axonic.data.ragged import Ragged
 from axonic.data.schema import infer_schema
 from axonic.data.targets import TargetEncoder
 from axonic.model import Model
@@ -211,3 +212,22 @@ def test_the_loss_of_a_certain_mistake_is_finite():
     wrong = 1 - model.predict_proba(X).argmax(axis=1)
     loss = model.metrics(x, wrong.astype(np.int32))["loss"]
     assert 10 < loss < 17
+
+
+@pytest.mark.parametrize("name", ["three classes", "two numbers"])
+def test_scores_of_steps_count_all_alike_and_the_loss_every_sequence(name):
+    model = make_model(name)
+    y, lengths = KINDS[name][0][:600], np.repeat([2, 10], 50)
+    known = RNG.random(600) > 0.2
+    codes = model.target.transform(y)
+    steps = np.where(known.reshape(-1, *[1] * (codes.ndim - 1)), codes, -1 if codes.dtype.kind == "i" else np.nan)
+    a = model.outputs(model.encoder.transform(X[:600]))
+    scores = model.scores(a, Ragged.of(steps.astype(codes.dtype), lengths))
+    plain = model.scores(a[known], codes[known])
+    assert {key: value for key, value in scores.items() if key != "loss"} == pytest.approx(
+        {key: value for key, value in plain.items() if key != "loss"}, rel=1e-12
+    )
+    place = np.repeat(np.arange(100), lengths)[known]
+    losses_of = model.losses(a[known], codes[known])
+    some = np.unique(place)
+    assert scores["loss"] == pytest.approx(np.mean([losses_of[place == i].mean() for i in some]), rel=1e-9)

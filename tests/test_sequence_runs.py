@@ -144,6 +144,58 @@ def test_sequences_may_be_named_by_any_column(name, tmp_path, capsys):
     assert table.columns == [f"id {name}", "prediction", "std", "ant", "bee"]
 
 
+def named(frame, names):
+    return frame.with_columns(pl.col("who").replace_strict([f"p{i}" for i in range(60)], names))
+
+
+SPELT = [f"{i}" if i % 2 else f"0{i - 1 if i < 30 else i}" for i in range(1, 61)]
+"""1, 01, 3, 03, ...; 31, 032, ..."""
+
+
+@pytest.mark.parametrize("names", [SPELT, [f"{i}E0" for i in range(60)], [f"{1 + i / 10:.2f}" for i in range(60)]])
+def test_sequences_are_named_as_the_file_spells_them(names, folder, tmp_path, capsys):
+    frame = named(make_long(), names)
+    frame.write_csv(tmp_path / "t.csv")
+    order = frame["who"].unique(maintain_order=True).to_list()
+    table = pl.read_csv(answer(capsys, "predict", folder / "long", tmp_path / "t.csv").encode(), infer_schema=False)
+    assert table["who"].to_list() == order
+    scores = json.loads(answer(capsys, "evaluate", folder / "long", tmp_path / "t.csv", "--json"))
+    assert scores["n"] == 60
+    request = runs.Request.from_json(load_json(folder / "long" / "run.json"), folder)
+    prepared = prepare(request._replace(data=str(tmp_path / "t.csv"), test=str(tmp_path / "t.csv")))
+    assert prepared.summary.startswith("60 sequences of")
+    assert len(prepared.split.test) == 60
+    same = pl.read_csv(answer(capsys, "predict", folder / "long", folder / "long.csv").encode())
+    assert table["prediction"].to_list() == same["prediction"].to_list()
+
+
+def test_whole_numbers_of_a_columnar_file_stay_names(folder, tmp_path):
+    frame = named(make_long(), range(60))
+    frame.write_parquet(tmp_path / "t.parquet")
+    table, _ = runs.predict_table(folder / "long", tmp_path / "t.parquet")
+    assert table["who"].dtype.is_integer()
+    assert table["who"].to_list() == frame["who"].unique(maintain_order=True).to_list()
+
+
+def test_months_are_read_as_months_and_so_in_another_file(tmp_path):
+    months = [f"{t % 12 + 1:02d}.{2005 + t // 12}" for t in range(120)]
+    frame = pl.DataFrame({"month": months, "v": np.sin(np.arange(120) / 3)})
+    frame.write_csv(tmp_path / "s.csv")
+    frame.with_columns(month=pl.Series([f"{m[3:]}-{m[:2]}" for m in months])).write_csv(tmp_path / "iso.csv")
+    about = ["--target", "v", "--order-by", "month", "--net", "rnn", "--window", "6", "--no-monitor"]
+    for name in ("s", "iso"):
+        data = str(tmp_path / f"{name}.csv")
+        assert main(["fit", data, *about, "--out", str(tmp_path / name), *FAST]) == 0
+    result, same = (load_json(tmp_path / name / "result.json") for name in ("s", "iso"))
+    assert result["test"]["rmse"] == same["test"]["rmse"]
+    assert "data.unordered" not in {finding["code"] for finding in result["findings"]}
+    assert load_model(tmp_path / "s").info["layout"]["order_format"] == "%m.%Y"
+    table, _ = runs.predict_table(tmp_path / "s", tmp_path / "s.csv", steps=2)
+    frame.sample(fraction=1, shuffle=True, seed=0).write_csv(tmp_path / "moved.csv")
+    moved, _ = runs.predict_table(tmp_path / "s", tmp_path / "moved.csv", steps=2)
+    assert moved["prediction"].to_list() == table["prediction"].to_list()
+
+
 def test_static_columns_stand_beside_the_sequences(folder):
     model = load_model(folder / "long")
     assert {"soil=clay", "soil=sand", "v", "wet"} <= set(model.encoder.feature_names)

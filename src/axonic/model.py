@@ -276,8 +276,8 @@ class Model:
         weight: np.ndarray | None = None,
         origin: np.ndarray | None = None,
     ) -> dict[str, float]:
-        """Scores on encoded rows, or on encoded sequences (every one counts alike, where each step has a target its
-        steps share it).
+        """Scores on encoded rows, or on encoded sequences. Where each step has a target, all steps count alike, but for
+        `loss`, in which every sequence does, as in training.
 
         Classification: `loss` is the mean negative logarithm of the probability of the true class (natural),
         `accuracy`, and `ece`, the expected calibration error (`axonic.calibration`). Several labels: `loss` is the sum
@@ -305,37 +305,36 @@ class Model:
     ) -> dict[str, float]:
         """As `metrics`, of output activations a (n, n_out)."""
         if isinstance(y, Ragged):
-            a = a[known(y)]
-            y, weight = known_steps(y, np.ones(len(y)) if weight is None else weight)
-        mean = functools.partial(np.average, axis=0, weights=weight)
+            there, weight = known(y), np.ones(len(y)) if weight is None else weight
+            a, each = a[there], np.repeat(weight, y.lengths)[there]
+            y, weight = known_steps(y, weight)
+        else:
+            each = weight
+        mean = functools.partial(np.average, axis=0, weights=each)
         if self.task == "classification":
             p = self.probabilities_of(a)
             return {
-                "loss": float(mean(_log_losses(p, y))),
+                "loss": float(np.average(_log_losses(p, y), weights=weight)),
                 "accuracy": float(mean(p.argmax(axis=1) == y)),
-                "ece": expected_calibration_error(p, y, weight),
+                "ece": expected_calibration_error(p, y, each),
             }
-        y = y.astype(np.float64).reshape(len(a), -1)
-        a = a.astype(np.float64)
+        y, a = y.astype(np.float64).reshape(len(a), -1), a.astype(np.float64)
+        loss = float(np.average(self.losses(a, y), weights=weight))
         if self.task == "multilabel":
-            return {
-                "loss": float(mean(self.losses(a, y))),
-                "accuracy": float(mean(np.all((a > 0.5) == (y > 0.5), axis=1))),
-            }
+            return {"loss": loss, "accuracy": float(mean(np.all((a > 0.5) == (y > 0.5), axis=1)))}
         true, predicted = (np.asarray(self.target.inverse(v), np.float64).reshape(len(a), -1) for v in (y, a))
         if origin is not None:
             true, predicted = true + origin, predicted + origin
         largest = np.maximum(np.abs(true), np.abs(predicted)).max(axis=0)
-        unit = np.ldexp(
-            1.0, np.frexp(largest)[1] - 1
-        )  # squares of 1e200 are beyond float64; a power of two costs no bit
+        # squares of 1e200 are beyond float64; a power of two costs no bit
+        unit = np.ldexp(1.0, np.frexp(largest)[1] - 1)
         error, centred = (true - predicted) / unit, true / unit
         square = mean(error**2)
         spread = mean((centred - mean(centred)) ** 2)
         r2 = np.mean(1 - square / spread) if np.all(spread > 0) else np.nan
         below = {"below": float(np.mean(mean(true <= predicted)))} if isinstance(self.loss, Quantile) else {}
         return {
-            "loss": float(mean(self.losses(a, y))),
+            "loss": loss,
             "r2": float(r2),
             "rmse": float(np.mean(np.sqrt(square) * unit)),
             "mae": float(np.mean(mean(np.abs(error)) * unit)),

@@ -44,3 +44,4 @@ def test_text_and_missing_values_are_kinds_too():
     frame = pl.DataFrame({"s": ["a", "a", None, None], "x": [1.0, 1.0, None, None]})
     assert of_few_kinds(frame, np.ones(4))
     assert not of_few_kinds(pl.DataFrame({"s": ["a", "b", None], "x": [1.0, None, 2.0]}), np.full(3, 3.0))
+    assert of_few_kinds(pl.DataFrame({"s": ["a", "b", None]}), np.full(3, 30.0))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from axonic.data import reading
 from axonic.data.reading import Spelling, decimal_mark, delimited, layout, read_table
+from axonic.data.schema import infer_schema
 from axonic.data.values import MISSING, as_numbers, spelt
 from axonic.errors import InputError
 
@@ -87,6 +88,8 @@ def test_a_stray_quote_inside_a_field_is_text(tmp_path):
         ("t.csv", "a\tb\n1.5\tx,y\n2\tz\n"),
         ("t.tsv", "a\tb\n1.5\tx,y\n2\tz\n"),
         ("T.CSV", 'a,b\n1.5,"x,y"\n2,z\n'),
+        ("t.csv", 'a,b\n"1,5","x,y"\n2,z\n'),
+        ("t.csv", '"a", "b"\r\n"1,5", "x,y"\r\n"2", "z"\r\n'),
     ],
 )
 def test_separators_and_decimal_commas(tmp_path, name, content):
@@ -121,6 +124,51 @@ def test_points_set_thousands_apart_where_fractions_have_a_comma(tmp_path, monke
         assert frame["a"].to_list() == [*fields.values()] * 300
         assert spelt(frame["b"]).to_list() == [*fields.values()] * 300
         assert frame["c"].unique().to_list() == ["v1.234,x"]
+
+
+def test_between_commas_quoted_fractions_have_a_comma_wherever_they_stand(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 12)
+    fields = {"1.234": 1234, "7": 7, "1,234": 1.234, "-0,25": -0.25, "1.234,5": 1234.5, "12,5": 12.5}
+    rows = [f'{i},"{field}","{field} kg","Smith, J","1,2,3"' for i, field in enumerate(fields)]
+    for some in (rows * 300, rows[::-1] * 300):
+        path = written(tmp_path, "n,a,b,c,d\n" + "\n".join(some) + "\n")
+        blocks = reading.Blocks(path)
+        first = list(blocks)
+        for frame in (read_table(path), pl.concat(blocks.typed(block) for block in first), pl.concat(blocks)):
+            assert frame["n"].dtype.is_integer()
+            expected = [list(fields.values())[i] for i in frame["n"]]
+            assert frame["a"].to_list() == pytest.approx(expected)
+            assert as_numbers(frame["b"], unit="kg").to_list() == pytest.approx(expected)
+            assert frame[["c", "d"]].unique().rows() == [("Smith, J", "1,2,3")]
+
+
+@pytest.mark.parametrize("fraction", ["", "0.5", '"1,234.50"', '"1,234,567"'])
+def test_between_commas_quoted_thousands_stay_thousands(tmp_path, fraction):
+    values = ["1,234", "999", "12,345"]
+    path = written(tmp_path, "a,b\n" + "".join(f'"{value}",{fraction}\n' for value in values))
+    blocks = reading.Blocks(path)
+    blocks.settle()
+    for frame in (read_table(path), pl.concat(blocks)):
+        assert frame["a"].to_list() == values
+        assert as_numbers(frame["a"]).to_list() == [1234, 999, 12345]
+
+
+def test_a_number_cut_off_where_the_first_bytes_end_tells_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "FIRST_BYTES", 64)
+    for start in range(20):
+        rows = f"{'9' * start},x\n" + '"1,234",x\n' * 20
+        assert reading.decimal_mark(written(tmp_path, "a,b\n" + rows)) is None
+        assert reading.decimal_mark(written(tmp_path, "a\tb\n" + rows.replace(",x", "\tx"), "t.tsv")) is None
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_quoted_fractions_with_a_comma_are_numbers_of_the_schema(tmp_path, separator):
+    rows = [(f"{i / 10}".replace(".", ","), i % 50, f"{i % 70},5 kg", "uv"[i % 2], f"{i},25") for i in range(200)]
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=separator, quoting=csv.QUOTE_NONNUMERIC).writerows([[*"abcdy"], *rows])
+    schema = infer_schema(read(tmp_path, buffer.getvalue()), "y")
+    assert schema.task == "regression"
+    assert [column.kind for column in schema.columns] == ["number", "number", "number", "category"]
 
 
 def test_separators_inside_a_quoted_header_do_not_count(tmp_path):
@@ -168,8 +216,33 @@ def test_the_decimal_mark_of_a_file_is_told_if_it_is_known(tmp_path, fields, nam
     assert reading.decimal_mark(path) == mark
 
 
-def test_no_other_file_has_a_decimal_mark(tmp_path):
-    assert reading.decimal_mark(written(tmp_path, "a,b\n1.5,x\n")) is None
+@pytest.mark.parametrize(
+    ("fields", "mark"),
+    [
+        (("1,5", "1,500"), ","),
+        (("1.234,5", "1,500"), ","),
+        (("-0,25 %", "x"), ","),
+        (("€ 1,5", "10"), ","),
+        (("1,5 kg", "12 kg"), ","),
+        (("1,234.50", "1,500"), "."),
+        (("1.5", "2,5"), "."),
+        (("1,234,567", "12,5"), "."),
+        (("1,500", "3"), None),
+        (("1,500 kg", "1,234"), None),
+        (("Smith, J", "1,2,3"), None),
+        (("10, 20", "(0,18]"), None),
+        (('"1,5"', "one\n1.5\ntwo\n2,5\n"), None),
+    ],
+)
+def test_the_decimal_mark_between_commas_is_told_by_quoted_numbers(tmp_path, fields, mark):
+    for some in (fields, fields[::-1]):
+        buffer = io.StringIO()
+        csv.writer(buffer).writerows([("a", "b"), *((7, field) for field in some)])
+        assert reading.decimal_mark(written(tmp_path, buffer.getvalue())) == mark
+    assert reading.decimal_mark(written(tmp_path, buffer.getvalue() + '1.5,"1,5"\r\n')) == "."
+
+
+def test_columnar_files_have_no_decimal_mark(tmp_path):
     frame = read(tmp_path, "a,b\n1.5,x\n")
     frame.write_parquet(tmp_path / "t.parquet")
     assert reading.decimal_mark(tmp_path / "t.parquet") is None
@@ -188,6 +261,29 @@ def test_a_decimal_mark_is_believed_where_the_file_does_not_tell(tmp_path, name,
             assert frame["a"].to_list() == [value]
 
 
+@pytest.mark.parametrize(
+    ("field", "mark", "value"),
+    [
+        ('"1,234"', None, "1,234"),
+        ('"1,234"', ".", "1,234"),
+        ('"1,234"', ",", 1.234),
+        ('"1,5"', None, 1.5),
+        ('"1,5"', ".", "1,5"),  # a list, as in the files of others
+        ('"1,5"', ",", 1.5),
+        ("1.234", ".", 1.234),
+        ("1.234", ",", 1234),
+        ("1.5", ",", 1.5),
+        ("7", ",", 7),
+    ],
+)
+def test_a_decimal_mark_is_believed_between_commas(tmp_path, field, mark, value):
+    path = written(tmp_path, f"a,b\n{field},3\n")
+    blocks = reading.Blocks(path, Spelling(mark))
+    blocks.settle()
+    for frame in (read_table(path, Spelling(mark)), pl.concat(blocks)):
+        assert frame["a"].to_list() == [value if isinstance(value, str) else pytest.approx(value)]
+
+
 @across_blocks
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
 def test_a_column_that_is_known_to_be_text_keeps_its_spelling(tmp_path, name):
@@ -204,8 +300,9 @@ def test_a_column_that_is_known_to_be_text_keeps_its_spelling(tmp_path, name):
 
 def test_a_fraction_with_a_comma_is_no_number_beside_those_with_a_point(tmp_path):
     for quote in ("", '"'):
-        frame = read(tmp_path, f"a;b\n{quote}1.5{quote};1,5\n2;2,5\n")
-        assert frame.rows() == [(1.5, "1,5"), (2.0, "2,5")]
+        for other in (f"{quote}1.5{quote};1,5\n2;2,5\n", f'{quote}1.5{quote},"1,5"\n2,"2,5"\n'):
+            frame = read(tmp_path, f"a{';' if ';' in other else ','}b\n{other}")
+            assert frame.rows() == [(1.5, "1,5"), (2.0, "2,5")]
 
 
 def test_a_number_with_a_fraction_late_in_a_column_of_whole_numbers(tmp_path):

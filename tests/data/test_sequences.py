@@ -337,6 +337,74 @@ def test_dates_are_read_as_in_training():
         cut_table(frame.with_columns(t=pl.lit("2024-01-11")), known, None)
 
 
+def test_a_name_is_what_the_table_spells():
+    frame = pl.DataFrame({"who": ["10", "7", "07", "7.0", "7", "0E0"], "t": [1, 1, 1, 1, 0, 1], "v": range(6)})
+    data = cut_table(frame, LAYOUT, None)
+    assert data.ids.to_list() == ["10", "7", "07", "7.0", "0E0"]
+    assert data.sequences.lengths.tolist() == [1, 2, 1, 1, 1]
+    with pytest.raises(InputError, match="sequence '07' has two steps at t = 1"):
+        cut_table(frame.with_columns(who=pl.lit("07")), LAYOUT, None)
+
+
+def test_places_that_are_read_as_text_order_as_before():
+    """Numbers as such, none rounded, days that are told apart, and codes."""
+    for places in (["10", "9", "1e3"], ["1600000000000000001", "1600000000000000000", "1600000000000000002"]):
+        frame = pl.DataFrame({"who": "a", "t": places, "v": [1, 0, 2]})
+        assert cut_table(frame, LAYOUT, None).steps["v"].to_list() == [0, 1, 2]
+        assert cut_table(frame, LAYOUT, None).order_format is None
+    codes = pl.DataFrame({"t": ["007", "001", "010"], "v": [1.0, 0.0, 2.0]})
+    assert order_series(codes, Layout(order_by="t", window=2), "v").target.tolist() == [0, 1, 2]
+
+
+MONTH_NAMES = [f"{m:02d}.{y}" for y in range(2005, 2008) for m in range(1, 13)]
+
+
+@pytest.mark.parametrize("years", [[2005, 2006, 2007], [2005, 2009, 2010]])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_months_that_look_like_numbers_order_as_months(shuffled, years):
+    names = [f"{m:02d}.{y}" for y in years for m in range(1, 13)]
+    frame = pl.DataFrame({"t": names, "v": np.arange(36.0)})
+    if shuffled:
+        frame = frame.sample(fraction=1, shuffle=True, seed=0)
+    series = order_series(frame, Layout(order_by="t", window=2), "v")
+    assert series.target.tolist() == list(range(36))
+    assert series.order_format == "%m.%Y"
+    late = frame.filter(pl.col("t").str.starts_with("1"))  # as in training, though no month begins with a zero
+    known = Layout(order_by="t", window=2, order_format="%m.%Y")
+    assert np.all(np.diff(order_series(late, known, "v").target) > 0)
+    data = cut_table(pl.concat([frame.with_columns(who=pl.lit(i)) for i in "ab"]), LAYOUT, None)
+    assert data.steps["v"].to_list() == [*range(36), *range(36)]
+
+
+def test_months_in_the_order_of_their_text_are_months():
+    frame = pl.DataFrame({"t": sorted(MONTH_NAMES), "v": range(36)})
+    assert order_series(frame, Layout(order_by="t", window=2), "v").order_format == "%m.%Y"
+
+
+def test_months_without_a_zero_are_known_by_their_order():
+    names = ["11.2005", "12.2005", "10.2006", "11.2006"]
+    frame = pl.DataFrame({"t": names, "v": [0.0, 1.0, 2.0, 3.0]})
+    assert order_series(frame, Layout(order_by="t", window=2), "v").target.tolist() == [0, 1, 2, 3]
+
+
+NUMBERS = {
+    "up": [f"{x:.4f}" for x in np.arange(10.1, 12.3, 0.1) if x % 1 < 0.29 and x % 1 > 0.09],
+    "of a fixed width": ["01.1000", "01.2500", "02.1000", "02.2500", "12.1000"],
+    "from one on": [f"{1 + i / 8:.4f}" for i in range(80)],
+    "another month": ["00.2005", "01.2005", "02.2004"],
+    "more digits": ["01.2005", "02.20051", "03.2004"],
+    "in no order": ["12.1500", "10.1200", "11.2700", "10.2900"],
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_decimal_numbers_are_no_months(name):
+    frame = pl.DataFrame({"t": NUMBERS[name], "v": [float(x) for x in NUMBERS[name]]})
+    series = order_series(frame, Layout(order_by="t", window=2), "v")
+    assert series.order_format is None
+    assert np.all(np.diff(series.target) > 0)
+
+
 @pytest.mark.parametrize("day", ["2024-01-05", date(2024, 1, 5)])
 def test_dates_may_be_the_same_in_all_sequences(day):
     frame = pl.DataFrame({"who": [2, 1], "t": [day, day], "v": [0.0, 1.0]})

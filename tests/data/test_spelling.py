@@ -123,6 +123,33 @@ def test_numbers_with_units_are_numbers_from_training_to_scoring(weighed, tmp_pa
             evaluate_table(tmp_path / "run", tmp_path / "other.csv")
 
 
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_fractions_between_commas_are_read_alike_from_training_to_scoring(tmp_path, monkeypatch, in_parts):
+    """With a decimal comma in quotes as with a point, beside lists of two numbers, and in rows that do not tell."""
+    if in_parts:
+        monkeypatch.setattr(tables, "fits", lambda blocks: False)
+    rng = np.random.default_rng(7)
+    a, b = rng.uniform(1, 9, 90).round(3), rng.integers(0, 9, 90)
+    points = pl.DataFrame({"a": a, "b": b, "c": ["1,2", "x", "y"] * 30, "y": (a * 100 - b).round(1)})
+    commas = points.with_columns(pl.col("a", "y").cast(pl.String).str.replace(".", ",", literal=True))
+    rmse = []
+    for frame in (points, commas):
+        run, data, row = (tmp_path / f"{len(rmse)}{end}" for end in ("", ".csv", "_row.csv"))
+        frame.write_csv(data)
+        fit_table(data, "y", run, settings=Settings(**QUICK))
+        together, unseen = predict_table(run, data)
+        assert unseen == {}
+        for i in range(3):
+            frame[i].drop("y").write_csv(row)
+            alone, unseen = predict_table(run, row)
+            assert unseen == {}
+            assert alone["prediction"].to_list() == pytest.approx([together["prediction"][i]], rel=1e-5)
+        scores = evaluate_table(run, data)
+        assert scores["r2"] > 0.9
+        rmse.append(scores["rmse"])
+    assert rmse[1] == pytest.approx(rmse[0], rel=1e-4)
+
+
 def test_an_estimator_reads_units_in_a_frame(weighed):
     _, bare = weighed
     X, plain_X = (frame.select("weight", "price") for frame in weighed)

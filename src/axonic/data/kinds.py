@@ -24,9 +24,10 @@ def of_few_kinds(inputs: pl.DataFrame, weight: np.ndarray) -> bool:
     total = weight.sum()
     if weight[np.bincount(kind)[kind] > 1].sum() >= DIVIDED * total:
         return True
-    codes = [column.rank("dense").fill_null(0).to_numpy().astype(np.int64) for column in inputs]
-    if 2 * max(len(np.unique(code)) for code in codes) > kind.max() + 1:  # one column tells most kinds apart
+    numbers = [column.n_unique() for column in inputs if column.dtype.is_numeric()]
+    if numbers and 2 * max(numbers) > kind.max() + 1:  # one of measurements tells most kinds apart
         return False
+    codes = [column.rank("dense").fill_null(0).to_numpy().astype(np.int64) for column in inputs]
     share = np.ones(len(weight))
     for code in codes:
         share *= (np.bincount(code, weights=weight) / total)[code]

@@ -139,7 +139,8 @@ def _symptoms(evidence: Evidence) -> dict[str, object]:
 
 def _healthy(evidence: Evidence) -> Finding:
     losses, fit = evidence.losses, evidence.fit
-    numbers = {"train_loss": float(losses.train.mean())}
+    numbers = {"network": 1.0} if len(fit.members) > 1 else {}  # the others have other rows
+    numbers["train_loss"] = float(losses.train.mean())
     if len(losses.valid):
         numbers["valid_loss"] = float(losses.valid.mean())
     if evidence.trivial is not None:

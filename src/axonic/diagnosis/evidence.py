@@ -41,6 +41,7 @@ from axonic.training import StopRule
 from axonic.types import Batch, Params
 
 PROBE_ROWS = 1024
+SEEN_ROWS = 4 * PROBE_ROWS
 """Rows of a closer look, so that one program serves any table."""
 LINEAR_NUMBERS = (SquaredError, Robust)
 LINEAR_CLASSES = (CrossEntropy, LogLikelihood, MeanSquaredError)
@@ -177,6 +178,19 @@ class Evidence:
             gains[split.valid] += constant - self._losses_on(split.valid, params, self.network, self.loss)
             counts[split.valid] += 1
         return gains[counts > 0] / counts[counts > 0]
+
+    @functools.cached_property
+    def gain_on_training(self) -> float | None:
+        """How much lower the networks' losses are than that of the constant answer on the rows that each was
+        trained on, or some `SEEN_ROWS` of them, on average; None where it is not known."""
+        gains = []
+        for params, split in zip(self.fit.members, self.fit.splits, strict=True):
+            part = split.train[:: max(1, len(split.train) // SEEN_ROWS)]
+            constant = self._trivial(part)
+            if constant is None:
+                return None
+            gains.append(float(np.mean(constant - self._losses_on(part, params, self.network, self.loss))))
+        return float(np.mean(gains))
 
     @functools.cached_property
     def beside_linear(self) -> tuple[np.ndarray, np.ndarray] | None:

@@ -66,6 +66,16 @@ def check_no_signal(e: Evidence) -> Iterator[Finding]:
             f"with one constant ({_constant(e.fit)}), {few} of {error:.2g}: that may be chance.",
             off_the_plateau(e.fit) + NO_SIGNAL_REMEDY,
         )
+    elif e.gain_on_training is not None and e.gain_on_training <= 0:
+        yield Finding(
+            "data.no_signal",
+            "warning",
+            "",
+            {"rows": len(e.advantage), "gain": rounded(gain), "gain_on_training": rounded(e.gain_on_training)},
+            f"On {len(e.advantage)} rows that were held out the loss is {gain:.2g} below that of always answering with "
+            f"one constant ({_constant(e.fit)}), but on the rows that were trained on it is not below: that is chance.",
+            off_the_plateau(e.fit) + NO_SIGNAL_REMEDY,
+        )
 
 
 def no_signal(fit: Fit, least: int | None = None) -> list[Finding]:

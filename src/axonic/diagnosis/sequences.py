@@ -10,7 +10,7 @@ k-th power of its size (Hochreiter 1991; Bengio, Simard and Frasconi 1994; Pasca
 
     vanishing     reach < `VANISHED` at the beginning of the sequences, the share of AutoTrainer
     exploding     reach > `EXPLODED` there or before, likewise
-    memory        the steps until reach stays below `MEMORY`
+    memory        the steps until reach stays below `MEMORY`; it is short below `NEARLY_ALL` of the steps
 
 What fades is a fault only where something was to be remembered, which nobody knows beforehand. So a network that has
 learned well is told nothing but its memory, and only one is warned that is little better than an answer that does not
@@ -38,7 +38,7 @@ from axonic.types import Finding, Params, Sequence
 PROBE = 64
 """Sequences that are looked at."""
 VANISHED, EXPLODED = 1e-3, 70.0
-MEMORY = 0.01
+MEMORY, NEARLY_ALL = 0.01, 0.9
 IDLE = 0.01
 LEARNED = 0.5
 """A network has learned well if it has come down by this share of the loss of an answer without looking."""
@@ -54,11 +54,13 @@ class ThroughTime(NamedTuple):
     where : the layer, counted from 1, with its kind and direction.
     norms : (longest,) norm_k for k = 0, 1, ...; NaN beyond the longest sequence.
     truncate : window of its backward pass in steps; None goes back to the first step.
+    chrono : steps over which it was to remember from the start; None if it was not said.
     """
 
     where: str
     norms: np.ndarray
     truncate: int | None = None
+    chrono: int | None = None
 
     @property
     def reach(self) -> np.ndarray:
@@ -117,7 +119,7 @@ def examine_at(task: Task, params: Params, part: np.ndarray) -> Examined:
         for way in ("onward", "back") if isinstance(layer, Bidirectional) else ("",):
             norms = _by_lag(np.asarray(deltas[len(looked)]), rows.x.lengths, back=way == "back")
             where = f"layer {place + 1} ({f'{type(cell).__name__} {way}'.strip()})"
-            looked.append(ThroughTime(where, norms, cell.truncate))
+            looked.append(ThroughTime(where, norms, cell.truncate, None if isinstance(cell, RNN) else cell.chrono))
     return Examined(looked, _by_lag(np.asarray(error_in), rows.x.lengths), rows.x.lengths)
 
 
@@ -202,8 +204,8 @@ def findings(examined: Examined, learned: float, clip_norm: float | None = None)
             found.append(_exploding(layer, evidence, clip_norm))
         elif reach[-1] < VANISHED and learned < LEARNED:
             found.append(_vanishing(layer, evidence))
-        elif layer.memory < longest:
-            found.append(_memory(layer, evidence))
+        elif layer.memory < NEARLY_ALL * longest:
+            found.append(_memory(layer, evidence, mixed=len(np.unique(examined.lengths)) > 1))
     truncated = any(layer.truncate is not None and layer.truncate < longest for layer in examined.layers)
     if not truncated and not any(finding.code in ("train.vanishing", "train.exploding") for finding in found):
         found += _idle(examined, longest)  # a truncated dL/dx does not say on what the answer depends
@@ -260,19 +262,25 @@ def _exploding(layer: ThroughTime, evidence: dict[str, Any], clip_norm: float | 
     )
 
 
-def _memory(layer: ThroughTime, evidence: dict[str, Any]) -> Finding:
+def _memory(layer: ThroughTime, evidence: dict[str, Any], mixed: bool) -> Finding:
+    simple, both_ways = "(RNN" in layer.where, layer.where.endswith((" onward)", " back)"))
+    remedies = [
+        "use LSTM or GRU layers" if simple else "add units",
+        *(["begin with a longer memory (chrono)"] if not simple and layer.chrono is None else []),
+        *(["go both directions"] if not both_ways else []),
+    ]
     return Finding(
         "train.short_memory",
         "info",
         layer.where,
         evidence,
         f"Less than {MEMORY:.0%} of an error at the last step reaches further back than {evidence['memory']} of "
-        f"{evidence['steps']} steps.",
+        f"{evidence['steps']} steps{', the median length of the sequences' if mixed else ''}.",
         "Nothing needs to be done if what matters is recent; otherwise "
         + (
             f"raise truncate={layer.truncate}, which cuts it off, or leave it out."
             if "truncate" in evidence
-            else "use LSTM or GRU layers with more units, or both directions."
+            else f"{', or '.join(remedies)}."
         ),
     )
 

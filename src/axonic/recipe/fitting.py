@@ -144,8 +144,9 @@ class Fitting:
             checked = {index: no_worse(members[index], run) for index, run in runs.items()}
             runs = {index: run for index, (run, _) in checked.items()}
             constant = [index for index, (_, replaced) in checked.items() if replaced]
+        places = [place for place, index in enumerate(runs) if index in constant]
         self.notebook.stage(
-            "run", lambda: run_stage(list(runs.values()), plan.rule, plan.stop, self.keeps_best, shared)
+            "run", lambda: run_stage(list(runs.values()), plan.rule, plan.stop, self.keeps_best, shared, places)
         )
         tracks = {index: [run] for index, run in runs.items()}
         if self.task.settings.branch_stage and self.keeps_best and plan.rule.has_rate:
@@ -164,7 +165,7 @@ class Fitting:
             tuple(np.concatenate([run.history for run in track]) for track in tracks.values()),
             tuple(_one_after_the_other(track) for track in tracks.values()),
             self.notebook.stages,
-            tuple(place for place, index in enumerate(tracks) if index in constant),
+            tuple(places),
             self.clock.seconds,
         )
 
@@ -379,9 +380,12 @@ def _worth_keeping(runs: Runs) -> dict[int, Trained]:
     return {index: run for index, run in begun.items() if run.finished} or begun
 
 
-def run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bool, shared: bool) -> Stage:
+def run_stage(
+    runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bool, shared: bool, constant: Sequence[int]
+) -> Stage:
     """What became of the networks that are kept; the reason is the first one's. `shared` is whether they have had a say
-    in each other's epochs."""
+    in each other's epochs, `constant` those, counted from 0, whose place a constant answer has taken: "best_loss" is
+    then its loss."""
     state, history, _ = runs[0]
     if state.diverged:
         reason = "the loss was no longer finite"
@@ -393,6 +397,8 @@ def run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bo
         reason = "it was interrupted"
     epochs = [run.kept(best)[1] for run in runs]
     kept = f"the weights of epoch {epochs[0]} are kept" if epochs[0] else "the weights that it began with are kept"
+    if 0 in constant:
+        kept = "a constant answer, which no epoch undercut, is kept"
     say = ", chosen by the validation rows of all networks together, as each has few" if shared else ""
     more = f"; {len(runs)} networks predict together" if len(runs) > 1 else ""
     return {
@@ -401,6 +407,7 @@ def run_stage(runs: Sequence[Trained], rule: Optimizer, stop: StopRule, best: bo
         "steps": [int(run.state.step) for run in runs],
         "flat_from": [int(run.state.reference_epoch) for run in runs],
         "best_loss": [run.best_loss for run in runs],
+        "constant": list(constant),
         "decision": epochs,
         "reason": f"stopped because {reason}; {kept}{say}{more}",
     }

@@ -103,7 +103,8 @@ def networks(result: Mapping[str, Any]) -> list[list[str]]:
     stage = next((stage for stage in result["stages"] if stage["stage"] == "run"), None)
     if stage is None:
         return []
-    columns = (stage["epochs"], stage["flat_from"], stage["decision"], stage["best_loss"])
+    kept = ["a constant" if i in stage["constant"] else epoch for i, epoch in enumerate(stage["decision"])]
+    columns = (stage["epochs"], stage["flat_from"], kept, stage["best_loss"])
     return [[str(i + 1), *map(str, row[:3]), short(row[3])] for i, row in enumerate(zip(*columns, strict=True))]
 
 

@@ -112,7 +112,12 @@ def read_sequences(
         if layout.sequence_id is not None or layout.order_by is not None:
             raise InputError("a .npz file has no columns", "leave out --sequence-id and --order-by", str(path))
         return read_npz(path, target, by_step)
-    return cut_table(read_table(path, spelling), layout, target, by_step)
+    return cut_table(_read_table(path, layout, spelling), layout, target, by_step)
+
+
+def _read_table(path: str | os.PathLike[str], layout: Layout, spelling: Spelling) -> pl.DataFrame:
+    """The table of a file, what names and orders the steps as text; other types than a delimited file's stay."""
+    return read_table(path, spelling._replace(text=[*spelling.text, *layout.text]))
 
 
 def _read_others(
@@ -326,7 +331,7 @@ def read_series(
     `axonic.data.reading.read_table`."""
     if Path(path).suffix.lower() == NPZ:
         raise InputError("a series is a table with one row a step", "give a .csv, .tsv, .parquet or .arrow", str(path))
-    return order_series(read_table(path, spelling), layout, target, where)
+    return order_series(_read_table(path, layout, spelling), layout, target, where)
 
 
 # --- with a model ---

@@ -71,7 +71,7 @@ def read_table(path: str | os.PathLike[str], spelling: Spelling = UNKNOWN) -> pl
 
 
 def decimal_mark(path: str | os.PathLike[str]) -> Mark | None:
-    """The decimal point of a file between semicolons or tabs; None if it does not tell, and of any other file.
+    """The decimal point of a delimited file; None if it does not tell, and of any other file.
 
     Raises
     ------

@@ -31,7 +31,8 @@ class Spelling(NamedTuple):
     Attributes
     ----------
     mark : the decimal point, which is believed where a file itself does not tell whether 1.234 is a fraction or a
-        thousand set apart; see `axonic.data.reading.decimal_mark`.
+        thousand set apart, or a file between commas whether "1,5" is a fraction or a list; see
+        `axonic.data.reading.decimal_mark`.
     text : columns that are text, also in a file where every value looks like a number: 1.10 is not 1.1 there.
     """
 
@@ -95,43 +96,60 @@ def read_layout(file: io.BufferedReader, path: Path, believed: Mark | None) -> L
     bare = re.sub(r'"[^"]*"', "", header)
     if separator == "," and "," not in bare and not told:
         separator = next((other for other in ";\t" if other in bare), ",")
-    decimal_comma, mark = _decimal_comma(separator, head[end:], believed)
+    rows = head[end : end + FIRST_BYTES]
+    if end + len(rows) < len(head) or len(head) == HEAD_BYTES:  # 1,2 may be the beginning of 1,234
+        rows = rows[: max(rows.rfind(after) for after in (separator.encode(), b"\n"))]
+    decimal_comma, mark = _decimal_comma(separator, rows, believed)
     names = _read_header(path, header, separator)
     return Layout(path, names, separator, decimal_comma, mark, end, head[:end].count(b"\n"))
 
 
-def _decimal_comma(separator: str, body: bytes, believed: Mark | None) -> tuple[bool, Mark | None]:
-    """(Whether a number with a comma is a fraction, the decimal point if it is not in doubt).
+def _decimal_comma(separator: str, rows: bytes, believed: Mark | None) -> tuple[bool, Mark | None]:
+    """(Whether a number with a comma is a fraction, the decimal point if it is not in doubt), as the first rows tell.
 
     Where the file leaves it open, it is believed to be written as others were. Otherwise, files between semicolons are
     made where the comma is the decimal point, so that a number with one is taken for a fraction, and their first
-    fraction may come late. Between tabs ``1,234`` is a thousand and more.
+    fraction may come late. Between tabs and commas ``1,234`` is a thousand and more. Between commas a fraction with
+    one stands in quotes, and so may a list of two numbers, which it is taken for if commas set millions apart or the
+    others are known to have a decimal point.
     """
+    fields = _field_by_field(separator, rows)
 
-    def holds(number: str, unit: str = "") -> bool:
-        beside = rf"[^{separator}\w\n]{{0,5}}"
-        field = rf"(?:^|{separator}){beside}(?:{number}){beside}{unit}(?={separator}|\r?$)"
-        return re.search(field.encode(), body[:FIRST_BYTES], re.MULTILINE) is not None
+    def holds(numbers: dict[Mark, str], mark: Mark, unit: str = "") -> bool:
+        beside = rf'[^{separator}\w\n"()[\]]{{0,5}}'  # a sign, a currency; (0,5] is an interval
+        field = rf"\n{beside}(?:{numbers[mark]}){beside}{unit}(?=\r?\n)"
+        return mark.encode() in fields and re.search(field.encode(), fields) is not None
 
-    if separator == ",":
-        return False, None
-    if holds(_POINT):
+    if holds(_FRACTION, ".") or (separator == "," and (believed == "." or holds(_MILLIONS, ","))):
         return False, "."
-    if holds(_COMMA):
+    if holds(_FRACTION, ","):
         return True, ","
     if believed is not None:
         return believed == ",", believed
-    if separator == ";" and holds(_COMMA, _UNIT):
+    if separator != "\t" and holds(_FRACTION, ",", _UNIT):
         return True, ","
-    comma = separator == ";" and holds(_COMMA_OR_GROUP)
-    return comma or (separator == ";" and not holds(_POINT_OR_GROUP)), "," if comma else None
+    comma = separator == ";" and holds(_FRACTION_OR_GROUP, ",")
+    return comma or (separator == ";" and not holds(_FRACTION_OR_GROUP, ".")), "," if comma else None
 
 
-_POINT = r"(?![1-9]\d{0,2}\.\d{3}(?!\d))\d+(?:,\d{3})*\.\d+"
-_COMMA = r"(?![1-9]\d{0,2},\d{3}(?!\d))\d+(?:\.\d{3})*,\d+"
-_POINT_OR_GROUP, _COMMA_OR_GROUP = r"\d+\.\d+", r"\d+,\d+"
-"""Numbers whose point, or comma, is a decimal one, and those where it may set a thousand apart (1.234)."""
+_FRACTION: dict[Mark, str] = {
+    ".": r"(?![1-9]\d{0,2}\.\d{3}(?!\d))\d+(?:,\d{3})*\.\d+",
+    ",": r"(?![1-9]\d{0,2},\d{3}(?!\d))\d+(?:\.\d{3})*,\d+",
+}
+_FRACTION_OR_GROUP: dict[Mark, str] = {".": r"\d+\.\d+", ",": r"\d+,\d+"}
+_MILLIONS: dict[Mark, str] = {",": r"[1-9]\d{0,2}(?:,\d{3}){2,}"}
+"""Numbers whose point, or comma, is a decimal one, those where it may set thousands apart instead (1.234), and those
+where it does."""
 _UNIT = r"[a-zA-Z/]+"
+
+
+def _field_by_field(separator: str, rows: bytes) -> bytes:
+    """The fields of rows without the quotes around them, in any order, between line ends; those of several lines are
+    left out."""
+    quoted = rf'"(?<=[{separator}\n \t]")([^"]*(?:""[^"]*)*)"(?=[{separator}\r\n])'
+    pieces = re.split(quoted.encode(), b"\n" + rows + b"\n")
+    bare = b"".join(pieces[::2]).replace(separator.encode(), b"\n")
+    return b"\n".join([bare, *(field for field in pieces[1::2] if b"\n" not in field), b""])
 
 
 def _first_row_end(content: bytes) -> int:

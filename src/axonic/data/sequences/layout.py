@@ -44,6 +44,11 @@ class Layout:
                 raise InputError(f"--{name} {value} is impossible", "give a whole number of at least 1", f"--{name}")
 
     @property
+    def text(self) -> list[str]:
+        """Columns to read as text: a name is what the file spells, 7 is not 07; and 01.2005 may be a month."""
+        return [name for name in (self.sequence_id, self.order_by) if name is not None]
+
+    @property
     def forecasts(self) -> bool:
         """Whether the file is one series to forecast."""
         return self.window is not None

@@ -14,11 +14,13 @@ import polars as pl
 from axonic.data.columns import DATE_FORMATS, infer_columns
 from axonic.data.schema import named
 from axonic.data.sequences.layout import Data, Layout
-from axonic.data.values import as_dates, as_numbers, as_text, is_text, missing, parse_dates, spelt
+from axonic.data.values import as_dates, as_numbers, as_text, half_width, is_text, missing, parse_dates, spelt
 from axonic.errors import InputError
 
 SPELLINGS = 200
 """Values of a column by which it is seen how most of them spell a date."""
+MONTH, MONTHS = "%m.%Y", r"^(0[1-9]|1[0-2])\.[12]\d{3}$"
+"""01.2005, a month that might be a number."""
 
 
 # --- a long table ---
@@ -182,6 +184,8 @@ def order_key(
     place : (steps,) the sequence of each step.
     order_format : of `Layout`. If it is None, the format is found as in `axonic.data.columns.infer_columns`, but where
         day and month could be either way round, the order in which time goes forward within the sequences is preferred.
+        Where every text is spelt as 01.2005, they are months if some begin with a zero, unless the numbers go forward
+        in the file and the years have gaps; without such a zero only if the months go forward and the numbers do not.
 
     Raises
     ------
@@ -194,6 +198,10 @@ def order_key(
             return _instants(series, order_format), order_format
         except InputError as error:
             raise InputError(error.what, f"give dates as in training, {order_format}", error.where) from None
+    if is_text(series):
+        if _are_months(as_text(series), place):
+            return _instants(series, MONTH), MONTH
+        series = _in_numbers(as_text(series))
     (column,) = infer_columns(pl.DataFrame([pl.concat([series, series.clear(1)])]))  # with a gap nothing is constant
     if column.kind == "date":
         order_format = _forward(as_text(series), column.format, place) if column.format else None
@@ -205,6 +213,34 @@ def order_key(
             _refuse_misspelt(series, error)
         how = "name a column of numbers or dates with --order-by"
         raise InputError(f"{name!r} holds neither numbers nor dates", how, "--order-by") from None
+
+
+def _in_numbers(text: pl.Series) -> pl.Series:
+    """Text as whole numbers, of which none is rounded, or as numbers, if every value is one as programs spell it."""
+    for dtype in (pl.Int64, pl.Float64):
+        numbers = text.cast(dtype, strict=False)
+        if not numbers.null_count():
+            return numbers
+    return text
+
+
+def _are_months(text: pl.Series, place: np.ndarray) -> bool:
+    """Whether text spells months as 01.2005; see `order_key`."""
+    text = half_width(text)
+    if not text.str.contains(MONTHS).all():
+        return False
+    numbers_do = _goes_forward(text.cast(pl.Float64), place)
+    if text.str.starts_with("0").any():
+        years = text.str.slice(3).unique().cast(pl.Int64).sort()
+        return not numbers_do or bool((years.diff().drop_nulls() == 1).all())
+    return not numbers_do and _goes_forward(parse_dates(text, MONTH), place)
+
+
+def _goes_forward(key: pl.Series, place: np.ndarray) -> bool:
+    """Whether what orders the steps never goes back within a sequence, as the rows stand."""
+    order = np.argsort(place, kind="stable")
+    same = np.diff(place[order]) == 0
+    return bool(np.all(np.diff(key.to_physical().to_numpy()[order])[same] >= 0))
 
 
 def _instants(series: pl.Series, format: str) -> np.ndarray:
@@ -232,13 +268,8 @@ def _forward(text: pl.Series, format: str, place: np.ndarray) -> str:
     other = format.translate(str.maketrans("dm", "md"))
     if other == format or other not in DATE_FORMATS:
         return format
-    order = np.argsort(place, kind="stable")
-    same = np.diff(place[order]) == 0
     dates = [parse_dates(text, f) for f in (format, other)]
-    first, second = (
-        not each.null_count() and bool(np.all(np.diff(each.to_physical().to_numpy()[order])[same] >= 0))
-        for each in dates
-    )
+    first, second = (not each.null_count() and _goes_forward(each, place) for each in dates)
     return other if second and not first else format
 
 
