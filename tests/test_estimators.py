@@ -44,7 +44,8 @@ RNG = np.random.default_rng(0)
 NORMAL = RNG.standard_normal((N, 3))
 X = NORMAL * [1.0, 3.0, 0.1] + [0.0, 5.0, 0.0]
 CODES = np.argmax(8 * NORMAL + RNG.gumbel(size=(N, 3)), axis=1)
-LABELS = np.array(["ant", "bee", "cat"])[CODES]
+CLASSES = ["ant", "bee", "cat"]
+LABELS = np.array(CLASSES)[CODES]
 NUMBERS = 10 * np.sin(X[:, 0]) + X[:, 1] + 100.0
 PAIRS = np.stack([NUMBERS, 1e-3 * X[:, 2]], axis=1)
 
@@ -152,7 +153,7 @@ def test_pickle_of_an_unfitted_model_trains_as_the_original():
 
 
 def test_pickling_goes_on_where_training_stopped():
-    model = fast().partial_fit(X, LABELS)
+    model = fast().partial_fit(X, LABELS, classes=CLASSES)
     copy = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(outputs(copy.partial_fit(X, LABELS)), outputs(model.partial_fit(X, LABELS)))
 
@@ -207,6 +208,28 @@ def test_predictions_have_the_type_of_the_target(name, fitted):
         np.testing.assert_array_equal(model.classes_, np.unique(y))
         np.testing.assert_array_equal(predicted, model.classes_[outputs(model).argmax(axis=1)])
         np.testing.assert_allclose(outputs(model).sum(axis=1), 1.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u8", "f4", "O"])
+def test_predictions_have_the_type_of_the_classes(dtype, tmp_path):
+    """Before and after a file, and whatever the type of the labels of a later call."""
+    y = LABELS if dtype == "O" else CODES
+    model = fast().fit(X, y.astype(dtype))
+    model.save(tmp_path / "m.safetensors")
+    for one in (model, load(tmp_path / "m.safetensors"), deepcopy(model).partial_fit(X, y)):
+        assert one.predict(X).dtype == one.classes_.dtype == dtype
+        np.testing.assert_array_equal(one.classes_, model.classes_)
+
+
+def test_a_forged_type_of_the_classes_is_refused(fitted, tmp_path):
+    model = fitted["whole-number classes"]  # -10, 0 and 10
+    for forged in ("uint8", "bool", "datetime64[s]", "int8,int8", ",", 3, None, ["int8"]):
+        changed = deepcopy(model)
+        changed.model_.info["label_dtype"] = forged
+        changed.save(tmp_path / "m.safetensors")
+        with pytest.raises(InputError, match="not a whole") as error:
+            load(tmp_path / "m.safetensors")
+        assert_one_line(error)
 
 
 def test_targets_of_several_columns_are_learned_each_in_its_unit():
@@ -324,6 +347,62 @@ def test_categories_of_pandas_and_polars():
         assert model.score(frame, LABELS) > 0.6  # the colour gives most labels away
         text = FRAMES["polars"]
         np.testing.assert_array_equal(outputs(model, frame), outputs(model, text))
+
+
+LEVELS = {
+    "intervals": pd.IntervalIndex.from_breaks([0.0, 1.5, 2.0, 4.0]),
+    "intervals of time": pd.interval_range(pd.Timestamp("2020-01-01"), periods=3),
+    "periods": pd.period_range("2020-01", periods=3, freq="M"),
+    "durations": pd.to_timedelta([1, 2, 3], unit="h"),
+    "pairs": pd.Index([(1, 2), (3, 4), (5, 6)], tupleize_cols=False),
+    "bytes": pd.Index([b"a", b"\xff", b"c"]),
+    "complex numbers": pd.Index([1j, 2j, 3j]),
+    "numbers": pd.Index([1, 2, 3]),
+    "dates": pd.Index([dt.date(2020, 1, day) for day in (1, 2, 3)], dtype=object),
+}
+
+
+@pytest.mark.parametrize("levels", LEVELS.values(), ids=LEVELS)
+def test_categories_of_pandas_are_their_text(levels):
+    codes = np.where(np.arange(N) % 9 == 0, -1, CODES)
+    frame = pd.DataFrame({"a": NORMAL[:, 0], "k": pd.Categorical.from_codes(codes, levels)})
+    text = frame.assign(k=np.array([*map(str, levels), None], object)[codes])
+    model = fast(epochs=20).fit(frame, LABELS)
+    coding = model.model_.encoder.columns[1]
+    assert (coding.kind, sorted(coding.levels), coding.has_missing) == ("category", sorted(map(str, levels)), True)
+    assert model.score(frame, LABELS) > 0.6
+    np.testing.assert_array_equal(outputs(model, text), outputs(model, frame))
+    few = frame[50:].assign(k=frame["k"][50:].cat.remove_unused_categories())
+    np.testing.assert_array_equal(outputs(model, few), outputs(model, frame)[50:])
+
+
+def test_bins_of_pandas():
+    frame = pd.DataFrame({"a": NORMAL[:, 0], "bin": pd.cut(X[:, 1], 3), "share": pd.qcut(X[:, 2], 4)})
+    text = frame.astype({"bin": str, "share": str})
+    np.testing.assert_array_equal(outputs(fast().fit(frame, LABELS), frame), outputs(fast().fit(text, LABELS), text))
+
+
+def test_what_has_no_text_is_refused_where_text_should_be():
+    frame = pd.DataFrame({"a": NORMAL[:, 0], "k": pd.cut(X[:, 1], 3)})
+    model = fast().fit(frame, LABELS)
+    for values in (pd.arrays.IntervalArray.from_breaks(np.arange(N + 1)), [[1]] * N, [b"\xff"] * N, [1j] * N):
+        with pytest.raises(InputError, match="where text should be") as error:
+            model.predict(frame.assign(k=values))
+        assert_one_line(error, "column 'k'")
+    for values in (pd.arrays.IntervalArray.from_breaks(np.arange(N + 1)), pd.period_range("2020", periods=N, freq="M")):
+        plain = frame.assign(plain=values)
+        with pytest.warns(UserWarning, match="'plain' is left out"):
+            np.testing.assert_array_equal(outputs(fast().fit(plain, LABELS), plain), outputs(model, frame))
+
+
+def test_columns_of_one_name_are_refused(fitted):
+    text = pd.DataFrame([["x", 1.0]] * N, columns=["k", "k"])
+    arrow = pl.DataFrame(X[:, :2], schema=["u", "v"]).to_arrow().rename_columns(["u", "u"])
+    for frame, name in ((pd.DataFrame(X, columns=["a", "b", "a"]), "'a'"), (text, "'k'"), (arrow, "'u'")):
+        for call in (lambda frame: fast().fit(frame, LABELS), fitted["text classes"].predict):
+            with pytest.raises(InputError, match="rename") as error:
+                call(frame)
+            assert_one_line(error, f"2 columns have the name {name}")
 
 
 @pytest.mark.parametrize(
@@ -513,7 +592,7 @@ def test_partial_fit_keeps_the_encoders_of_its_first_rows():
 
 def test_partial_fit_in_two_halves_is_not_a_fresh_start():
     model = fast(learning_rate=1e-20)
-    first = outputs(model.partial_fit(X, LABELS))
+    first = outputs(model.partial_fit(X, LABELS, classes=CLASSES))
     np.testing.assert_allclose(outputs(model.partial_fit(X[:20], LABELS[:20])), first, rtol=1e-6)
     model.set_params(random_state=7)
     np.testing.assert_allclose(outputs(model.partial_fit(X, LABELS)), first, rtol=1e-6)
@@ -541,16 +620,16 @@ def losses_gradient(model, params, x, y):
 
 
 def test_partial_fit_takes_a_rate_given_by_hand_and_refuses_what_it_can_not_change():
-    model = fast(ensemble=2).partial_fit(X, LABELS)
+    model = fast(ensemble=2).partial_fit(X, LABELS, classes=CLASSES)
     assert len(model.model_.members) == 2
     before = outputs(model)
     np.testing.assert_array_equal(outputs(model.set_params(learning_rate=1e-12).partial_fit(X, LABELS)), before)
-    begun = fast().partial_fit(X, LABELS)
+    begun = fast().partial_fit(X, LABELS, classes=CLASSES)
     changed_rule = deepcopy(begun).set_params(optimizer=optimizers.Momentum(momentum=0.1)).partial_fit(X, LABELS)
     assert not np.allclose(outputs(changed_rule), outputs(begun.partial_fit(X, LABELS)), atol=1e-4)
     for changed in ({"optimizer": "adam"}, {"ensemble": 3}, {"weight_average": 0.9}):
         with pytest.raises(InputError, match="keep"):
-            clone(model).set_params(ensemble=2).partial_fit(X, LABELS).set_params(**changed).partial_fit(X, LABELS)
+            deepcopy(model).set_params(**changed).partial_fit(X, LABELS)
 
 
 def test_a_warm_start_goes_on_from_a_network_that_was_no_better_than_a_constant():
@@ -602,12 +681,67 @@ def test_columns_of_a_frame_that_are_left_out_are_told():
 
 
 def test_partial_fit_refuses_a_class_it_was_not_told_of():
-    model = fast().partial_fit(X[:30], np.where(LABELS[:30] == "cat", "ant", LABELS[:30]))
+    model = fast().partial_fit(X[:30], np.where(LABELS[:30] == "cat", "ant", LABELS[:30]), classes=["ant", "bee"])
     before = outputs(model)
     with pytest.raises(ValueError, match="cat") as error:
         model.partial_fit(X, LABELS)
     assert_one_line(error)
     np.testing.assert_array_equal(outputs(model), before)
+
+
+def test_partial_fit_needs_the_classes_once_and_always_the_same():
+    with pytest.raises(InputError, match="classes must be passed on the first call to partial_fit") as error:
+        fast().partial_fit(X, LABELS)
+    assert_one_line(error)
+    begun = fast().partial_fit(X, LABELS, classes=CLASSES)
+    for model in (begun, fast().fit(X, LABELS)):
+        model.partial_fit(X, LABELS).partial_fit(X, LABELS, classes=np.array(["cat", "bee", "ant", "ant"], object))
+        for other in (["ant", "bee"], [*CLASSES, "dog"], [0, 1, 2]):
+            before = outputs(model)
+            with pytest.raises(InputError, match="not the same as on the last call") as error:
+                model.partial_fit(X, LABELS, classes=other)
+            assert_one_line(error, f"{other!r}")
+            np.testing.assert_array_equal(outputs(model), before)
+    fast(FeedForwardRegressor).partial_fit(X, NUMBERS).partial_fit(X, NUMBERS, classes=CLASSES)  # which it ignores
+
+
+# --- which row is at fault ---
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("weight", [None, np.arange(N) % 3], ids=["all rows", "some of weight 0"])
+def test_the_row_at_fault_is_counted_as_it_was_given(shuffle, weight):
+    """From 1; of several the first, if it is a label."""
+    frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "k": LABELS})
+    two, late = np.where(CODES == 2, 0, CODES), np.where(np.arange(N) < 40, CODES % 2, CODES + 1)
+    infinite, unread = frame.copy(), frame.astype({"b": object})
+    infinite.loc[50, "b"], unread.loc[50, "b"] = np.inf, "wide"
+    label = 1 + int(np.flatnonzero((np.arange(N) >= 40) & (late > 1) & (True if weight is None else weight > 0))[0])
+    start = fast(shuffle=shuffle, warm_start=True).fit(frame, two)
+    calls = {
+        "column 'b', row 51": (
+            lambda: fast(shuffle=shuffle).fit(infinite, two, weight),
+            lambda: fast(shuffle=shuffle).partial_fit(infinite, two, weight, classes=[0, 1]),
+            lambda: fast(FeedForwardRegressor, shuffle=shuffle).fit(infinite, NUMBERS, weight),
+            lambda: deepcopy(start).fit(unread, two, weight),
+            lambda: deepcopy(start).partial_fit(infinite, two, weight),
+        ),
+        f"target, row {label}": (
+            lambda: fast(shuffle=shuffle).partial_fit(frame, late, weight, classes=[0, 1]),
+            lambda: deepcopy(start).fit(frame, late, weight),
+        ),
+        f"validation_data, target, row {label}": (
+            lambda: fast(shuffle=shuffle).fit(frame, two, validation_data=(frame, late, weight)),
+        ),
+        "validation_data, column 'b', row 51": (
+            lambda: fast(shuffle=shuffle).fit(frame, two, validation_data=(infinite, two, weight)),
+        ),
+    }
+    for where, refused in calls.items():
+        for call in refused:
+            with pytest.raises(InputError) as error:
+                call()
+            assert error.value.where == where
 
 
 def test_warm_start_goes_on_from_the_weights_before():

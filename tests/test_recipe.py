@@ -135,6 +135,10 @@ def test_when_no_rate_learns_the_choice_is_one_that_does_no_harm():
         ({"epochs": 10}, 1000, True, 0, 1),
         ({}, 1000, False, 0, 1),
         ({}, 10**10, True, 0, 1),
+        ({}, 3 * 10**8, True, 0, 5),
+        ({"net": "lstm", "activation": "tanh"}, 2 * 10**8, True, 0, 5),
+        ({"net": "lstm", "activation": "tanh"}, 3 * 10**8, True, 0, 3),
+        ({"net": "lstm", "activation": "tanh"}, 10**10, True, 0, 1),
         ({"ensemble": 3, "epochs": 10}, 10**10, False, 0, 3),
         ({}, 1000, True, 2, 2),
         ({"ensemble": 2}, 1000, True, 2, 2),
@@ -154,7 +158,8 @@ def test_the_work_of_sequences_is_that_of_their_steps():
     task = Task(data, split, settings, settings.network(1), None)
     assert task.work == (8 * (3 + 8 + 1) + 8 + 1) * steps[:30].sum()
     assert task.n_networks() == 5
-    assert task._replace(split=Split(np.tile(np.arange(30), 40), *split[1:])).n_networks() == 1
+    for times, networks in ((10, 3), (40, 1)):
+        assert task._replace(split=Split(np.tile(np.arange(30), times), *split[1:])).n_networks() == networks
 
 
 def test_another_number_of_networks_than_there_are_weights_for_is_refused():
@@ -168,7 +173,8 @@ def test_another_number_of_networks_than_there_are_weights_for_is_refused():
         ({}, 1000, True, (0.01, 0.0025)),
         ({}, 1000, False, (0.01,)),
         ({}, 10**9, True, (0.01,)),
-        ({"net": "lstm", "activation": "tanh"}, 10**9, True, (0.01, 0.0025)),
+        ({"net": "lstm", "activation": "tanh"}, 2 * 10**8, True, (0.01, 0.0025)),
+        ({"net": "lstm", "activation": "tanh"}, 10**9, True, (0.01,)),
         ({"regularization": None}, 1000, True, (0.0,)),
         ({"l2": 0.5}, 1000, True, (0.5,)),
         ({"l1": 0.5}, 1000, True, (0.0,)),

@@ -284,6 +284,32 @@ def test_warm_start_and_partial_fit_go_on():
     assert part.n_iter_ == 3
 
 
+def test_the_sequence_at_fault_is_counted_as_it_was_given():
+    """From 1 as a row, from 0 as a sequence."""
+    weight = np.where(np.arange(len(X)) < 5, 0.0, 1.0)
+    late = np.where(np.arange(len(X)) >= 70, "off", Y)
+    with pytest.raises(InputError) as error:
+        RecurrentClassifier("rnn", **FAST).partial_fit(X, late, weight, classes=["down", "up"])
+    assert error.value.where == "target, row 71"
+    steps = [np.full(len(x), label) for x, label in zip(X, late, strict=True)]
+    by_step = RecurrentClassifier("rnn", head="every", **FAST)
+    with pytest.raises(InputError) as error:
+        by_step.partial_fit(X, steps, weight, classes=["down", "up"])
+    assert error.value.where == "target, row 71"
+    with pytest.raises(InputError, match="sequence 20 has"):
+        by_step.fit(X, [*steps[:20], steps[20][:-1], *steps[21:]], weight)
+
+
+@pytest.mark.parametrize("head", ["last", "every"])
+def test_predictions_have_the_type_of_the_classes(head, tmp_path):
+    codes = (Y == "up").astype(np.int8)
+    y = codes if head == "last" else [np.full(len(x), code) for x, code in zip(X, codes, strict=True)]
+    model = RecurrentClassifier("rnn", head=head, **{**FAST, "epochs": 2}).fit(X, y)
+    model.save(tmp_path / "m.safetensors")
+    for one in (model, load(tmp_path / "m.safetensors")):
+        assert one.classes_.dtype == one.predict(X)[0].dtype == np.int8
+
+
 def test_grids_pipelines_and_clones():
     array = np.stack([x[:4] for x in X])
     pipeline = make_pipeline(FunctionTransformer(), RecurrentClassifier("rnn", **{**FAST, "epochs": 2}))

@@ -76,14 +76,23 @@ def half_width(text: pl.Series) -> pl.Series:
 
 def as_text(series: pl.Series) -> pl.Series:
     """A column as text without blanks around it, null where missing; a whole float reads as a whole number, whatever
-    the other values are."""
+    the other values are.
+
+    Raises
+    ------
+    InputError
+        If the values have no text: lists, intervals, ...
+    """
     if series.dtype.is_float():
         series = series.fill_nan(None)
         whole = series.cast(pl.Int64, strict=False)  # null beyond 64 bits
         return whole.cast(pl.String).zip_with(whole.cast(series.dtype) == series, series.cast(pl.String))
-    if not is_text(series):
-        return series.cast(pl.String)
-    return clean(series.cast(pl.String))
+    try:
+        text = series.cast(pl.String)
+    except pl.exceptions.PolarsError as error:
+        what = f"the column holds values of type {series.dtype} where text should be"
+        raise InputError(what, "make it text", f"column {series.name!r}") from error
+    return clean(text) if is_text(series) else text
 
 
 def as_numbers(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None, unit: str = "") -> pl.Series:

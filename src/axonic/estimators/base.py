@@ -40,6 +40,7 @@ from axonic.data.kinds import of_few_kinds
 from axonic.data.ragged import join
 from axonic.data.schema import Schema, Task
 from axonic.data.targets import TargetEncoder
+from axonic.data.values import in_file
 from axonic.diagnosis import diagnose, unwatched, with_cause_first
 from axonic.errors import InputError
 from axonic.estimators.frames import as_frame, as_polars, is_numeric
@@ -114,17 +115,20 @@ class Estimator(BaseEstimator):
         """
         settings = self._settings()
         goes_on = bool(self.warm_start) and hasattr(self, "model_")
-        X, y, weight = self._validated(X, y, sample_weight, reset=not goes_on)
+        X, y, weight, places = self._validated(X, y, sample_weight, reset=not goes_on)
         seen = X, y
-        X, y, weight, n = self._ordered(X, y, weight)
-        if not goes_on:
-            self._encode_target(y, settings)
-        y = self._target_codes(y)
+        with in_file(rows=places):
+            order, weight, n = self._ordered(X, y, weight)
+            if not goes_on:
+                self._encode_target(y[order], settings)
+            y = self._target_codes(y)[order]
+        X = X[order]
         parts = self._split(y, settings.seed, held_out=validation_data is None)
-        if not goes_on:
-            self._encode_inputs(X, y, parts.train)
-        factor = self._factor(y, weight)
-        rows = self._rows(X, y, weight * factor(y), parts.train)
+        with in_file(rows=places[order]):
+            if not goes_on:
+                self._encode_inputs(X, y, parts.train)
+            factor = self._factor(y, weight)
+            rows = self._rows(X, y, weight * factor(y), parts.train)
         if validation_data is not None:
             rows, parts = self._with_validation(rows, validation_data, factor)
 
@@ -156,7 +160,8 @@ class Estimator(BaseEstimator):
         Parameters
         ----------
         X, y, sample_weight : as in `fit`.
-        classes : all classes that will ever be seen; needed in the first call of a classifier. Regressors ignore it.
+        classes : all classes that will ever be seen; needed in the first call of a classifier, and later the same or
+            None. Where y has several labels a row its columns say it, and it is ignored, as by regressors.
 
         Returns
         -------
@@ -164,21 +169,26 @@ class Estimator(BaseEstimator):
 
         Raises
         ------
-        InputError : as `fit`; another optimizer or number of networks is asked for than before; or the model was loaded
-            from a file, which does not hold the rule's state.
+        InputError : as `fit`; another optimizer, number of networks or other classes are asked for than before; or the
+            model was loaded from a file, which does not hold the rule's state.
         """
         settings = self._settings()
         first = not hasattr(self, "model_")
         if not first and not hasattr(self, "_fitted"):
             raise InputError("a loaded model can't go on with partial_fit", "use fit with warm_start=True")
-        X, y, weight, _ = self._ordered(*self._validated(X, y, sample_weight, reset=first))
-        if first:
-            self._encode_target(y if classes is None or y.ndim == 2 else np.unique(classes), settings)
-        y = self._target_codes(y)
+        X, y, weight, places = self._validated(X, y, sample_weight, reset=first)
+        classes = self._foretold(classes, y, first=first)
+        with in_file(rows=places):
+            order, weight, _ = self._ordered(X, y, weight)
+            if first:
+                self._encode_target(y[order] if classes is None else classes, settings)
+            y = self._target_codes(y)[order]
+        X = X[order]
         parts = Split(np.arange(len(y)), np.empty(0, np.int64), np.empty(0, np.int64))
-        if first:
-            self._encode_inputs(X, y, parts.train)
-        rows = self._rows(X, y, weight * self._factor(y, weight)(y), parts.train)
+        with in_file(rows=places[order]):
+            if first:
+                self._encode_inputs(X, y, parts.train)
+            rows = self._rows(X, y, weight * self._factor(y, weight)(y), parts.train)
         loss, n_out = self._pair(settings)
         network = settings.network(n_out)
         fitted = recipes.go_on(rows, parts, settings, network, loss, None if first else self._fitted)
@@ -300,24 +310,25 @@ class Estimator(BaseEstimator):
         return loss, n_out
 
     def _validated(self, X, y, sample_weight, *, reset):
-        """Inputs as a frame (mixed columns) or an array of floats, targets as an array, weights that are not 0."""
+        """Inputs as a frame (mixed columns) or an array of floats, targets as an array, weights that are not 0, and
+        which of the rows given these are."""
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         X = self._inputs(X, reset=reset)
         y = self._targets(y)
         if len(y) != len(X):
             raise ValueError(f"X and y have different lengths: {len(X)} and {len(y)} rows; give one target a row")
-        weight = np.ones(len(y))
+        weight, places = np.ones(len(y)), np.arange(len(y))
         if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
-            kept = np.flatnonzero(weight > 0)
-            if len(kept) == 0:
+            places = np.flatnonzero(weight > 0)
+            if len(places) == 0:
                 raise InputError("every sample_weight is 0", "give some rows a positive weight")
-            X, y, weight = X[kept], y[kept], weight[kept]
+            X, y, weight = X[places], y[places], weight[places]
         least = 2 if reset else 1
         if len(y) < least:
             raise InputError(f"{len(y)} sample (n_samples={len(y)}) is too few", f"give at least {least} rows")
-        return X, y, weight
+        return X, y, weight, places
 
     def _inputs(self, X, *, reset) -> Any:
         """The inputs as a frame, if they are a frame with other columns than numbers or the encoder was made from one,
@@ -346,17 +357,18 @@ class Estimator(BaseEstimator):
         return validate_data(self, X, reset=reset, dtype=types, order="C", ensure_all_finite="allow-nan")
 
     def _ordered(self, X, y, weight):
-        """Rows in an order that depends on their content alone, equal ones as one unless there are few kinds of them,
-        see the module; and how many they stand for: as many as their weights say, if these can be counts."""
+        """Which rows to take, in an order that depends on their content alone, equal ones as one unless there are few
+        kinds of them, see the module; their weights; and how many they stand for: as many as their weights say, if
+        these can be counts."""
         if not self.shuffle:
-            return X, y, weight, len(y)
+            return slice(None), weight, len(y)
         _, first, inverse = np.unique(self._hashes(X, y), return_index=True, return_inverse=True)
         n, weight = len(y), np.bincount(inverse, weights=weight)
         total = weight.sum()
         counts = total <= max(MOST_COPIES, n) and np.array_equal(weight, np.rint(weight))
         if counts and total > KINDS * len(first) and of_few_kinds(self._kinds(X, first), weight):
             first, weight = np.repeat(first, weight.astype(np.int64)), np.ones(int(total))
-        return X[first], y[first], weight, int(total) if counts else n
+        return first, weight, int(total) if counts else n
 
     def _kinds(self, X, rows) -> pl.DataFrame:
         """What equal rows are alike in."""
@@ -398,12 +410,13 @@ class Estimator(BaseEstimator):
         if not (isinstance(validation_data, tuple | list) and len(validation_data) in (2, 3)):
             raise InputError("validation_data is not (X, y)", "give (X, y) or (X, y, sample_weight)")
         X, y, *weight = validation_data
-        X, y, weight = self._validated(X, y, weight[0] if weight else None, reset=False)
-        y = self._target_codes(y)
+        X, y, weight, places = self._validated(X, y, weight[0] if weight else None, reset=False)
+        with in_file("validation_data", places):
+            x, y = self._encoded(X), self._target_codes(y)
         weight = weight * factor(y)
         if not weight.any():
             raise InputError("no row of validation_data has a weight above 0", "give some a positive weight")
-        held = Rows(self._encoded(X), y, (weight / weight.mean()).astype(np.float32))
+        held = Rows(x, y, (weight / weight.mean()).astype(np.float32))
         both = Rows(*(join(pair) for pair in zip(rows, held, strict=True)))
         n = len(rows.y)
         return both, Split(np.arange(n), np.arange(n, len(both.y)), np.empty(0, np.int64))
@@ -480,6 +493,10 @@ class Estimator(BaseEstimator):
 
     def _encode_target(self, y, settings: Settings) -> None:
         raise NotImplementedError
+
+    def _foretold(self, classes, y, *, first: bool) -> np.ndarray | None:
+        """The classes that `partial_fit` is told of, checked; None if the target says what there is."""
+        del classes, y, first
 
     def _target_codes(self, y) -> np.ndarray:
         return self._target.transform(y)

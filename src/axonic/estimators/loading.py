@@ -10,7 +10,9 @@ from axonic.errors import InputError
 from axonic.estimators.feedforward import FeedForwardClassifier, FeedForwardRegressor
 from axonic.estimators.rbf import RBFClassifier, RBFRegressor
 from axonic.estimators.recurrent import RecurrentClassifier, RecurrentRegressor
+from axonic.estimators.tasks import LABEL_DTYPES
 from axonic.layers import RBF, Bidirectional, Chain, EveryStep, MeanOverTime
+from axonic.model import Model
 from axonic.run_directory import RunDirectory
 from axonic.types import Finding
 
@@ -49,6 +51,8 @@ def load(path):
             params |= _recurrent_parameters(model.network)
         estimator = cls(**params)
         fitted = {n: _restored(n, value) for n, value in told["fitted"].items() if n in _FITTED}
+        if model.task != "regression":
+            fitted["classes_"] = _classes(model)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise storage.damaged(Path(path), f"{type(error).__name__}: {error}") from error
     if model.recurrent:
@@ -62,9 +66,18 @@ def load(path):
         estimator.centers_, estimator.log_width_ = model.members[0][0]
     if model.task != "regression":
         estimator._task = model.task
-        labels = model.target.classes
-        estimator.classes_ = np.asarray(labels) if len(labels) else np.arange(model.target.n_out)
     return estimator
+
+
+def _classes(model: Model) -> np.ndarray:
+    """The classes in the type that they had when the estimator was trained; of several labels their columns."""
+    labels = model.target.classes if model.target.labels else np.arange(model.target.n_out)
+    if "label_dtype" not in model.info:
+        return labels
+    name = model.info["label_dtype"]
+    if name not in LABEL_DTYPES or not np.array_equal(labels.astype(name), labels):
+        raise ValueError(f"label_dtype = {name!r:.40}")
+    return labels.astype(name)
 
 
 def _told_by_the_run(path: Path, cls: type) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged
 from axonic.data.sequences.arrays import as_sequences
 from axonic.data.sequences.windows import SeriesCoding, cut_windows
+from axonic.data.values import in_file
 from axonic.diagnosis import diagnose
 from axonic.errors import InputError
 from axonic.estimators.base import Estimator
@@ -67,12 +68,12 @@ class _Recurrent(Estimator):
         return self.head == "every"
 
     def _validated(self, X, y, sample_weight, *, reset):
-        X, y, weight = super()._validated(X, y, sample_weight, reset=reset)
+        X, y, weight, places = super()._validated(X, y, sample_weight, reset=reset)
         if isinstance(y, Ragged) and not np.array_equal(X.lengths, y.lengths):
             place = int(np.flatnonzero(X.lengths != y.lengths)[0])
-            what = f"sequence {place} has {X.lengths[place]} steps and {y.lengths[place]} targets"
+            what = f"sequence {places[place]} has {X.lengths[place]} steps and {y.lengths[place]} targets"
             raise InputError(what, 'give one for each step, or use head="last" or "mean"', "y")
-        return X, y, weight
+        return X, y, weight, places
 
     def _inputs(self, X, *, reset) -> Any:
         x = as_sequences(X)
@@ -118,9 +119,10 @@ class _Recurrent(Estimator):
         super()._encode_target(y.values if isinstance(y, Ragged) else y, settings)
 
     def _target_codes(self, y):
-        if isinstance(y, Ragged):
+        if not isinstance(y, Ragged):
+            return super()._target_codes(y)
+        with in_file(rows=np.repeat(np.arange(len(y)), y.lengths)):  # a row is a sequence
             return Ragged(self._target.transform(y.values), y.offsets)
-        return super()._target_codes(y)
 
     def _outputs(self, X, outputs) -> Any:
         """What a method of the model says of sequences, cut up where it says something of each step."""
@@ -195,7 +197,7 @@ class RecurrentClassifier(_Recurrent, Classifier):
     def predict(self, X):
         """The most probable class of each sequence, (n,), or 1 for each label that is likelier than not, (n, n_labels);
         of each step with `head="every"`, (n, time, ...) or a list."""
-        return self._outputs(X, lambda x: self.model_.decided(self.model_.probabilities(x)))
+        return self._outputs(X, lambda x: self._decided(self.model_.probabilities(x)))
 
     def predict_proba(self, X):
         """Probabilities of the classes in the order of `classes_`, (n, n_classes); of each step with `head="every"`,
@@ -325,7 +327,7 @@ class RecurrentRegressor(_Recurrent, Regressor):
         model = Model(fitted.network, loss, fitted.members, self._encoder, self._target, self._info())
         kept = settle(fitted, model, Series(target, windows, self._coding, x))
         self._coding = kept.coding
-        self._take(kept.fit, (lambda: kept.said(diagnose(task, fitted))) if self.monitor else None)
+        self._take(kept.fit, (lambda: kept.said(diagnose(task, fitted, windows=True))) if self.monitor else None)
         return self
 
     def forecast(self, series, n_steps=None):

@@ -14,6 +14,9 @@ from axonic.errors import InputError
 from axonic.estimators.base import Estimator
 from axonic.settings import fit_target
 
+LABEL_DTYPES = {np.dtype(code).name for code in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?O"}
+"""Types of NumPy in which classes come back from a file; text is as long as it needs to be."""
+
 
 class Classifier(ClassifierMixin, Estimator):
     """What the estimators for classes share."""
@@ -25,7 +28,11 @@ class Classifier(ClassifierMixin, Estimator):
         """The most probable class of each row, shape (n,); of several labels 1 for those that are likelier than not,
         (n, n_labels)."""
         check_is_fitted(self)
-        return self.model_.predict(self._inputs(X, reset=False))
+        return self._decided(self.model_.predict_proba(self._inputs(X, reset=False)))
+
+    def _decided(self, p):
+        """As `predict`, from probabilities."""
+        return self.model_.decided(p) if self._task == "multilabel" else self.classes_[p.argmax(axis=1)]
 
     def predict_proba(self, X, return_std=False):
         """Probabilities of the classes in the order of `classes_`, shape (n, n_classes), rows summing to 1, or of each
@@ -66,6 +73,24 @@ class Classifier(ClassifierMixin, Estimator):
                 "give rows of at least two classes",
             )
         self._target = fit_target(settings, self.classes_, "classification")
+
+    def _foretold(self, classes, y, *, first):
+        if len(y.shape) == 2:
+            return None
+        if classes is None:
+            if first:
+                what = "classes must be passed on the first call to partial_fit"
+                raise InputError(what, "give all that will ever be seen")
+            return None
+        classes = np.unique(classes)
+        if not first and not np.array_equal(classes, self.classes_):
+            what = f"classes = {classes.tolist()!r} is not the same as on the last call, {self.classes_.tolist()!r}"
+            raise InputError(what, "leave it out, or start afresh")
+        return classes
+
+    def _info(self):
+        name = self.classes_.dtype.name
+        return {"label_dtype": name} if name in LABEL_DTYPES else {}
 
     def _factor(self, y, weight):
         """The factors of `class_weight`; a class's rows are counted by their weight."""

@@ -35,13 +35,15 @@ NUMBERS_GAIN = 0.05
 """A fall by this share of the loss is enough where it `is_precise`."""
 ON_PLATEAU = 5
 """How many times as long as otherwise a loss may be flat that is still that of a constant answer."""
-NETWORKS = 5
+NETWORKS, FEWER = 5, 3
 SHARED_UNITS, SHARED_ROWS = 32, 16
 """Units of a recurrent layer from which on devices that share a batch save time (benchmarks/devices.py, two processors:
 every layer is 1.4 to 1.8 times as fast with 32 to 128 units; with 16 a simple recurrent one is not), and rows that each
 has at least."""
 AVERAGE_WORK = 1_000_000_000
 """Weights times rows, or times the steps of sequences, up to which several networks are trained by themselves."""
+SEQUENCE_WORK = 250_000_000
+"""Weights times steps beyond which these are `FEWER`, of one penalty (`docs/decisions/005-ensemble.md`)."""
 
 
 class Task(NamedTuple):
@@ -93,6 +95,11 @@ class Task(NamedTuple):
         """Weights times training rows, or times the steps of the training sequences."""
         x, train = self.rows.x, self.split.train
         return self.n_weights * (int(x.lengths[train].sum()) if isinstance(x, Ragged) else self.n_train)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether there are sequences with so many steps that each network counts."""
+        return self.settings.recurrent and self.work > SEQUENCE_WORK
 
     @property
     def is_precise(self) -> bool:
@@ -204,7 +211,8 @@ class Task(NamedTuple):
 
     def n_networks(self) -> int:
         """How many networks to train: as many as asked for, or have been given to start from; with `ensemble="auto"`
-        five, but one if the number of epochs is given by hand, nothing is held out, or the table and network are large.
+        five, three of long sequences, and one if the number of epochs is given by hand, nothing is held out, or the
+        data and network are large.
 
         Raises
         ------
@@ -219,7 +227,9 @@ class Task(NamedTuple):
             return asked
         if given:
             return given
-        return NETWORKS if self.settings.epochs == "auto" and self.held_out and self.work <= AVERAGE_WORK else 1
+        if self.settings.epochs != "auto" or not self.held_out or self.work > AVERAGE_WORK:
+            return 1
+        return FEWER if self.is_long else NETWORKS
 
     def stop_rule(self, rule: Optimizer, batches: Batches) -> StopRule:
         """When a long run ends; without early stopping a number of epochs given by hand is run to its end."""

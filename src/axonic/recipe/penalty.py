@@ -28,7 +28,7 @@ def candidate_penalties(task: Task, *, choose: bool) -> tuple[float, ...]:
     settings = task.settings
     if settings.regularization is None or settings.l2 or settings.l1 or settings.dropout:
         return (settings.l2,)
-    affordable = task.settings.recurrent or task.work <= CHOICE_WORK
+    affordable = not task.is_long if task.settings.recurrent else task.work <= CHOICE_WORK
     candidates = PENALTIES if choose and affordable else PENALTIES[:1]
     return tuple(c / _rows(task) for c in candidates)
 
