@@ -13,6 +13,7 @@ from sklearn.metrics import log_loss
 from axonic import losses
 from axonic.baselines import LinearModels, baselines, constant, linear, season
 from axonic.data.batches import Rows, Split
+from axonic.data.ragged import Ragged
 
 
 @pytest.mark.parametrize("load", [load_iris, load_breast_cancer, load_digits])
@@ -141,3 +142,36 @@ def test_validation_scores_are_means_over_the_rows_of_each_network():
 
     assert found["valid"]["rmse"] == pytest.approx(np.mean([reference(s, s.valid) for s in splits]), rel=1e-4)
     assert found["test"]["rmse"] == pytest.approx(reference(splits[0], test), rel=1e-4)
+
+
+@pytest.mark.parametrize(("loss", "classes"), [(losses.squared_error, 0), (losses.log_likelihood, 3)])
+def test_of_sequences_with_more_steps_than_there_are_the_linear_model_is_the_same(loss, classes):
+    """Fifty of 150 steps are turned into fifty inputs."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((50, 150, 1)).astype(np.float32)
+    y = x[:, ::30, 0].sum(axis=1)
+    y = np.digitize(y, [-1, 1]).astype(np.int32) if classes else y.astype(np.float32)[:, None]
+    rows = Rows(Ragged.of(x.reshape(-1, 1), np.full(50, 150)), y, np.ones(50, np.float32))
+    models = LinearModels(rows, loss, classes or 1)
+    assert models.inputs.shape == (50, 50)
+    train, part = np.arange(40), np.arange(40, 50)
+    found = models.linear(train, part)
+    flat = x[:, :, 0].astype(float)
+    w, b = linear(flat[train], np.eye(3)[y[train]] if classes else y[train], np.ones(40), loss, bool(classes))
+    np.testing.assert_allclose(found, flat[part] @ w + b, atol=0.01 if classes else 1e-4)
+
+
+def test_there_is_no_linear_model_of_sequences_that_are_too_long_or_differ_or_have_targets_of_each_step():
+    def models(lengths, by_step=False):
+        x = Ragged.of(np.zeros((sum(lengths), 1), np.float32), lengths)
+        y = Ragged(x.values, x.offsets) if by_step else np.zeros((len(lengths), 1), np.float32)
+        return LinearModels(Rows(x, y, np.ones(len(lengths), np.float32)), losses.each_step(losses.squared_error), 1)
+
+    assert models([5, 5, 5]).inputs.shape == (3, 3)
+    assert models([2, 2, 2]).inputs.shape == (3, 2)
+    assert models([5, 4, 5]).inputs is None
+    assert models([5, 5, 5], by_step=True).inputs is None
+    assert models([3000] * 800).inputs.shape == (800, 800)
+    assert models([3000] * 1000).inputs is None
+    steps = models([5, 4, 6], by_step=True).constant(np.arange(2), np.arange(1, 3))
+    assert steps.shape == (10, 1)

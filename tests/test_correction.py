@@ -204,3 +204,55 @@ def test_a_correction_is_judged_by_the_loss_it_was_trained_with():
         np.mean(np.abs(found - series[ends + 1])) / scale for found in (linear, model.predict(lagged[..., None])[:, 0])
     ]
     assert losses == pytest.approx([stage["linear_loss"], stage["corrected_loss"]], rel=1e-3)
+
+
+def a_walk_that_leaves(n=200, calm=140):
+    """It returns to 0 while it is trained on, and then walks off."""
+    rng, values = np.random.default_rng(2), [0.0]
+    for t in range(n - 1):
+        values.append((0.0 if t < calm else values[-1] + 1.0) + 0.3 * rng.standard_normal())
+    return np.array(values)
+
+
+@pytest.mark.parametrize("autoregression", [True, False])
+def test_that_the_last_value_does_better_is_said(autoregression, tmp_path, capsys):
+    values = a_walk_that_leaves()
+    pl.DataFrame({"v": values}).write_csv(tmp_path / "s.csv")
+    call = ["fit", str(tmp_path / "s.csv"), "--target", "v", "--net", "gru", "--window", "6", "--horizon", "3"]
+    options = ["--hidden", "4", "--learning-rate", "0.03", "--epochs", "10", "--ensemble", "1", "--test-size", "0.1"]
+    options += [] if autoregression else ["--no-autoregression"]
+    assert main([*call, *options, "--out", str(tmp_path / "run")]) == 0
+    assert "train.worse_than_naive [last value]" in capsys.readouterr().err
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    found = result["findings"][0]
+    assert (found["code"], found["severity"], found["where"]) == ("train.worse_than_naive", "warning", "last value")
+    numbers = found["evidence"]
+    assert numbers["windows"] == result["n_valid"]
+    assert numbers["rmse"] == pytest.approx(result["valid"]["rmse"], rel=1e-3)
+    naive = result["baselines"]["last_value"]["valid"]["rmse"]
+    assert numbers["rmse_of_last_value"] == pytest.approx(naive, rel=1e-3)
+    assert numbers["rmse"] > 1.3 * naive
+    assert "last value itself" in found["remedy"]
+    assert main(["diagnose", str(tmp_path / "run")]) == 0
+    assert "train.worse_than_naive" in capsys.readouterr().out
+    model = RecurrentRegressor("gru", **{**FAST, "epochs": 10})
+    model.fit_series(values[:180], window=6, horizon=3, autoregression=autoregression)
+    assert model.findings_[0].code == "train.worse_than_naive"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_a_random_walk_it_is_not_said_where_hardly_anything_is_between_them(seed):
+    walk = np.cumsum(np.random.default_rng(seed).standard_normal(600))
+    model = RecurrentRegressor("gru", **{**FAST, "epochs": 10}).fit_series(walk, window=6)
+    assert "train.worse_than_naive" not in [f.code for f in model.findings_]
+
+
+def test_of_a_network_that_was_cut_short_it_is_not_said():
+    found = lambda code, severity: Finding(code, severity, "", {}, "", "")  # noqa: E731
+    naive, alone = found("train.worse_than_naive", "warning"), found("data.no_signal", "info")
+    nothing: Any = None
+    coding: Any = SimpleNamespace(linear=((0.5,),))
+    network = Settled(nothing, coding, [], [naive])
+    assert network.said([], cut=True) == []
+    assert network.said([found("train.short_memory", "info")])[0] == naive
+    assert Settled(nothing, coding, [alone], [naive]).said([], cut=True) == [naive, alone]

@@ -11,7 +11,14 @@ import polars as pl
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from axonic import FeedForwardClassifier, FeedForwardRegressor, losses, recipe
+from axonic import (
+    FeedForwardClassifier,
+    FeedForwardRegressor,
+    RecurrentClassifier,
+    RecurrentRegressor,
+    losses,
+    recipe,
+)
 from axonic.checks import check_rows
 from axonic.cli import main
 from axonic.data.batches import Rows, split_rows
@@ -506,3 +513,22 @@ def test_a_run_that_is_not_finished_cannot_be_diagnosed(tmp_path, capsys):
     (tmp_path / "result.json").write_text("{}")
     assert main(["diagnose", str(tmp_path)]) == 2
     assert "findings" in capsys.readouterr().err
+
+
+def test_a_recurrent_network_that_a_linear_model_of_all_steps_beats_is_told_so():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((150, 15, 1))
+    y = x[:, :, 0] @ rng.standard_normal(15) + 0.3 * rng.standard_normal(150)
+    model = RecurrentRegressor("gru", (4,), learning_rate=0.01, epochs=10, ensemble=2, regularization=None).fit(x, y)
+    finding = said(model)[0]
+    assert finding.code == "train.worse_than_linear"
+    assert finding.evidence["loss_of_linear"] < 0.5 * finding.evidence["loss"]
+    assert "side by side" in finding.cause
+    assert finding.remedy.startswith("The rate of 0.01 was given by hand")
+    differ = [each[: 14 + i % 2] for i, each in enumerate(x)]
+    model = RecurrentRegressor("gru", (4,), learning_rate=0.01, epochs=10, ensemble=1, regularization=None)
+    assert "train.worse_than_linear" not in [f.code for f in model.fit(differ, y).findings_]
+    classes = np.digitize(y, [-2, 2])
+    model = RecurrentClassifier("gru", (4,), learning_rate=0.01, epochs=10, ensemble=1, regularization=None)
+    assert said(model.fit(x, classes))[0].code == "train.worse_than_linear"
+    assert said(model.fit(x, classes > 0))[0].code == "train.worse_than_linear"

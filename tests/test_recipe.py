@@ -158,8 +158,8 @@ def test_the_work_of_sequences_is_that_of_their_steps():
     task = Task(data, split, settings, settings.network(1), None)
     assert task.work == (8 * (3 + 8 + 1) + 8 + 1) * steps[:30].sum()
     assert task.n_networks() == 5
-    for times, networks in ((10, 3), (40, 1)):
-        assert task._replace(split=Split(np.tile(np.arange(30), times), *split[1:])).n_networks() == networks
+    for times, many in ((10, 3), (40, 1)):
+        assert task._replace(split=Split(np.tile(np.arange(30), times), *split[1:])).n_networks() == many
 
 
 def test_another_number_of_networks_than_there_are_weights_for_is_refused():

@@ -344,7 +344,7 @@ def test_one_program_serves_another_set_of_sequences():
 
 def test_a_rate_given_by_hand_is_the_first_thing_to_change_where_little_was_learned():
     x = np.random.default_rng(0).standard_normal((100, 12, 1))
-    y = (x[:, -1, 0] + x[:, -2, 0] > 0).astype(int)
+    y = (x[:, -1, 0] * x[:, -2, 0] > 0).astype(int)
     options = {"learning_rate": 1e-7, "epochs": 2, "ensemble": 1, "regularization": None}
     model = RecurrentClassifier("rnn", (4,), random_state=1, **options)
     with pytest.warns(ConvergenceWarning):

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.linear_model import Ridge
 
 from axonic import load, run_directory, runs
 from axonic.cli import main
@@ -113,7 +114,67 @@ def test_a_forecast_is_held_against_simple_ones(folder):
     assert result["baselines"]["last_value"]["test"]["rmse"] == pytest.approx(rmse)
     assert result["test"]["rmse"] < rmse
     assert result["test"]["rmse"] < 1.5 * result["baselines"]["linear"]["test"]["rmse"]
-    assert load_json(folder / "long" / "result.json")["baselines"] == {}
+
+
+def test_sequences_are_held_against_the_constant_and_where_they_are_of_one_length_a_linear_model(
+    folder, tmp_path, capsys
+):
+    for name in ("long", "steps", "npz"):
+        result = load_json(folder / name / "result.json")
+        assert set(result["baselines"]) == {"constant"}  # lengths differ
+        assert set(result["baselines"]["constant"]["test"]) <= set(result["test"])
+    frame, result = make_long(), load_json(folder / "long" / "result.json")
+    ants = frame.group_by("who").agg(pl.col("kind").first())["kind"].eq("ant").mean()
+    assert result["baselines"]["constant"]["valid"]["loss"] == pytest.approx(
+        -ants * np.log(ants) - (1 - ants) * np.log(1 - ants), rel=0.1
+    )
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 15, 1)).astype(np.float32)
+    y = x[:, :, 0] @ rng.standard_normal(15) + 0.3 * rng.standard_normal(200)
+    for part, rows in (("s", slice(150)), ("test", slice(150, None))):
+        np.savez(tmp_path / f"{part}.npz", x=x[rows], y=y[rows])
+    arguments = [
+        "fit",
+        tmp_path / "s.npz",
+        "--target",
+        "y",
+        "--net",
+        "gru",
+        "--test",
+        tmp_path / "test.npz",
+        *FAST[:-1],
+    ]
+    printed = answer(capsys, *arguments, "--out", tmp_path / "run")
+    result = load_json(tmp_path / "run" / "result.json")
+    split = prepare(runs.Request.from_json(load_json(tmp_path / "run" / "run.json"), tmp_path)).split
+    train = x[split.train, :, 0]
+    scale, spread = train.std(axis=(0, 1)), y[split.train].std()
+    ridge = Ridge(1.0).fit(train / scale, y[split.train] / spread)
+    error = ridge.predict(x[150:, :, 0] / scale) * spread - y[150:]
+    assert result["baselines"]["linear"]["test"]["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-3)
+    assert result["baselines"]["constant"]["test"]["rmse"] == pytest.approx(
+        np.sqrt(np.mean((y[150:] - y[split.train].mean()) ** 2)), rel=1e-3
+    )
+    finding = result["findings"][0]
+    assert finding["code"] == "train.worse_than_linear"
+    assert "sequences" in finding["cause"]
+    assert "side by side" in finding["cause"]
+    assert "reshape" in finding["remedy"]
+    assert "simpler models (test): constant" in printed
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "linear model of all steps" in page
+    assert "train.worse_than_linear" in answer(capsys, "diagnose", tmp_path / "run")
+
+
+def test_the_constant_of_steps_is_that_of_all_of_them(folder):
+    """The numbers of a sequence share its weight."""
+    result = load_json(folder / "steps" / "result.json")
+    prepared = prepare(runs.Request.from_json(load_json(folder / "steps" / "run.json"), folder))
+    each = prepared.rows.y.split()
+    mean = np.mean([each[i].mean() for i in prepared.split.train])
+    truth = np.concatenate([each[i] for i in prepared.split.test])
+    expected = np.sqrt(np.mean((truth - mean) ** 2)) * prepared.target.scale[0]
+    assert result["baselines"]["constant"]["test"]["rmse"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_one_prediction_for_each_sequence(folder, capsys):

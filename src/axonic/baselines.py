@@ -6,7 +6,10 @@
                of the rows; absolute, quantile, huber: the same again and again, weights times delta / (z - y)
                classes: logistic (softmax) regression, the minimum of the mean log-loss + 1/(2n) sum w^2
 
-Rows weigh as much as when the network is trained.
+Rows weigh as much as when the network is trained. Of sequences the constant is that of all, or of all their steps where
+each has a target, and the linear model takes the steps side by side: where all are of one length and have one answer
+each. Where these are more inputs than there are sequences, the rows are turned, x V, so that as many hold all of them:
+it changes neither the answers nor the penalty.
 
 Of a series:
 
@@ -22,7 +25,8 @@ gradient times (X^T S X / 2n + I / n)^-1, since it curves no more than that anyw
 as many as `WORK` allows. Both take `MAX_ROWS` training rows at most, evenly spaced.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -31,14 +35,16 @@ from threadpoolctl import threadpool_limits
 
 from axonic.data.autoregression import steps_ahead
 from axonic.data.batches import Rows, Split
+from axonic.data.ragged import Ragged, known_steps
 from axonic.data.sequences.windows import SeriesCoding
 from axonic.losses import Loss, Robust
+from axonic.losses.steps import of_a_step
 from axonic.model import Model
 from axonic.recipe.baseline import bias
 
 MAX_ROWS = 20_000
 WORK = 2_000_000_000
-"""Rows times inputs times classes times steps."""
+"""Rows times inputs times classes times steps; of sequences that are turned, inputs times their number squared."""
 STEPS = (50, 200)
 """Gradient steps at least and at most, unless it is close before."""
 CLOSE = 1e-6
@@ -67,35 +73,68 @@ class LinearModels:
     """
 
     def __init__(self, rows: Rows, loss: Loss, n_out: int) -> None:
-        self.rows, self.loss, self.n_out = rows, loss, n_out
+        self.rows, self.loss, self.n_out = rows, of_a_step(loss), n_out
         self._fitted: dict[tuple[str, bytes], Weights] = {}
 
     @property
     def classes(self) -> bool:
         """Whether the targets are class indices."""
-        return self.rows.y.dtype.kind == "i"
+        y = self.rows.y
+        return (y.values if isinstance(y, Ragged) else y).dtype.kind == "i"
 
-    @property
-    def solvable(self) -> bool:
-        """Whether a linear model of so many inputs is had at a low price."""
-        return self.rows.x.shape[1] <= (MAX_INPUTS_REWEIGHTED if isinstance(self.loss, Robust) else MAX_INPUTS)
+    @functools.cached_property
+    def inputs(self) -> np.ndarray | None:
+        """(n, inputs) what the linear model takes; None where there is none at a low price."""
+        x = self.rows.x
+        if isinstance(x, Ragged):
+            x = None if isinstance(self.rows.y, Ragged) else side_by_side(x)
+        most = MAX_INPUTS_REWEIGHTED if isinstance(self.loss, Robust) else MAX_INPUTS
+        return x if x is not None and x.shape[1] <= most else None
 
-    def constant(self, train: np.ndarray) -> Weights:
-        """(w, b) of the constant answer for these training rows; w is 0."""
-        return self._of(constant, train)
-
-    def linear(self, train: np.ndarray) -> Weights:
-        """(w, b) of the linear model; of two classes too there are two outputs."""
-        return self._of(linear, train)
-
-    def _of(self, fit: Callable[..., Weights], train: np.ndarray) -> Weights:
-        train = train[:: max(1, -(-len(train) // MAX_ROWS))]
-        key = fit.__name__, train.tobytes()
+    def constant(self, train: np.ndarray, part: np.ndarray) -> np.ndarray:
+        """The constant answer for these training rows, (part, n_out), or where each step has a target one for each."""
+        train, y, weight = self._sample(train)
+        key = "constant", train.tobytes()
         if key not in self._fitted:
-            y, weight = _targets(self.rows.y[train], self.n_out), self.rows.weight[train].astype(np.float64)
+            self._fitted[key] = constant(np.empty((len(y), 0)), y, weight, self.loss, self.classes)
+        _, b = self._fitted[key]
+        n = self.rows.y.lengths[part].sum() if isinstance(self.rows.y, Ragged) else len(part)
+        return np.broadcast_to(b, (n, len(b)))
+
+    def linear(self, train: np.ndarray, part: np.ndarray) -> np.ndarray:
+        """The answers of the linear model of these training rows, (part, n_out); of two classes too there are two."""
+        assert self.inputs is not None
+        train, y, weight = self._sample(train)
+        key = "linear", train.tobytes()
+        if key not in self._fitted:
+            x = self.inputs[train].astype(np.float64)
             with threadpool_limits(1, "blas"):  # of many small products threads make more work than they take over
-                self._fitted[key] = fit(self.rows.x[train].astype(np.float64), y, weight, self.loss, self.classes)
-        return self._fitted[key]
+                self._fitted[key] = linear(x, y, weight, self.loss, self.classes)
+        w, b = self._fitted[key]
+        return self.inputs[part] @ w + b
+
+    def _sample(self, train: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Training rows, `MAX_ROWS` at most, with their targets (n, n_out) and weights."""
+        train = train[:: max(1, -(-len(train) // MAX_ROWS))]
+        y, weight = self.rows.y[train], self.rows.weight[train].astype(np.float64)
+        if isinstance(y, Ragged):
+            y, weight = known_steps(y, weight)
+        return train, _targets(y, self.n_out), weight
+
+
+def side_by_side(x: Ragged) -> np.ndarray | None:
+    """The steps of each sequence as one row, turned where that is wider than there are sequences; None where lengths
+    differ, or they are too many for that."""
+    n, n_inputs = len(x), x.longest * x.shape[1]
+    if n == 0 or np.any(x.lengths != x.longest) or (n_inputs > MAX_INPUTS and n_inputs * n * n > WORK):
+        return None
+    rows = x.values.reshape(n, n_inputs)
+    if n_inputs <= n:
+        return rows
+    with threadpool_limits(1, "blas"):
+        rows = rows.astype(np.float64)
+        squares, u = np.linalg.eigh(rows @ rows.T)  # of x V, with V the other side of x = u s V^T
+    return u * np.sqrt(np.maximum(squares, 0.0))
 
 
 def baselines(model: Model, rows: Rows, splits: Sequence[Split], models: LinearModels) -> dict[str, dict[str, Any]]:
@@ -109,13 +148,14 @@ def baselines(model: Model, rows: Rows, splits: Sequence[Split], models: LinearM
 
     Returns
     -------
-    "constant" and "linear", each with "valid" and "test". The linear one is left out where there are too many inputs.
+    "constant" and "linear", each with "valid" and "test". The linear one is left out where there are too many inputs,
+    and of sequences of different lengths or with a target for each step.
     """
     found = {}
     for name, of in {"constant": models.constant, "linear": models.linear}.items():
-        if name == "constant" or models.solvable:
-            valid = [_scores(model, rows, split.valid, *of(split.train)) for split in splits]
-            test = _scores(model, rows, splits[0].test, *of(splits[0].train))
+        if name == "constant" or models.inputs is not None:
+            valid = [_scores(model, rows, split.valid, of(split.train, split.valid)) for split in splits]
+            test = _scores(model, rows, splits[0].test, of(splits[0].train, splits[0].test))
             found[name] = {"valid": mean_scores(valid), "test": test}
     return found
 
@@ -165,11 +205,13 @@ def forecast_scores(truth: np.ndarray, forecast: np.ndarray, split: Split) -> di
     scores = {}
     for part in ("valid", "test"):
         error = (truth - forecast)[getattr(split, part)]
-        scores[part] = {}
-        if len(error):
-            rmse = np.mean(np.sqrt(np.mean(error**2, axis=0)))
-            scores[part] = {"rmse": float(rmse), "mae": float(np.mean(np.abs(error)))}
+        scores[part] = {"rmse": rmse(error), "mae": float(np.mean(np.abs(error)))} if len(error) else {}
     return scores
+
+
+def rmse(error: np.ndarray) -> float:
+    """Root mean square of errors (n, horizon), the mean over the horizon."""
+    return float(np.mean(np.sqrt(np.mean(error**2, axis=0))))
 
 
 def constant(x: np.ndarray, y: np.ndarray, weight: np.ndarray, loss: Loss, classes: bool) -> Weights:
@@ -247,10 +289,9 @@ def _targets(y: np.ndarray, n_out: int) -> np.ndarray:
     return y.astype(np.float64).reshape(len(y), -1)
 
 
-def _scores(model: Model, rows: Rows, part: np.ndarray, w: np.ndarray, b: np.ndarray) -> dict[str, float]:
+def _scores(model: Model, rows: Rows, part: np.ndarray, z: np.ndarray) -> dict[str, float]:
     if len(part) == 0:
         return {}
-    z = rows.x[part] @ w + b
     if model.task == "classification":
         z = np.exp(z - z.max(axis=1, keepdims=True))
     return model.scores(z, rows.y[part], rows.weight[part])

@@ -38,6 +38,8 @@ def diagnose(
     watcher: Watcher | None = None,
     target: TargetEncoder | None = None,
     linear: LinearModels | None = None,
+    *,
+    windows: bool = False,
 ) -> list[Finding]:
     """Examine a fit.
 
@@ -48,19 +50,21 @@ def diagnose(
     watcher : once it says that the fit is ended, no run for comparison begins.
     target : how the targets were encoded; None leaves out what is to be said of them in their units.
     linear : linear models of the same rows, if some are known; None fits them where they are asked for.
+    windows : whether the sequences are windows of one series, of which `axonic.correction` says what does better.
 
     Returns
     -------
     Findings, the cause first; "train.healthy" alone if nothing is wrong. Of networks of radial basis functions the data
     are examined and what went wrong is said, but no rule looks inside. Of networks that read sequences what goes on
-    through time is looked at; where nothing is to be said of it, there is no finding.
+    through time is looked at, and whether a linear model does better; where nothing is to be said, there is no finding.
     """
     if task.settings.net == "rbf":
         return by_severity([finding for rule in data.RULES for finding in rule(task)] + unwatched(fit))
-    if task.network.of_sequences:
-        wrong, ended = [*network.check_activations(task.network)], _ended(fit) or sequences.no_signal(task, fit)
-        return _with_the_rate(fit, [*wrong, *ended, *sequences.diagnose(task, fit)])
     evidence = Evidence(task, fit, watcher or Watcher(), target, linear)
+    if task.network.of_sequences:
+        wrong, beaten = [*network.check_activations(task.network)], [] if windows else _beaten(evidence)
+        ended = _diverged(fit) or beaten or rivals.no_signal(fit) or sequences.no_signal(task, fit)
+        return _with_the_rate(fit, [*wrong, *ended, *sequences.diagnose(task, fit)])
     findings = [finding for rule in data.RULES for finding in rule(task)]
     causes = [finding for finding in findings if finding.severity != "info" and finding.code not in OF_SCORES]
     with np.errstate(all="ignore"):
@@ -81,11 +85,18 @@ def unwatched(fit: Fit) -> list[Finding]:
 
 
 def _ended(fit: Fit) -> list[Finding]:
-    findings = []
-    for state in fit.states:
-        if state.diverged:
-            findings = [steps.diverged(state, fit.optimizer)]
-    return findings or rivals.no_signal(fit)
+    return _diverged(fit) or rivals.no_signal(fit)
+
+
+def _diverged(fit: Fit) -> list[Finding]:
+    return [steps.diverged(state, fit.optimizer) for state in fit.states if state.diverged][-1:]
+
+
+def _beaten(evidence: Evidence) -> list[Finding]:
+    """train.worse_than_linear of networks that read sequences."""
+    with np.errstate(all="ignore"):
+        found = list(rivals.check_worse_than_linear(evidence))
+    return _merged(found, found, evidence)
 
 
 def with_cause_first(found: list[Finding], diagnosed: list[Finding], *, weighted: bool = False) -> list[Finding]:
@@ -104,7 +115,7 @@ def with_cause_first(found: list[Finding], diagnosed: list[Finding], *, weighted
 
 
 WEIGHTED = "Judge by the scores of each class, not by the accuracy. The classes were weighted."
-OF_LITTLE_LEARNED = ("data.no_signal", "train.vanishing")
+OF_LITTLE_LEARNED = ("data.no_signal", "train.worse_than_linear", "train.vanishing")
 
 
 def _with_the_rate(fit: Fit, findings: list[Finding]) -> list[Finding]:

@@ -14,7 +14,8 @@ from jaxtyping import Array, Float
 
 from axonic import training
 from axonic.baselines import LinearModels
-from axonic.data.batches import Rows
+from axonic.data.batches import Rows, gather, room
+from axonic.data.ragged import Ragged
 from axonic.data.targets import TargetEncoder
 from axonic.health import COLUMNS, examine, traced
 from axonic.layers import Chain
@@ -38,11 +39,13 @@ from axonic.recipe.baseline import constant_bias, loss_values, output, weighted_
 from axonic.recipe.rate import oscillation
 from axonic.settings import Settings, pair
 from axonic.training import StopRule
-from axonic.types import Batch, Params
+from axonic.types import Batch, Params, Sequence
 
 PROBE_ROWS = 1024
 SEEN_ROWS = 4 * PROBE_ROWS
 """Rows of a closer look, so that one program serves any table."""
+SEQUENCES = 64
+"""Sequences of a closer look."""
 LINEAR_NUMBERS = (SquaredError, Robust)
 LINEAR_CLASSES = (CrossEntropy, LogLikelihood, MeanSquaredError)
 """Losses of which a linear model is known (`axonic.baselines`), for numbers and for classes."""
@@ -195,17 +198,19 @@ class Evidence:
     @functools.cached_property
     def beside_linear(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Losses of the networks' average and of a linear model, for every row that some network held out; None where
-        there is no such row or such model.
+        there is no such row or such model, or each step has a target.
 
         The average of the networks is better than they are on average by as much as they are apart, which rows that
         they were trained on tell too: loss of the average = mean loss - (mean loss of all - loss of the mean z of all),
         the first mean over those that held the row out. The linear model is fitted to the training rows of each.
         """
         loss, rows = self.loss, self.task.rows
+        if isinstance(rows.y, Ragged):
+            return None
         models = self._linear or LinearModels(rows, loss, self.n_out)
         if not isinstance(loss, LINEAR_CLASSES if models.classes else LINEAR_NUMBERS):
             return None
-        if not self.task.held_out or not models.solvable:
+        if not self.task.held_out or models.inputs is None:
             return None
         place = np.unique(np.concatenate([split.valid for split in self.fit.splits]))
         y, weight = weighted_targets(rows, place, self._n_units)
@@ -217,13 +222,12 @@ class Evidence:
         for split, losses in zip(self.fit.splits, every, strict=True):
             held = np.isin(place, split.valid)
             own[held] += losses[held]
-            other[held] += loss_values(loss, self._outputs_of(*models.linear(split.train), place[held]), y[held])
+            other[held] += loss_values(loss, self._outputs_of(models.linear(split.train, place[held])), y[held])
             counts[held] += 1
         return weight * (own / counts - apart), weight * other / counts
 
-    def _outputs_of(self, w: np.ndarray, b: np.ndarray, part: np.ndarray) -> np.ndarray:
+    def _outputs_of(self, z: np.ndarray) -> np.ndarray:
         """Pre-activations of a linear model, as many as the network has."""
-        z = self.task.rows.x[part] @ w + b
         return (z if z.shape[1] == self._n_units else z[:, 1:] - z[:, :1]).astype(np.float32)
 
     @property
@@ -286,9 +290,10 @@ class Evidence:
         return (np.concatenate(values)[: len(part)] if values else np.zeros(0)).astype(np.float64)
 
     def _outputs_on(self, part: np.ndarray, params: Params, network: Chain | None = None) -> np.ndarray:
-        x, network = self.task.rows.x, network or self.network
-        blocks = [part[start : start + PROBE_ROWS] for start in range(0, len(part), PROBE_ROWS)]
-        values = [np.asarray(_row_outputs(network, params, _padded(x[block], PROBE_ROWS))) for block in blocks]
+        rows, network = self.task.rows, network or self.network
+        size = SEQUENCES if network.of_sequences else PROBE_ROWS
+        blocks = [part[start : start + size] for start in range(0, len(part), size)]
+        values = [np.asarray(_row_outputs(network, params, _inputs(rows, block, size))) for block in blocks]
         return np.concatenate(values)[: len(part)]
 
     # --- runs for comparison ---
@@ -431,6 +436,18 @@ def rounded(value: Any) -> float:
     return float(f"{float(value):.4g}")
 
 
+def _inputs(rows: Rows, part: np.ndarray, n: int) -> Any:
+    """The inputs of these rows, filled up to n."""
+    if not isinstance(rows.x, Ragged):
+        return _padded(rows.x[part], n)
+    slots = np.full(n, -1)
+    slots[: len(part)] = part
+    rows = rows._replace(y=rows.weight)
+    probe = room(rows, slots.shape)
+    gather(rows, slots, probe)
+    return probe.x
+
+
 def _padded(array: np.ndarray, n: int) -> np.ndarray:
     padded = np.zeros((n, *array.shape[1:]), array.dtype)
     padded[: len(array)] = array
@@ -438,7 +455,7 @@ def _padded(array: np.ndarray, n: int) -> np.ndarray:
 
 
 @compiled(quickly=True)
-def _row_outputs(network: Chain, params: Params, x: Array) -> Float[Array, "rows n_out"]:
+def _row_outputs(network: Chain, params: Params, x: Array | Sequence) -> Float[Array, "rows n_out"]:
     return network.forward(params, x)[0]
 
 

@@ -20,15 +20,25 @@ CONSTANTS: dict[type, str] = {
     Huber: "the middle of the target",
 }
 """The best constant answer by loss (`axonic.recipe.baseline`), where it is another than the mean."""
+LINEAR = "Leave the hidden layers out, hidden_layer_sizes=() (--hidden none): the network is a linear model then."
+FLAT = (
+    "Take that linear model: make a table of the sequences, each step a column (X.reshape(len(X), -1)), and train a "
+    "feed-forward network without hidden layers on it, hidden_layer_sizes=() (--hidden none). Or try more units, or "
+    "give more sequences."
+)
 NO_SIGNAL_REMEDY = "Check that the columns can tell the target, or collect more rows."
 
 
 def check_worse_than_linear(e: Evidence) -> Iterator[Finding]:
-    """train.worse_than_linear: a linear model does clearly better on rows that were held out."""
+    """train.worse_than_linear: a linear model does clearly better on rows that were held out; of sequences one that
+    takes all their steps side by side."""
     if not e.finite or e.cut or not e.settings.hidden_layer_sizes or e.beside_linear is None:
         return
     comparison = compared(*e.beside_linear)
     if comparison.gain > GAIN and comparison.gain > CLEAR * comparison.error:
+        of_sequences = e.network.of_sequences
+        what = "A linear model of all steps side by side" if of_sequences else "A linear model"
+        rows = "sequences" if of_sequences else "rows"
         yield Finding(
             "train.worse_than_linear",
             "warning",
@@ -40,9 +50,9 @@ def check_worse_than_linear(e: Evidence) -> Iterator[Finding]:
                 "gain": rounded(comparison.gain),
                 "standard_error": rounded(comparison.error),
             },
-            f"A linear model does better: on {len(e.beside_linear[0])} rows that were held out its loss is "
+            f"{what} does better: on {len(e.beside_linear[0])} {rows} that were held out its loss is "
             f"{comparison.gain:.0%} lower than that of the network{'s together' if len(e.fit.members) > 1 else ''}.",
-            "Leave the hidden layers out, hidden_layer_sizes=() (--hidden none): the network is a linear model then.",
+            FLAT if of_sequences else LINEAR,
         )
 
 

@@ -25,9 +25,14 @@ def scores(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rivals(result: Mapping[str, Any]) -> dict[str, str]:
     """What the network has to beat, by the names of `axonic.baselines`."""
-    if result["net"] in CELLS:
+    if result.get("window"):
         return {"linear": "linear forecast", "season": "a season ago", "last_value": "last value"}
-    return {"linear": "linear model", "constant": "constant"}
+    return {"linear": f"linear model{_of_what(result)}", "constant": "constant"}
+
+
+def _of_what(result: Mapping[str, Any]) -> str:
+    """What a linear model takes, where that is not plain."""
+    return " of all steps" if result["net"] in CELLS else ""
 
 
 def units(result: Mapping[str, Any]) -> str:
@@ -67,8 +72,8 @@ def headline(result: Mapping[str, Any], weighted: bool = False) -> dict[str, Any
         )  # fmt: skip
         sentences.append(f"{told} (R² {short(share)}).")
     others = {name: scores.get(part) for name, scores in result.get("baselines", {}).items()}
-    labels = {"linear": "a linear model", "constant": "always giving the same answer"}
-    if result["net"] in CELLS:
+    labels = {"linear": f"a linear model{_of_what(result)}", "constant": "always giving the same answer"}
+    if result.get("window"):
         labels = {"linear": "the linear forecast alone", "season": "the value of a season ago"}
         labels |= {} if "season" in others else {"last_value": "the last value"}
     for other, label in labels.items():

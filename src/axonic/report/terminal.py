@@ -233,7 +233,7 @@ def _print_baselines(result: dict[str, Any], console: Console) -> None:
     if part is None or not result["baselines"]:
         return
     what, score = "simpler models", "rmse"
-    if result["net"] in ("rnn", "lstm", "gru"):
+    if result.get("window"):
         what = "simple forecasts"
     elif result["task"] == "classification" or "below" in result["train"]:
         score = "loss"

@@ -247,14 +247,15 @@ def _trained(
         task = recipe.Task(weighted, split, settings, network, loss, prepared.resplits, store=store)
         fitted = recipe.fit(task, watcher=watcher, journal=journal)
         linear = LinearModels(weighted, loss, encoded_target.n_out)
-        diagnosed = clock.time("diagnosis", _diagnosed, task, fitted, watcher, encoded_target, linear)
+        windows = prepared.series is not None
+        diagnosed = clock.time("diagnosis", _diagnosed, task, fitted, watcher, encoded_target, linear, windows)
         if watcher.cut_short:
             journal.flush()
         if distributed.index() > 0:
             return {"interrupted": watcher.cut_short}
         as_trained, seed = fitted, {"seed": settings.seed}
         model = Model(fitted.network, loss, fitted.members, encoder, encoded_target, prepared.info | seed)
-        prepared, fitted, diagnosed = sequences.settled(prepared, fitted, model, diagnosed)
+        prepared, fitted, diagnosed = sequences.settled(prepared, fitted, model, diagnosed, cut=watcher.cut_short)
         rows = prepared.rows
         if fitted is not as_trained:
             reporter.stage(fitted.stages[-1])
@@ -263,15 +264,17 @@ def _trained(
         reporter.findings(diagnosed)
         metrics = clock.time("evaluating", _metrics, model, rows, fitted.splits, prepared.origin)
         picture = None
+        beaten = (
+            prepared.baselines if windows else clock.time("baselines", baselines, model, rows, fitted.splits, linear)
+        )
         if settings.recurrent:
-            beaten, layers = prepared.baselines, ()
+            layers = ()
             if settings.monitor:
                 layers = examine(task, as_trained).layers
                 picture = through_time_svg(layers).encode()
             shown = (model, rows, fitted.splits[0], schema, prepared.origin, layers)
             kept = clock.time("evidence", sequence_evidence, *shown)
         else:
-            beaten = clock.time("baselines", baselines, model, rows, fitted.splits, linear)
             kept = clock.time("evidence", evidence, model, rows, fitted.splits[0], prepared.numbers, schema)
         result = {
             "task": schema.task,
@@ -341,15 +344,22 @@ def _hidden(network: Chain, settings: Settings) -> list[int]:
 
 
 def _diagnosed(
-    task: recipe.Task, fitted: recipe.Fit, watcher: _Watcher, target: TargetEncoder, linear: LinearModels
+    task: recipe.Task,
+    fitted: recipe.Fit,
+    watcher: _Watcher,
+    target: TargetEncoder,
+    linear: LinearModels,
+    windows: bool,
 ) -> list[Finding]:
     """The findings of a fit. Runs for comparison that were cut short have proved nothing: if the end comes while they
     are made, what needs none of them is said, and going on with the run diagnoses it in full."""
     if not task.settings.monitor:
         return unwatched(fitted)
     was_cut_short = watcher.cut_short
-    findings = diagnose(task, fitted, watcher, target, linear)
-    return diagnose(task, fitted, watcher, target, linear) if watcher.cut_short and not was_cut_short else findings
+    findings = diagnose(task, fitted, watcher, target, linear, windows=windows)
+    if not watcher.cut_short or was_cut_short:
+        return findings
+    return diagnose(task, fitted, watcher, target, linear, windows=windows)
 
 
 def _fingerprint(rows: Rows, encoder: TableEncoder, target: TargetEncoder, stored: int) -> int:

@@ -300,11 +300,11 @@ def _prepare_series(request: Request) -> Prepared:
 
 
 def settled(
-    prepared: Prepared, fitted: Fit, model: Model, diagnosed: list[Finding]
+    prepared: Prepared, fitted: Fit, model: Model, diagnosed: list[Finding], *, cut: bool
 ) -> tuple[Prepared, Fit, list[Finding]]:
     """What is used of a fit to a series (`axonic.correction`): the data with what the answers are added to and the
     targets that are counted from it, the networks, and what is to be said. The validation windows keep the forecast
-    that was not fitted to them. What is not a series stays as it is."""
+    that was not fitted to them. What is not a series stays as it is. `cut` is whether training was cut short."""
     if prepared.series is None or prepared.origin is None:
         return prepared, fitted, diagnosed
     values, windows, old, _ = prepared.series
@@ -317,7 +317,7 @@ def settled(
         y[windows.test] = prepared.target.transform(kept.coding.targets(values, ends))
         rows, info = prepared.rows._replace(y=y), {**prepared.info, "series": kept.coding.to_json()}
         prepared = prepared._replace(rows=rows, origin=origin, info=info)
-    return prepared, kept.fit, kept.said(diagnosed)
+    return prepared, kept.fit, kept.said(diagnosed, cut=cut)
 
 
 def read_series(
