@@ -266,6 +266,14 @@ def test_a_small_cycle_stays_beside_a_large_one():
     assert encoder.columns[0].cycles == ("year", "day")
 
 
+def test_cycles_that_go_together_stay():
+    days = [datetime(2019, 1, 1) + timedelta(hours=7 * i) for i in range(400)]  # each hour has its weekday
+    weekend = np.array([day.weekday() >= 5 for day in days]).astype(np.int32)
+    schema = Schema((Column("d", "date"),), "", "classification")
+    encoder = TableEncoder.fit(pl.DataFrame({"d": days}), schema, target=weekend)
+    assert encoder.columns[0].cycles == ("week", "day")
+
+
 def test_slots_beyond_the_most_frequent_take_no_more_than_their_share_of_memory(monkeypatch):
     frame = pl.DataFrame({"s": [f"l{i:03d}" for i in range(120)] * 10})
     for values, n_slots in ((1200 * 70, 70), (1200 * 7, 50)):

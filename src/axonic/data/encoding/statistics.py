@@ -130,7 +130,8 @@ def fit_cycles(
 ) -> Coding:
     """Choose the cycles of a date: those that vary in the training rows, and between whose parts the target differs, in
     all rows or within the groups of another column (`column_groups`): at weekends one shop may sell more, and another
-    less. What differs between the parts of the other cycles is taken off first."""
+    less. All of it is asked without what differs between the parts of the other cycles, which may hide a smaller one,
+    and the first with it too, as two cycles may go together."""
     series = frame[coding.name]
     dates = as_dates(series if rows is None else series[rows], coding.format)
     present = dates.is_not_null().to_numpy()
@@ -148,9 +149,9 @@ def fit_cycles(
         rest, lost = y, sum(int(other.max()) for other in others)
         for other in others:
             rest = rest - _means(rest, other)
-        alone = _chance(code, rest, np.zeros_like(code), lost)
+        whole = np.zeros_like(code)
         within = min((_chance(code, rest, base, lost) for base in bases), default=1.0) * max(1, len(bases))
-        if min(alone, within) < MEAN_LEVEL:
+        if min(_chance(code, y, whole), _chance(code, rest, whole, lost), within) < MEAN_LEVEL:
             cycles.append(cycle)
     return replace(coding, cycles=tuple(cycles))
 
