@@ -202,8 +202,11 @@ def n_levels(text: pl.Series, counts: pl.DataFrame, target: np.ndarray | None, t
     target : (n,) class indices or (n, n_out) numbers; None if not known.
     trained : the share of these rows that will be trained on.
     """
+    usual, most = (own_slots(counts["count"], len(text), least / trained) for least in (LEVEL_ROWS, LEAST_LEVEL_ROWS))
+    if usual == most:
+        return usual
     shown = 0.0
-    if target is not None and len(counts) > 1:
+    if target is not None:
         codes = text.replace_strict(counts["level"], range(len(counts)), default=None, return_dtype=pl.Int64)
         present = codes.is_not_null().to_numpy()
         shown = told_apart(codes.drop_nulls().to_numpy(), target[present])
