@@ -34,7 +34,7 @@ Kind = Literal["number", "category", "boolean", "date", "ignored"]
 FREQUENT_LEVELS, LEVEL_ROWS = 50, 10
 """The most frequent levels of a category have a slot of their own from two training rows on, any other from ten on, by
 which its mean is known to a third of the deviation within it, or from as many as the target asks for
-(`axonic.data.encoding.statistics.fit_category`)."""
+(`axonic.data.encoding.statistics.n_levels`)."""
 RECURRING_ROWS = 4
 """Rows of a table from which on a level counts as one that recurs: two or three are trained on."""
 SLOT_VALUES = 1 << 27

@@ -220,35 +220,34 @@ def n_levels(text: pl.Series, counts: pl.DataFrame, target: np.ndarray | None, t
 def told_apart(group: np.ndarray, target: np.ndarray) -> float:
     """How far the means of the target differ between groups of rows (n,): the variance between groups over that within,
     the largest over classes or several numbers; 0 if there may be no difference (`_chance`)."""
-    y = _columns(target)
-    counts = np.bincount(group)
-    free, n_groups = len(group) - len(counts), len(counts)
-    if _chance(group, y, np.zeros_like(group)) >= MEAN_LEVEL:
+    y, whole = _columns(target), np.zeros_like(group)
+    if _chance(group, y, whole) >= MEAN_LEVEL:
         return 0.0
-    y = y - y.mean(axis=0)
-    between = np.square(_means(y, group)).sum(axis=0)
-    within = np.maximum(np.square(y).sum(axis=0) - between, TINY * between)
-    ratio = np.divide(between * free, within * (n_groups - 1), out=np.zeros(len(within)), where=within > 0)
-    rows_each = (len(group) - (counts**2).sum() / len(group)) / (n_groups - 1)
+    ratio, n_more, _ = _ratios(group, y, whole)
+    rows_each = (len(group) - (np.bincount(group) ** 2).sum() / len(group)) / n_more
     return float(np.max((ratio - 1) / rows_each))
 
 
 def _chance(group: np.ndarray, y: np.ndarray, base: np.ndarray, lost: int = 0) -> float:
     """How likely means of y (n, columns) are to differ as they do between groups within those of `base` if they do not:
-    an analysis of variance, with Bonferroni's correction for the columns (Fisher 1925, chapter 7). `lost` are degrees
-    of freedom that were used up before."""
+    an analysis of variance, with Bonferroni's correction for the columns (Fisher 1925, chapter 7)."""
     from scipy.special import fdtrc  # takes as long to import as polars, and few tables need it
 
+    ratio, n_more, free = _ratios(group, y, base, lost)
+    return float(fdtrc(n_more, free, ratio).min() * len(ratio)) if n_more > 0 and free > 0 else 1.0
+
+
+def _ratios(group: np.ndarray, y: np.ndarray, base: np.ndarray, lost: int = 0) -> tuple[np.ndarray, int, int]:
+    """The F ratio of each column, and its degrees of freedom above and below the line; 0 where these are none. `lost`
+    are some that were used up before."""
     base = _dense(base)
     cell = _dense(base * (group.max() + 1) + group)
     n_more, free = int(cell.max() - base.max()), len(cell) - int(cell.max()) - 1 - lost
-    if n_more < 1 or free < 1:
-        return 1.0
     y = y - _means(y, base)
     between = np.square(_means(y, cell)).sum(axis=0)
     within = np.maximum(np.square(y).sum(axis=0) - between, TINY * between)
-    ratio = np.divide(between * free, within * n_more, out=np.zeros(len(within)), where=within > 0)
-    return float(fdtrc(n_more, free, ratio).min() * len(ratio))
+    ratio = np.divide(between * free, within * n_more, out=np.zeros(len(within)), where=within * n_more > 0)
+    return ratio, n_more, free
 
 
 def _dense(code: np.ndarray) -> np.ndarray:
