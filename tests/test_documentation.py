@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 from sklearn.datasets import load_iris
 
 import axonic
@@ -116,8 +117,7 @@ COMMANDS = ["", *(name for name in cli.app if not name.startswith("-"))]
 @pytest.fixture
 def help_of(monkeypatch, capsys):
     """The help of a command, as a terminal of 100 columns shows it."""
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(cli.app, "console", Console(width=100, no_color=True))
     monkeypatch.setattr(options.folded, "in_full", False)
 
     def shown(command, flag="--help"):
