@@ -77,7 +77,8 @@ def batch_stage(member: Member, watcher: Watcher, rows: float = math.inf) -> Sta
     Returns
     -------
     The stage: "batch_sizes", "learning_rates" and "seconds" of each look (computed; null where the loss was not
-    reached), "loss" (the common one), the "decision", the "learning_rate" that goes with it, and the "reason".
+    reached), "loss" (the common one; null where there is no other size to look at, and nothing is trained), the
+    "decision", the "learning_rate" that goes with it, and the "reason".
     """
     size, rate = member.batches.batch_size, float(member.trial.optimizer.rate)
     n_train, weights = len(member.batches.split.train), n_weights(member.params)
@@ -96,7 +97,7 @@ def batch_stage(member: Member, watcher: Watcher, rows: float = math.inf) -> Sta
     first = [resized(other) for up in (True, False) if (other := following(size, up))]
     new = [look for look in first if not look.batches.padded_to]
     distributed.side_by_side(lambda look: look.prepare(StopRule(1, 1)), new)  # it takes longest to compile
-    curve = sweep_curves(member, [rate], watcher)[0]
+    curve = sweep_curves(member, [rate], watcher)[0] if first else np.full(1, np.nan)
     end = float(ends(curve[None])[0])
     loss = float(curve[0] - LEARNED * (curve[0] - end))
     best = Look(size, rate, seconds_to(curve, loss, span), end)
@@ -116,7 +117,7 @@ def batch_stage(member: Member, watcher: Watcher, rows: float = math.inf) -> Sta
         "batch_sizes": [look.batch_size for look in looks],
         "learning_rates": [look.learning_rate for look in looks],
         "seconds": [look.seconds if np.isfinite(look.seconds) else None for look in looks],
-        "loss": loss,
+        "loss": loss if first else None,
         "decision": best.batch_size,
         "learning_rate": best.learning_rate,
         "reason": _reason(looks, best, none_larger=following(size, True) != _next(size, True, n_train)),

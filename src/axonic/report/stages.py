@@ -25,14 +25,16 @@ def stage(stage: Mapping[str, Any], index: int) -> dict[str, Any]:
             told |= _rates(stage, index)
         case "batch_size":
             told["heading"] = f"Batches of {stage['decision']} at rate {short(stage['learning_rate'])}"
-            told["head"] = ("batch size", "rate", "computed time to a common loss")
-            told["rows"] = [
-                (
-                    [str(size), short(rate), "not reached" if s is None else f"{1000 * s:.3g} ms"],
-                    size == stage["decision"],
-                )
-                for size, rate, s in zip(stage["batch_sizes"], stage["learning_rates"], stage["seconds"], strict=True)
-            ]
+            if stage["loss"] is not None:
+                looks = zip(stage["batch_sizes"], stage["learning_rates"], stage["seconds"], strict=True)
+                told["head"] = ("batch size", "rate", "computed time to a common loss")
+                told["rows"] = [
+                    (
+                        [str(size), short(rate), "not reached" if s is None else f"{1000 * s:.3g} ms"],
+                        size == stage["decision"],
+                    )
+                    for size, rate, s in looks
+                ]
         case "optimizer":
             told["heading"] = f"Rule {stage['decision']}"
             told["head"] = ("rule", "rate", "mean validation loss")
