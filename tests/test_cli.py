@@ -184,6 +184,23 @@ def test_check(folder, capsys):
     assert json.loads(capsys.readouterr().out)["schema"]["task"] == "classification"
 
 
+@pytest.mark.parametrize("command", ["check", "compare"])
+@pytest.mark.parametrize("there", ["report.html", "result.json", "run.json"])
+def test_no_page_of_something_else_is_replaced(command, there, folder, tmp_path, capsys):
+    (tmp_path / there).write_text("{}")
+    code = main([command, str(folder / "iris.csv"), "--target", "species", "--out", str(tmp_path)])
+    assert_refused(code, capsys.readouterr(), f"the folder holds {there} and no earlier {command}.json")
+    assert [path.name for path in tmp_path.iterdir()] == [there]
+    assert (tmp_path / there).read_text() == "{}"
+
+
+def test_an_earlier_check_is_replaced(folder, tmp_path):
+    for target in ("species", "soil"):
+        words = ["check", str(folder / "iris.csv"), "--target", target, "--no-network", "--out", str(tmp_path)]
+        assert main(words) == 0
+        assert f"{target}: check" in (tmp_path / "report.html").read_text()
+
+
 def test_what_training_never_saw_is_counted_and_extra_columns_ignored(folder, tmp_path, capsys):
     frame = pl.read_csv(folder / "iris.csv").with_columns(soil=pl.lit("peat"), extra=pl.lit(1)).head(7)
     number = next(name for name in frame.columns if frame[name].dtype == pl.Float64)
@@ -470,7 +487,3 @@ def test_a_run_that_was_cut_off_is_to_be_resumed_before_it_predicts(folder, tmp_
     RunDirectory(tmp_path / "run").begin({})
     code = main(["predict", str(tmp_path / "run"), str(folder / "iris.csv")])
     assert_refused(code, capsys.readouterr(), f"axonic resume {tmp_path / 'run'}")
-
-
-def test_bad_inputs_are_at_least_forty():
-    assert len(BAD_TABLES) + len(BAD_OPTIONS) + len(DAMAGES) >= 40

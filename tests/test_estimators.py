@@ -632,6 +632,15 @@ def test_partial_fit_takes_a_rate_given_by_hand_and_refuses_what_it_can_not_chan
             deepcopy(model).set_params(**changed).partial_fit(X, LABELS)
 
 
+def test_partial_fit_takes_the_penalty_as_it_stands_at_each_call():
+    model = fast(regularization="auto").fit(X, LABELS)
+    chosen = model.l2_
+    assert chosen > 0
+    assert model.partial_fit(X, LABELS).l2_ == chosen
+    assert model.set_params(regularization=None).partial_fit(X, LABELS).l2_ == 0
+    assert model.set_params(l2=0.5).partial_fit(X, LABELS).l2_ == 0.5
+
+
 def test_a_warm_start_goes_on_from_a_network_that_was_no_better_than_a_constant():
     rng = np.random.default_rng(1)
     x = rng.standard_normal((400, 3))

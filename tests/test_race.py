@@ -174,6 +174,15 @@ def test_candidates_of_auto(settings, n_train, held_out, expected):
     assert [optimizers.name(rule) for rule in rules] == expected
 
 
+def test_the_seed_decides_which_rows_are_held_out(monkeypatch):
+    held_out = [[split.valid.tolist() for split in parts(prepared(), seed)] for seed in range(2)]
+    assert held_out[0] != held_out[1]
+    asked = []
+    monkeypatch.setattr("axonic.race.parts", lambda task, seed: asked.append(seed) or parts(task, seed))
+    race(prepared(dataclasses.replace(SETTINGS, seed=5)), names=["sgd"], seconds=0.02, seeds=2)
+    assert asked == [5, 6]
+
+
 def test_compare_from_the_command_line(tmp_path, capsys):
     data = rows()
     lines = [

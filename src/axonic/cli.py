@@ -1,4 +1,5 @@
-"""The command line: `axonic fit`, `resume`, `predict`, `evaluate`, `check`, `diagnose`, `compare`, `export`, `demo`."""
+"""The command line: `axonic fit`, `resume`, `predict`, `evaluate`, `check`, `diagnose`, `compare`, `report`, `export`
+and `demo`."""
 
 import contextlib
 import errno
@@ -134,7 +135,7 @@ def fit(
     epochs
         Passes over the data at most, or auto: until the loss is flat, then branches at a tenth of the rate.
     ensemble
-        Networks to average, or auto (five unless epochs are given or the table is large).
+        Networks to average, or auto (five, fewer if epochs are given or the data are large).
     budget
         Seconds after which training ends and keeps the best so far, as Ctrl-C does.
     monitor
@@ -315,7 +316,7 @@ def evaluate(run: Path, data: Path, /, *, json: Json = False) -> int:
         print_json(scores)
         return 0
     console = Console(highlight=False)
-    console.print(f"{scores['n']} rows, {scores['task']} of {scores['target']}")
+    console.print(f"{scores['n']} {scores['of']}, {scores['task']} of {scores['target']}", markup=False)
     for name in ("loss", "accuracy", "ece", "r2", "rmse", "mae", "below"):
         if name in scores:
             console.print(f"  {name:9s} {figure(scores[name])}")

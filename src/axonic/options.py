@@ -184,7 +184,8 @@ class Regularization:
     class_weight
         balanced lets every class count alike, however many rows it has.
     regularization
-        auto chooses l2 by the number of rows and validation, unless l2, l1 or dropout is given.
+        auto chooses l2 by the number of rows and, where several networks are trained, by validation, unless l2, l1 or
+        dropout is given.
     """
 
     l2: float = 0.0

@@ -172,7 +172,7 @@ def race(
         raise InputError("none of these rules can run here", next(iter(refused.values())))
 
     laps: dict[str, list[Lap]] = {name: [] for name in runners}
-    held_out = [parts(task, seed) for seed in range(seeds)]
+    held_out = [parts(task, task.settings.seed + seed) for seed in range(seeds)]
     for seed, splits in enumerate(held_out):
         for name in runners:
             if spectator.interrupted():

@@ -61,7 +61,7 @@ class Settings:
     """How to train; the parameters of the estimators with the same names, where they are documented.
 
     class_weight : of the rows of a table; estimators weight theirs themselves.
-    net : "feedforward", or the kind of recurrent layers: "rnn", "lstm", "gru".
+    net : "feedforward", "rbf", or the kind of recurrent layers: "rnn", "lstm", "gru".
     head, bidirectional : as for the estimators, or "auto" until the data say which: "every" where each step has a
         target, else "last"; in both directions unless each step has a target, or the sequences are a series.
     batch_stage, branch_stage : whether the recipe looks at other batch sizes than `batch_size`, and whether it branches

@@ -579,6 +579,16 @@ def test_decimal_commas_before_a_unit(tmp_path):
     assert frame["note"].to_list() == ["5,5 or 6", "none"]
 
 
+def test_a_number_with_a_decimal_comma_is_spelt_alike_whatever_stands_in_other_rows(tmp_path):
+    rows = ["1,5 kg;1,74 EUR", "2 kg;40,8 EUR", "3,5 m;6,2 USD"]
+    whole = read(tmp_path, "\n".join(["size;price", *rows]))
+    apart = [read(tmp_path, f"size;price\n{row}\n1,5;2,5\n").head(1) for row in rows]
+    assert whole.rows() == [part.row(0) for part in apart]
+    with pytest.raises(InputError, match=r"6.2 USD.*of EUR") as refused:
+        as_numbers(whole["price"], unit="EUR")
+    assert "row 3" in str(refused.value)
+
+
 def test_a_file_that_is_not_there_has_no_decimal_mark(tmp_path):
     with pytest.raises(InputError, match=r"t\.csv"):
         decimal_mark(tmp_path / "t.csv")

@@ -129,10 +129,10 @@ def written(whole: str, point: str, unit: str = "") -> str:
     ----------
     whole : of the digits before the decimal point.
     point : of the decimal point.
-    unit : what may stand behind it; see `unit_of`.
+    unit : of what may stand behind it, as `UNIT`; besides a currency or a percent sign.
     """
     number = rf"({whole})({point}\d*)?([eE][+-]?\d+)?"
-    behind = rf"(\s?[%{_CURRENCIES}]|\s*{_any_case(unit)})?" if unit else rf"\s?[%{_CURRENCIES}]?"
+    behind = rf"(\s?[%{_CURRENCIES}]|{unit})?" if unit else rf"\s?[%{_CURRENCIES}]?"
     return rf"^\s*[+-]?[{_CURRENCIES}]?\s?[+-]?{number}{behind}\s*$"
 
 
@@ -178,7 +178,9 @@ _UNITS = "|".join(
 )
 """Units that may follow a number without a blank; 12A, 12B and 12D are no numbers of anything."""
 _WORD = r"[\p{L}°º][\p{L}°º²³/.]*"
-_MEASURED = rf"(?i)^\s*[+-]?(?:\d[\d.,'’]*|\.\d+)((?:\s+{_WORD}(?: {_WORD})?)|(?:{_UNITS})s?)\s*$"
+UNIT = rf"(?i:\s+{_WORD}(?: {_WORD})?|(?:{_UNITS})s?)"
+"""The regular expression of a unit with the blank before it."""
+_MEASURED = rf"^\s*[+-]?(?:\d[\d.,'’]*|\.\d+)({UNIT})\s*$"
 
 
 def unit_of(text: pl.Series) -> str:

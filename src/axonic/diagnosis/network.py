@@ -163,8 +163,9 @@ def check_activations(network: Chain) -> Iterator[Finding]:
 
 def _activations(layers: Iterable[Any]) -> Iterator[activations.Activation]:
     for layer in layers:
-        own = [getattr(layer, name, None) for name in ("activation", "recurrent_activation")]
-        yield from (activation for activation in own if isinstance(activation, activations.Activation))
+        activation = getattr(layer, "activation", None)
+        if isinstance(activation, activations.Activation):
+            yield activation
         if hasattr(layer, "layer"):
             yield from _activations([layer.layer])
 

@@ -25,7 +25,7 @@ Rounding may leave u below 0 by a hair, where it counts as 0 and has no derivati
 Source: Broomhead and Lowe 1988; Hardy 1971 (multiquadrics); Duchon 1977 (thin plates).
 """
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,8 +36,6 @@ from axonic.errors import InputError
 from axonic.layers.base import Key, Layer, units
 from axonic.specs import spec, static
 
-Radial = Literal["gaussian", "multiquadric", "inverse_multiquadric", "thin_plate"]
-Widths = Literal["shared", "per_center", "per_dimension"]
 RADIALS: tuple[str, ...] = ("gaussian", "multiquadric", "inverse_multiquadric", "thin_plate")
 WIDTHS: tuple[str, ...] = ("shared", "per_center", "per_dimension")
 TINY = 1e-30

@@ -443,7 +443,7 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
             raise InputError(f"the networks were begun with {before.rule}", "keep the optimizer, or start afresh")
         if asked not in ("auto", len(before.states)):
             raise InputError(f"ensemble = {asked} does not fit the {len(before.states)} networks", "keep their number")
-        l2 = settings.l2 or before.l2
+        l2 = before.l2 if settings.regularization == "auto" and not settings.l2 else settings.l2
         first = task.member(before.optimizer if settings.optimizer == "auto" else rule, 0, l2)
         if rule.has_rate:
             rate = before.learning_rate if settings.learning_rate == "auto" else settings.learning_rate

@@ -17,7 +17,7 @@ from axonic.diagnosis import with_cause_first
 from axonic.diagnosis.rehearsal import Rehearsal, rehearse
 from axonic.recipe import Clock, Task
 from axonic.report.pages import CHECK
-from axonic.runs.page import write_page
+from axonic.runs.page import refuse_others, write_page
 from axonic.runs.prepare import check_layout, prepare
 from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
 from axonic.runs.request import Reporter, Request, Silent
@@ -66,6 +66,8 @@ def check_data(
     settings, reporter = settings or Settings(), reporter or Silent()
     request = Request(os.path.abspath(data), target, task, None, 0.0, settings, layout or Layout())
     check_layout(request)
+    if out is not None:
+        refuse_others(Path(out), CHECK)
     looked = (_sequences if settings.recurrent else _table)(request, network, reporter)
     result = plain({**looked, "findings": [finding._asdict() for finding in looked["findings"]]})
     if out is not None:

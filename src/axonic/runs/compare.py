@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from axonic.data.sequences.layout import Layout
-from axonic.errors import InputError
 from axonic.race import Spectator, race
 from axonic.recipe import Clock, Task
 from axonic.report.pages import COMPARISON
-from axonic.runs.page import write_page
+from axonic.runs.page import refuse_others, write_page
 from axonic.runs.prepare import prepare
 from axonic.runs.request import Reporter, Request, Silent
 from axonic.runs.tables import streams
@@ -52,8 +51,8 @@ def compare_rules(
     """
     settings, reporter = settings or Settings(), reporter or Silent()
     folder = None if out is None else Path(out)
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise InputError("the output folder is a file", "name a folder", str(folder))
+    if folder is not None:
+        refuse_others(folder, COMPARISON)
     path, stream = os.path.abspath(data), streams(data, settings, None)
     request = Request(path, target, task, None, 0.0, settings, layout or Layout(), stream)
     prepared = prepare(request, None, Clock(), reporter)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from axonic.errors import InputError
-from axonic.report.pages import PAGE, rebuilt
+from axonic.report.pages import FILES, PAGE, rebuilt
 from axonic.storage import write
 
 
@@ -31,3 +31,22 @@ def write_page(folder: Path) -> Path:
     """The page of a folder whose files are as they were written."""
     write(folder / PAGE, rebuilt(folder).encode("utf-8", "replace"))
     return folder / PAGE
+
+
+def refuse_others(folder: Path, result: str) -> None:
+    """Refuse a folder for a check or a comparison in which it would replace files, or a page, of something else.
+
+    Parameters
+    ----------
+    folder : where `result`, "check.json" or "compare.json", is to be written, and its page.
+
+    Raises
+    ------
+    InputError : the folder is a file, or holds a page or another result and no earlier one of this kind.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError("the output folder is a file", "name a folder", str(folder))
+    found = [name for name in (PAGE, *FILES) if (folder / name).exists()]
+    if found and result not in found:
+        what = f"the folder holds {found[0]} and no earlier {result}: their page would be lost"
+        raise InputError(what, "name another folder", str(folder))

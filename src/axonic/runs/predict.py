@@ -116,8 +116,13 @@ def _beside(ids: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
 
 
 def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> dict[str, Any]:
-    """Score a model on a table with known targets; see `axonic.model.Model.metrics`, for classes with the "reliability"
-    curve of `axonic.calibration`.
+    """Score a model on a table with known targets.
+
+    Returns
+    -------
+    The "task", the "target", how many answers were scored ("n") of what ("of": rows, sequences or windows), the scores
+    of `axonic.model.Model.metrics`, for classes of rows the "reliability" curve of `axonic.calibration`, and how many
+    values of each column were beyond what training saw ("unseen").
 
     Raises
     ------
@@ -127,10 +132,11 @@ def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) ->
     if "schema" not in model.info:
         raise InputError("the model was not trained on a table", "evaluate it in Python with score()", str(run))
     schema = Schema.from_json(model.info["schema"])
+    about = {"task": model.task, "target": schema.target}
     if model.recurrent:
         x, y, origin, unseen = sequences.evaluated(model, data)
-        scores = model.metrics(x, y, origin=origin)
-        return plain({"task": model.task, "target": schema.target, "n": len(x), **scores, "unseen": unseen})
+        about |= {"n": len(x), "of": "sequences" if origin is None else "windows"}
+        return plain({**about, **model.metrics(x, y, origin=origin), "unseen": unseen})
     outputs, targets, unseen = [], [], {}
     for first, part in parts(data, spelling_of(model)):
         found = encode_others(part, schema, model.encoder, model.target, data, first)
@@ -145,7 +151,7 @@ def evaluate_table(run: str | os.PathLike[str], data: str | os.PathLike[str]) ->
     scores: dict[str, Any] = model.scores(a, y)
     if model.task == "classification":
         scores["reliability"] = [each._asdict() for each in reliability(model.probabilities_of(a), y)]
-    return plain({"task": model.task, "target": schema.target, "n": len(a), **scores, "unseen": unseen})
+    return plain({**about, "n": len(a), "of": "rows", **scores, "unseen": unseen})
 
 
 def write_predictions(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:

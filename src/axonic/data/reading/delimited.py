@@ -30,7 +30,7 @@ from axonic.data.values import (
     holds_codes,
     holds_only_digits,
     narrow,
-    unit_of,
+    UNIT,
     written,
 )
 from axonic.errors import InputError
@@ -129,9 +129,9 @@ def _parse(layout: Layout, block: _Block, types: Types) -> pl.DataFrame:
 
 def _with_points(text: pl.Series, has_groups: bool) -> pl.Series:
     """Numbers with a decimal comma as others spell them, ``1.234,5 %`` as ``1234.5 %``, if points set thousands apart;
-    other text as it is."""
+    other text as it is. Each by itself, of whatever unit, so that a table and a part of it are read alike."""
     plain = half_width(text)
-    number = plain.str.contains(written(grouped(".") if has_groups else r"\d+", ",", unit_of(plain))).fill_null(False)
+    number = plain.str.contains(written(grouped(".") if has_groups else r"\d+", ",", UNIT)).fill_null(False)
     pointed = plain.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
     return pointed.zip_with(number, text)
 
