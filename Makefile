@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # hundreds of processes import the package, which is compiled to bytecode once
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-as-users test-others test-all lint docs bench examples clean
+.PHONY: demo test test-formulas test-others test-all lint docs bench examples clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,19 +21,21 @@ demo: $(VENV)/installed
 	$(BIN)/axonic demo --out demo-run
 
 # Much of the tests' time is the compiler's. A few are compiled as users compile; the others, which compile much and compute
-# little, without optimisation. The two run side by side.
+# little, without optimisation. Shapes of arrays are checked where the formulas are tested (test-all checks them everywhere).
 AS_USERS := tests/test_training.py
+FORMULAS := tests/layers tests/optimizers $(patsubst %,tests/test_%.py,losses objective health regularizers minimization)
 QUICKLY := XLA_FLAGS="--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
 PYTEST := $(BIN)/python -m pytest --dist loadfile
 
 test: $(VENV)/installed-dev
-	@$(MAKE) --no-print-directory --jobs 2 test-as-users test-others
+	@$(MAKE) --no-print-directory --jobs 2 test-formulas test-others
 
-test-as-users: $(VENV)/installed-dev
+test-formulas: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(AS_USERS)
+	$(QUICKLY) $(PYTEST) -n 2 $(FORMULAS)
 
 test-others: $(VENV)/installed-dev
-	$(QUICKLY) $(PYTEST) -n 3 tests --ignore=$(AS_USERS)
+	$(QUICKLY) $(PYTEST) -n 3 --no-shapes tests $(patsubst %,--ignore=%,$(AS_USERS) $(FORMULAS))
 
 test-all: $(VENV)/installed-dev
 	$(PYTEST) -n 2 --all

@@ -14,8 +14,7 @@ import axonic
 
 SOURCE = Path(axonic.__file__).parent
 SHAPED = [path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if "from jaxtyping" in path.read_text()]
-install_import_hook([".".join(("axonic", *path.with_suffix("").parts)) for path in SHAPED], "beartype.beartype")
-"""Of modules that name shapes alone: every call of a checked function takes some fifty microseconds."""
+"""The modules that name shapes: every call of a checked function takes some fifty microseconds."""
 
 for module in (_wrapargs, _wrapreturn):
     module.catch_warnings = lambda **_: nullcontext([])
@@ -27,6 +26,8 @@ settings.load_profile("fixed")
 
 
 def pytest_configure(config):
+    if not config.getoption("--no-shapes"):
+        install_import_hook([".".join(("axonic", *path.with_suffix("").parts)) for path in SHAPED], "beartype.beartype")
     config.addinivalue_line(
         "markers", "long: takes long and seldom says what others do not; `make test-all` runs it too"
     )
@@ -34,6 +35,7 @@ def pytest_configure(config):
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the tests that take long as well")
+    parser.addoption("--no-shapes", action="store_true", help="leave the shapes of arrays unchecked, in 7/8 of the time")
 
 
 def pytest_collection_modifyitems(config, items):
