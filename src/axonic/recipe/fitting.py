@@ -154,19 +154,19 @@ class Fitting:
         ended = [track[-1] for track in tracks.values()]
         self.notebook.end()
         return Fit(
-            self.task.network,
-            self.task.loss,
-            tuple(run.kept(self.keeps_best)[0] for run in ended),
-            tuple(members[index].batches.split for index in tracks),
-            tuple(run.state for run in ended),
-            plan.rule,
-            float(l2),
-            plan.batch_size,
-            tuple(np.concatenate([run.history for run in track]) for track in tracks.values()),
-            tuple(_one_after_the_other(track) for track in tracks.values()),
-            self.notebook.stages,
-            tuple(places),
-            self.clock.seconds,
+            network=self.task.network,
+            loss=self.task.loss,
+            members=tuple(run.kept(self.keeps_best)[0] for run in ended),
+            splits=tuple(members[index].batches.split for index in tracks),
+            states=tuple(run.state for run in ended),
+            optimizer=plan.rule,
+            l2=float(l2),
+            batch_size=plan.batch_size,
+            histories=tuple(np.concatenate([run.history for run in track]) for track in tracks.values()),
+            healths=tuple(_one_after_the_other(track) for track in tracks.values()),
+            stages=self.notebook.stages,
+            constant=tuple(places),
+            seconds=self.clock.seconds,
         )
 
     def choose_rule(self) -> Plan:
@@ -464,19 +464,19 @@ def go_on(rows: Rows, split: Split, settings: Settings, network: Chain, loss: Lo
         histories.append(history[:, 0])
         healths.append(health[:, 0])
     return Fit(
-        network,
-        loss,
-        tuple(state.current for state in states),
-        (split,) * len(states),
-        tuple(states),
-        rule,
-        l2,
-        size,
-        tuple(histories),
-        tuple(healths),
-        notebook.stages,
-        (),
-        clock.seconds,
+        network=network,
+        loss=loss,
+        members=tuple(state.current for state in states),
+        splits=(split,) * len(states),
+        states=tuple(states),
+        optimizer=rule,
+        l2=l2,
+        batch_size=size,
+        histories=tuple(histories),
+        healths=tuple(healths),
+        stages=notebook.stages,
+        constant=(),
+        seconds=clock.seconds,
     )
 
 

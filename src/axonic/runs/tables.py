@@ -63,7 +63,17 @@ def _prepared(
     rows, split, encoder, target, numbers = encoded
     info = {"schema": schema.to_json(), "decimal_mark": decimal_mark(request.data)}
     return Prepared(
-        *(request.settings, frame, schema, findings, "", rows, split, encoder, target, None, info),
+        settings=request.settings,
+        frame=frame,
+        schema=schema,
+        findings=findings,
+        summary="",
+        rows=rows,
+        split=split,
+        encoder=encoder,
+        target=target,
+        origin=None,
+        info=info,
         resplits=resplits,
         numbers=numbers,
     )
