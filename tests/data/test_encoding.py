@@ -420,6 +420,7 @@ def test_names_and_slots_agree():
     matrix = encoder.transform(frame)
     assert matrix.shape == (60, encoder.n_features)
     assert len(set(encoder.feature_names)) == encoder.n_features
+    assert [encoder.feature_names[slot] for slot in encoder.slots] == [c.feature_names for c in encoder.columns]
     columns = dict(zip(encoder.feature_names, matrix.T, strict=True))
     for name in frame.columns:
         np.testing.assert_array_equal(columns[f"{name} (missing)"], frame[name].is_null().to_numpy())

@@ -1,5 +1,7 @@
 """What is kept for the page, against NumPy and scikit-learn."""
 
+import dataclasses
+
 import numpy as np
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import confusion_matrix
@@ -11,7 +13,7 @@ from axonic.data.encoding import TableEncoder
 from axonic.data.schema import Schema
 from axonic.data.targets import TargetEncoder
 from axonic.model import Model
-from axonic.report.evidence import evidence, importance
+from axonic.report.evidence import evidence, importance, sequence_evidence
 
 NONE = np.empty(0, np.int64)
 
@@ -64,6 +66,38 @@ def test_numbers():
     np.testing.assert_allclose(kept["worst"][0]["row"], 201 + np.abs(residual).argmax())
     assert sum(kept["residuals"]["counts"]) == 100
     np.testing.assert_allclose(kept["points"]["true"], y[200:], rtol=1e-5)
+
+
+def of_two(model):
+    """A model of two networks, of which the first answers 0 everywhere."""
+    first = layers.DenseParams(*(np.zeros_like(values) for values in model.members[0][0]))
+    return dataclasses.replace(model, members=((first,), *model.members))
+
+
+def test_on_validation_rows_the_network_that_holds_them_out_answers_alone():
+    x = np.random.default_rng(0).standard_normal((300, 2))
+    model, rows = linear(x, 10 + 3 * x[:, 0], "regression", np.array([[1.0], [0.0]]))
+    both, held, shown = of_two(model), np.arange(200, 300), (np.arange(1, 301), schema(2, "regression"))
+    kept = evidence(both, rows, Split(np.arange(200), held, NONE), *shown)
+    alone = evidence(both.alone(0), rows, Split(np.arange(200), held, NONE), *shown)
+    assert kept == alone | {"network": 1}
+    np.testing.assert_allclose(kept["points"]["predicted"], np.full(100, model.target.center), rtol=1e-6)
+    kept = evidence(both, rows, Split(np.arange(200), NONE, held), *shown)
+    assert "network" not in kept
+    np.testing.assert_allclose(kept["points"]["predicted"], both.predict(x[200:]), rtol=1e-6)
+
+
+def test_windows_of_a_series_are_held_out_by_all_networks():
+    x = np.random.default_rng(0).standard_normal((60, 2))
+    model, rows = linear(x, x[:, 0], "regression", np.array([[1.0], [0.0]]))
+    both = dataclasses.replace(of_two(model), info={"series": {"window": 2}})
+    shown = (both, rows, Split(np.arange(40), np.arange(40, 60), NONE), schema(2, "regression"))
+    kept = sequence_evidence(*shown, np.zeros((60, 1)), ())
+    assert "network" not in kept
+    np.testing.assert_allclose(kept["series"]["forecast"], both.predict(x[40:]), rtol=1e-5, atol=1e-6)
+    kept = sequence_evidence(*shown, None, ())
+    assert kept["network"] == 1
+    np.testing.assert_allclose(kept["points"]["predicted"], both.alone(0).predict(x[40:]), rtol=1e-5, atol=1e-6)
 
 
 def test_importance_is_that_of_scikit_learn():

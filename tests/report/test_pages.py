@@ -20,6 +20,7 @@ from axonic.errors import InputError
 from axonic.report.command import command
 from axonic.report.pages import fit_page
 from axonic.report.predictions import _forecasts
+from axonic.report.stages import tree
 from axonic.runs import fit, write_report
 from axonic.storage import plain
 
@@ -137,6 +138,42 @@ def test_a_page_says_that_classes_were_weighted(folder):
         request["settings"]["class_weight"] = class_weight
         page = fit_page(result, kept, history, None, request)
         assert ("fitted with weighted classes" in page) is (class_weight is not None)
+
+
+def test_a_page_says_which_network_answers_alone(folder):
+    files = {name: (folder / "classes" / name).read_text() for name in ("result.json", "report.json")}
+    result, kept = (json.loads(text) for text in files.values())
+    history = (folder / "classes" / "history.csv").read_text()
+    said = "Validation rows of network 1, answered by it alone"
+    assert said not in fit_page(result, kept, history)
+    assert said in fit_page(result, {**kept, "part": "valid", "network": 1}, history)
+
+
+def test_branches_grow_from_the_networks_that_have_them():
+    """A constant answer has none: the first branches are those of network 2."""
+    run = {"stage": "run", "learning_rate": 0.1, "epochs": [5, 6, 7], "best_loss": [0.7, 0.5, 0.6], "constant": [0]}
+    first, second = (
+        {
+            "stage": "branch",
+            "learning_rate": rate,
+            "from_epoch": [3, 4],
+            "epochs": [8, 9],
+            "before": [0.5, 0.6],
+            "after": after,
+            "decision": decision,
+        }
+        for rate, after, decision in ((0.01, [0.5, 0.4], [2]), (0.001, [0.5, 0.4], []))
+    )
+    trees = tree([run, first, second])
+    assert [len(one["below"]) for one in trees] == [0, 2, 1]
+    assert [node["text"] for node in trees[1]["below"]] == [
+        "from epoch 3, 8 epochs at 0.01: 0.5 → 0.5",
+        "from epoch 3, 8 epochs at 0.001: 0.5 → 0.5",
+    ]
+    (kept,) = trees[2]["below"]
+    assert kept["kept"]
+    assert kept["text"] == "from epoch 4, 9 epochs at 0.01: 0.6 → 0.4"
+    assert len(kept["below"]) == 1
 
 
 def test_the_command_gives_the_same_settings(monkeypatch, tmp_path):

@@ -7,11 +7,12 @@ import numpy as np
 import polars as pl
 
 from axonic.data.encoding import Coding, TableEncoder
+from axonic.data.encoding.coding import linear_values
 from axonic.data.ragged import Ragged
 from axonic.data.sequences.arrays import as_sequences
 from axonic.data.sequences.layout import Layout
 from axonic.data.sequences.windows import SeriesCoding
-from axonic.data.values import as_booleans, as_dates, as_numbers, as_text
+from axonic.data.values import as_text
 from axonic.errors import InputError
 from axonic.export.columns import ARRAY, LENGTHS, input_name
 from axonic.model import Model
@@ -68,13 +69,9 @@ def inputs(model: Any, data: Any, *, framed: bool | None = None) -> dict[str, np
 def _column(coding: Coding, table: Any) -> np.ndarray:
     if coding.name not in table.columns:
         raise InputError(f"column {coding.name!r} is missing", "add it; it may be empty", "columns")
-    series = table[coding.name]
     if coding.kind == "category":
-        return np.array(as_text(series).fill_null("").to_list(), object)
-    if coding.kind == "date":
-        return (as_dates(series, coding.format).to_physical().cast(pl.Float64) / 86_400e6).to_numpy()
-    numbers = as_booleans(series) if coding.kind == "boolean" else as_numbers(series, unit=coding.format)
-    return numbers.to_numpy()
+        return np.array(as_text(table[coding.name]).fill_null("").to_list(), object)
+    return linear_values(table, [coding])[:, 0]
 
 
 def _padded(x: Ragged, values: np.ndarray) -> np.ndarray:

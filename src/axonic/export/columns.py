@@ -56,27 +56,27 @@ def encoded(graph: Graph, encoder: TableEncoder, framed: bool, time: str | int |
         if time is not None:
             raw = graph.add("Reshape", whole, graph.constant(np.array([-1, len(linear)])))
     blocks, slots = [], []
-    first = dict(zip((coding.name for coding in encoder.columns), _first_slots(encoder), strict=True))
+    places = dict(zip((coding.name for coding in encoder.columns), encoder.slots, strict=True))
     if linear:
         blocks += _numbers(graph, linear, raw, FARTHEST if encoder.standardize else float(np.finfo(np.float32).max))
-        slots += [first[coding.name] for coding in linear]
-        slots += [first[coding.name] + 1 for coding in linear if coding.has_missing]
+        slots += [places[coding.name].start for coding in linear]
+        slots += [places[coding.name].start + 1 for coding in linear if coding.has_missing]
     for coding in others:
-        start, width = first[coding.name], len(coding.feature_names)
+        place = places[coding.name]
         if coding.kind == "category":
             blocks.append(_levels(graph, coding, names[coding.name]))
-            slots += range(start, start + width)
+            slots += range(place.start, place.stop)
         elif coding.cycles:
             blocks.append(_cycles(graph, coding, names[coding.name]))
-            slots += range(start + width - 2 * len(coding.cycles), start + width)
+            slots += range(place.stop - 2 * len(coding.cycles), place.stop)
     matrix = _concat(graph, blocks)
     order = np.argsort(slots)
     if (order != np.arange(len(order))).any():
         matrix = graph.add("Gather", matrix, graph.constant(order.astype(np.int64)), axis=1)
     if time is None:
         return matrix
-    places = graph.add("Shape", whole, start=0, end=2)
-    shape = graph.add("Concat", places, graph.constant(np.array([encoder.n_features])), axis=0)
+    steps = graph.add("Shape", whole, start=0, end=2)
+    shape = graph.add("Concat", steps, graph.constant(np.array([encoder.n_features])), axis=0)
     return graph.add("Reshape", matrix, shape)
 
 
@@ -112,11 +112,6 @@ def _cut(graph: Graph, x: str, axis: int, begin: int, end: int | None) -> str:
     """x[begin:end] along an axis."""
     places = (begin, np.iinfo(np.int64).max if end is None else end, axis)
     return graph.add("Slice", x, *(graph.constant(np.array([place])) for place in places))
-
-
-def _first_slots(encoder: TableEncoder) -> list[int]:
-    widths = [len(coding.feature_names) for coding in encoder.columns]
-    return np.cumsum([0, *widths])[:-1].tolist()
 
 
 def _concat(graph: Graph, parts: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
 """What a page shows of the predictions, taken down at the end of a run, as `report.json` holds it.
 
-The rows are the test rows, or where there are none the validation rows of the first network. Big tables are thinned:
-pictures need no more than `POINTS` rows, and a column's importance no more than `SHUFFLED` predictions.
+The rows are the test rows, or where there are none the validation rows of the first network, which then answers alone:
+others may have trained on them. Big tables are thinned: pictures need no more than `POINTS` rows, and a column's
+importance no more than `SHUFFLED` predictions.
 """
 
 from collections.abc import Sequence
@@ -38,13 +39,12 @@ def evidence(model: Model, rows: Rows, split: Split, numbers: np.ndarray, schema
 
     Returns
     -------
-    "columns" : what was inferred of each; see `_columns`. "part", "n" : the rows looked at. Of classes "labels",
-    "confusion" (true by predicted), "reliability" and "worst"; of numbers "points", "residuals" and "worst".
-    "importance" : the columns, the most important first.
+    "columns" : what was inferred of each; see `_columns`. "part", "n" : the rows looked at. "network" : which one
+    answers, counted from 1, where it is not all of them. Of classes "labels", "confusion" (true by predicted),
+    "reliability" and "worst"; of numbers "points", "residuals" and "worst". "importance" : the columns, the most
+    important first.
     """
-    part = "test" if len(split.test) else "valid"
-    index = getattr(split, part)
-    kept = {"columns": _columns(model.encoder, schema), "part": part, "n": len(index)}
+    kept, index, model = _looked_at(model, split, schema)
     if len(index) == 0:
         return kept
     x, y = rows.x[index], rows.y[index]
@@ -69,9 +69,7 @@ def sequence_evidence(
     Also "through_time" : "where" and "reach" of each layer. Of a series "series" : "past" and "true", the steps with
     their values, and "forecast" one step ahead.
     """
-    part = "test" if len(split.test) else "valid"
-    index = getattr(split, part)
-    kept: dict[str, Any] = {"columns": _columns(model.encoder, schema), "part": part, "n": len(index)}
+    kept, index, model = _looked_at(model, split, schema, shared=origin is not None)
     kept["through_time"] = [{"where": layer.where, "reach": np.nan_to_num(layer.reach).tolist()} for layer in layers]
     if len(index) == 0:
         return kept
@@ -85,6 +83,19 @@ def sequence_evidence(
     first = 0.0 if origin is None else origin[index, 0]
     kept |= _numbers(model, a, y, numbers, first)
     return kept if origin is None else {**kept, "series": _series(model, rows, index, origin, a)}
+
+
+def _looked_at(
+    model: Model, split: Split, schema: Schema, *, shared: bool = False
+) -> tuple[dict[str, Any], np.ndarray, Model]:
+    """What is kept of any data, the rows looked at, and what answers on them; `shared` is whether all networks hold out
+    the same validation rows."""
+    part = "test" if len(split.test) else "valid"
+    index = getattr(split, part)
+    kept = {"columns": _columns(model.encoder, schema), "part": part, "n": len(index)}
+    if part == "test" or shared or len(model.members) == 1:
+        return kept, index, model
+    return {**kept, "network": 1}, index, model.alone(0)
 
 
 def _series(model: Model, rows: Rows, index: np.ndarray, origin: np.ndarray, a: np.ndarray) -> dict[str, Any]:
@@ -197,11 +208,8 @@ def importance(model: Model, x: np.ndarray, y: np.ndarray) -> list[dict[str, Any
 
 def _slots_of(model: Model) -> Sequence[tuple[str, slice]]:
     """Each column with its inputs; the first layer's largest if there are too many."""
-    slots, start = [], 0
-    for coding in model.encoder.columns:
-        width = len(coding.feature_names)
-        slots.append((coding.name, slice(start, start + width)))
-        start += width
+    encoder = model.encoder
+    slots = [(coding.name, slot) for coding, slot in zip(encoder.columns, encoder.slots, strict=True)]
     if len(slots) <= MAX_COLUMNS:
         return slots
     first = [next((layer.w for layer in member if hasattr(layer, "w")), None) for member in model.members]

@@ -125,8 +125,9 @@ def tree(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for i, (epochs, best) in enumerate(zip(run["epochs"], run["best_loss"], strict=True))
     ]
     tips = dict(enumerate(trees))
+    branched = [i for i in tips if i not in run["constant"]]  # a constant answer has nothing to go on from
     for level in levels:
-        for place, i in enumerate(_branched(level, len(trees))):
+        for place, i in enumerate(branched):
             kept = i in level["decision"]
             node = {
                 "text": f"from epoch {level['from_epoch'][place]}, {level['epochs'][place]} epochs at "
@@ -138,14 +139,3 @@ def tree(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             if kept:
                 tips[i] = node
     return trees
-
-
-def _branched(level: Mapping[str, Any], count: int) -> list[int]:
-    """The networks that the figures of a stage of branches belong to, in their order.
-
-    Networks that give a constant answer have no branch, and the stage does not say which they are; those that keep
-    their branch are known, and the others are taken to be the first that are left.
-    """
-    kept = set(level["decision"])
-    rest = [i for i in range(count) if i not in kept]
-    return sorted([*kept, *rest[: len(level["before"]) - len(kept)]])

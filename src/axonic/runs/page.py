@@ -38,7 +38,8 @@ def refuse_others(folder: Path, result: str) -> None:
 
     Parameters
     ----------
-    folder : where `result`, "check.json" or "compare.json", is to be written, and its page.
+    folder : where the result is to be written, and its page.
+    result : the name of its file, "check.json" or "compare.json".
 
     Raises
     ------

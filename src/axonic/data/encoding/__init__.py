@@ -13,6 +13,7 @@ such as 1e9 plus a small variation keeps its variation, and no temporary is as l
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,12 @@ class TableEncoder:
         """Number of columns of the matrix."""
         return len(self.feature_names)
 
+    @cached_property
+    def slots(self) -> tuple[slice, ...]:
+        """The columns of the matrix that each column of the table has, in the order of `columns`."""
+        ends = np.cumsum([len(column.feature_names) for column in self.columns]).tolist()
+        return tuple(slice(start, stop) for start, stop in pairwise([0, *ends]))
+
     def transform(self, table: pl.DataFrame | np.ndarray, rows: Rows | None = None) -> np.ndarray:
         """Encode a table as a C-contiguous float32 matrix (n, n_features).
 
@@ -215,18 +222,12 @@ class TableEncoder:
                 unseen[coding.name] = unseen.get(coding.name, 0) + count
 
     @cached_property
-    def _slots(self) -> tuple[int, ...]:
-        """The first slot of each column."""
-        widths = [len(column.feature_names) for column in self.columns]
-        return tuple(np.cumsum([0, *widths])[:-1].tolist())
-
-    @cached_property
     def _linear(self) -> tuple[Coding, ...]:
         return tuple(column for column in self.columns if column.is_linear)
 
     @cached_property
     def _linear_slots(self) -> np.ndarray | slice:
-        slots = [slot for slot, column in zip(self._slots, self.columns, strict=True) if column.is_linear]
+        slots = [slot.start for slot, column in zip(self.slots, self.columns, strict=True) if column.is_linear]
         return slice(None) if len(slots) == self.n_features else np.array(slots, int)
 
     @cached_property
@@ -235,13 +236,13 @@ class TableEncoder:
 
     @cached_property
     def _flag_slots(self) -> np.ndarray:
-        pairs = zip(self._slots, self.columns, strict=True)
-        return np.array([slot + 1 for slot, column in pairs if column.is_linear and column.has_missing], int)
+        pairs = zip(self.slots, self.columns, strict=True)
+        return np.array([slot.start + 1 for slot, column in pairs if column.is_linear and column.has_missing], int)
 
     @cached_property
     def _others(self) -> tuple[tuple[int, Coding], ...]:
-        pairs = zip(self._slots, self.columns, strict=True)
-        return tuple((slot, column) for slot, column in pairs if column.kind in ("category", "date"))
+        pairs = zip(self.slots, self.columns, strict=True)
+        return tuple((slot.start, column) for slot, column in pairs if column.kind in ("category", "date"))
 
     @cached_property
     def _center(self) -> np.ndarray:

@@ -101,8 +101,9 @@ class Coding:
         return coding
 
 
-def linear_values(table: Any, codings: Sequence[Coding], index: Rows) -> np.ndarray:
-    """Numbers, booleans and dates as a new float64 array (n, n_linear), NaN where missing."""
+def linear_values(table: Any, codings: Sequence[Coding], index: Rows | None = None) -> np.ndarray:
+    """Numbers, booleans and dates as a new float64 array (n, n_linear), NaN where missing; `index` as the `rows` of
+    `axonic.data.values.as_numbers`."""
     if isinstance(table, np.ndarray):
         return table.astype(np.float64)
     columns = [_linear_series(table[coding.name], coding, index) for coding in codings]
@@ -111,7 +112,7 @@ def linear_values(table: Any, codings: Sequence[Coding], index: Rows) -> np.ndar
     return pl.DataFrame(columns).to_numpy(writable=True)
 
 
-def _linear_series(series: pl.Series, coding: Coding, index: Rows) -> pl.Series:
+def _linear_series(series: pl.Series, coding: Coding, index: Rows | None) -> pl.Series:
     if coding.kind == "date":
         return _days(as_dates(series, coding.format, index))
     return as_booleans(series, index) if coding.kind == "boolean" else as_numbers(series, index, coding.format)
