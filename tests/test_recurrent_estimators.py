@@ -163,6 +163,41 @@ def test_a_series_with_others_beside_it():
         model.forecast(series, 2)
 
 
+@pytest.mark.parametrize("autoregression", [True, False])
+@pytest.mark.parametrize(("loss", "relative"), [("poisson", False), ("auto", True)])
+def test_counts_that_drift_are_forecast_with_any_loss(loss, relative, autoregression):
+    counts = np.random.default_rng(1).poisson(5 + 0.2 * np.arange(150)).astype(float)
+    assert counts.min() == 4
+    assert np.diff(counts).min() < 0
+    model = RecurrentRegressor("gru", loss=loss, **FAST).fit_series(counts, 8, 1, autoregression)
+    assert model.model_.info["series"]["relative"] == relative
+    assert bool(model.model_.info["series"]["linear"]) == (relative and autoregression)
+    assert model.forecast(counts)[0] == pytest.approx(35, abs=12)
+    with pytest.raises(InputError, match="the target holds -1, which this loss cannot take"):
+        RecurrentRegressor("gru", loss="poisson", **FAST).fit_series(counts - 5, 8)
+
+
+@pytest.mark.parametrize("bidirectional", ["auto", False])
+def test_nothing_goes_on_from_a_series(bidirectional, tmp_path):
+    """Its network answers what a linear forecast leaves, not what stands in y."""
+    series = 10 + np.sin(np.arange(120) / 5)
+    windows, y = np.lib.stride_tricks.sliding_window_view(series, 8)[:-1, :, None], series[8:]
+    model = RecurrentRegressor("gru", bidirectional=bidirectional, **FAST).fit_series(series, 8)
+    predicted = model.predict(windows)
+    model.save(tmp_path / "m.safetensors")
+    for one in (model, load(tmp_path / "m.safetensors")):
+        with pytest.raises(InputError, match="partial_fit can't go on from fit_series: call fit_series again"):
+            one.partial_fit(windows, y)
+        one.set_params(warm_start=True)
+        with pytest.raises(InputError, match="warm_start = True can't go on from fit_series: leave it out"):
+            one.fit(windows, y)
+        with pytest.raises(InputError, match="warm_start = True is impossible: leave it out: fit_series starts afresh"):
+            one.fit_series(series, 8)
+        np.testing.assert_array_equal(one.predict(windows), predicted)
+    model.set_params(warm_start=False).fit(windows, y)
+    assert model.partial_fit(windows, y).predict(windows).shape == y.shape
+
+
 @pytest.mark.parametrize(
     ("options", "head"),
     [

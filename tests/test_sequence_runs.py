@@ -185,7 +185,8 @@ def test_one_prediction_for_each_sequence(folder, capsys):
     truth = table.join(frame.select("who", "kind").unique(), on="who", maintain_order="left")["kind"]
     scores = json.loads(answer(capsys, "evaluate", folder / "long", folder / "long.csv", "--json"))
     assert scores["accuracy"] == pytest.approx((table["prediction"] == truth).mean())
-    assert scores["n"] == 60
+    assert (scores["n"], scores["of"]) == (60, "sequences")
+    assert "60 sequences, classification of kind" in answer(capsys, "evaluate", folder / "long", folder / "long.csv")
     result = load_json(folder / "long" / "result.json")
     assert result["net"] == "gru"
     assert result["head"] == "last"
@@ -391,6 +392,18 @@ def test_a_series_is_continued(folder, capsys):
     result = load_json(folder / "series" / "result.json")
     assert (result["window"], result["horizon"]) == (12, 3)
     assert result["n_test"] == 32 - 3 + 1
+
+
+@pytest.mark.parametrize(("loss", "relative"), [("poisson", False), ("squared_error", True)])
+def test_counts_that_drift_are_forecast_with_any_loss(loss, relative, tmp_path, capsys):
+    counts = np.random.default_rng(1).poisson(5 + 0.2 * np.arange(150))
+    pl.DataFrame({"t": range(150), "y": counts}).write_csv(tmp_path / "counts.csv")
+    about = ["--target", "y", "--net", "gru", "--order-by", "t", "--window", "8", "--loss", loss]
+    answer(capsys, "fit", tmp_path / "counts.csv", *about, "--out", tmp_path / "run", *FAST)
+    coding = load_model(tmp_path / "run").info["series"]
+    assert (coding["relative"], bool(coding["linear"])) == (relative, relative)
+    table, _ = runs.predict_table(tmp_path / "run", tmp_path / "counts.csv")
+    assert table["prediction"][0] == pytest.approx(35, abs=12)
 
 
 class Interrupting(Progress):

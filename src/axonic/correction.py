@@ -35,12 +35,14 @@ import numpy as np
 from axonic.baselines import forecasts, rmse
 from axonic.checks import by_severity
 from axonic.data.autoregression import fit_linear, steps_ahead
-from axonic.data.ragged import Ragged
+from axonic.data.batches import Rows, Split
 from axonic.data.sequences.windows import SeriesCoding, Windows
+from axonic.data.targets import TargetEncoder
 from axonic.losses import Quantile, SquaredError
 from axonic.model import Model
 from axonic.recipe import Fit
 from axonic.recipe.baseline import output
+from axonic.settings import Settings, fit_target, takes_either_sign
 from axonic.types import Finding
 
 ERRORS = 2.0
@@ -57,13 +59,52 @@ UNTOLD = {"data.no_signal", "train.vanishing", "data.idle_steps"}
 
 
 class Series(NamedTuple):
-    """A series as a network is trained on it: its values (steps,), its windows, what they look like, and the network's
-    inputs."""
+    """A series as a network is trained on it.
+
+    Attributes
+    ----------
+    values : (steps,) what is forecast.
+    windows : its windows and the part that each belongs to.
+    coding : what they look like to the network, and what its answers are added to.
+    target : the encoder of the answers.
+    rows : inputs and targets of the network, one row a window.
+    """
 
     values: np.ndarray
     windows: Windows
     coding: SeriesCoding
-    x: Ragged
+    target: TargetEncoder
+    rows: Rows
+
+    @classmethod
+    def of(
+        cls, values: np.ndarray, encoded: np.ndarray, windows: Windows, window: int, horizon: int, settings: Settings
+    ) -> "Series":
+        """A series ready to be trained on.
+
+        Parameters
+        ----------
+        values : (steps,) what is forecast.
+        encoded : (steps, n_in) the encoded steps, whose first column is the series.
+        windows : of `window` steps with `horizon` ahead, as `cut_windows` makes them.
+        settings : how to train; changes and a linear forecast are for a loss of targets without limits.
+
+        Raises
+        ------
+        InputError : the loss does not go with the values.
+        """
+        free = takes_either_sign(settings)
+        linear = settings.autoregression and free
+        coding = SeriesCoding.fit(encoded, values, windows, window, horizon, linear=linear, relative=free)
+        y = coding.targets(values, windows.ends)
+        target = fit_target(settings, y, "regression", windows.train)
+        rows = Rows(coding.inputs(encoded, windows.ends), target.transform(y), np.ones(len(y), np.float32))
+        return cls(values, windows, coding, target, rows)
+
+    @property
+    def split(self) -> Split:
+        """The windows of each part."""
+        return Split(self.windows.train, self.windows.valid, self.windows.test)
 
 
 class Settled(NamedTuple):
@@ -108,12 +149,12 @@ def settle(fit: Fit, model: Model, series: Series) -> Settled:
     model : its networks.
     series : what it was trained on.
     """
-    values, windows, coding, x = series
+    values, windows, coding = series.values, series.windows, series.coding
     if len(windows.valid) < 2:
         return Settled(fit, coding, [])
     ends = windows.ends[windows.valid]
     truth, linear = values[steps_ahead(ends, coding.horizon)], coding.origin(values, ends)
-    corrected = linear + model.numbers(x[windows.valid]).reshape(linear.shape)
+    corrected = linear + model.numbers(series.rows.x[windows.valid]).reshape(linear.shape)
     if not coding.linear:
         return Settled(fit, coding, [], _beaten(model, series, corrected))
     squared = _is_squared(model)
@@ -174,7 +215,7 @@ def settle(fit: Fit, model: Model, series: Series) -> Settled:
 def _beaten(model: Model, series: Series, forecast: np.ndarray) -> list[Finding]:
     """train.worse_than_naive: on the validation windows a forecast that needs no training does clearly better than this
     one, (n, horizon)."""
-    values, windows, coding, _ = series
+    values, windows, coding = series.values, series.windows, series.coding
     ends = windows.ends[windows.valid]
     truth, origin = values[steps_ahead(ends, coding.horizon)], coding.origin(values, ends)
     found = []

@@ -415,10 +415,10 @@ def fit_target(settings: Settings, y: Any, task: Task, rows: Rows | None = None)
     return TargetEncoder.fit(y, task, rows, loss.scaling(), loss.limits())
 
 
-def forecasts_linearly(settings: Settings) -> bool:
-    """Whether a series is first forecast linearly: the loss must take what that leaves, of either sign."""
+def takes_either_sign(settings: Settings) -> bool:
+    """Whether the loss of numbers takes any, as changes and what a linear forecast leaves are; counts are not."""
     loss, _ = pair(settings, "regression", 1)
-    return settings.autoregression and loss.limits() == (-math.inf, math.inf)
+    return loss.limits() == (-math.inf, math.inf)
 
 
 def gives_probabilities(loss: Loss) -> bool:

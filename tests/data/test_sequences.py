@@ -500,6 +500,9 @@ def test_a_series_that_drifts_is_counted_from_its_last_value():
     y = coding.targets(rising, windows.ends) + coding.origin(rising, windows.ends)
     np.testing.assert_allclose(y[:, 2], rising[windows.ends + 3])
     assert SeriesCoding.from_json(coding.to_json()) == coding
+    as_it_is = SeriesCoding.fit(encoded, rising, windows, 8, 3, linear=False, relative=False)
+    assert as_it_is == SeriesCoding(8, 3)
+    np.testing.assert_array_equal(as_it_is.targets(rising, windows.ends)[:, 0], rising[windows.ends + 1])
 
 
 def test_the_linear_forecast_is_a_ridge_regression_and_finds_an_autoregressive_series():

@@ -170,7 +170,7 @@ class Estimator(BaseEstimator):
         Raises
         ------
         InputError : as `fit`; another optimizer, number of networks or other classes are asked for than before; or the
-            model was loaded from a file, which does not hold the rule's state.
+            model was loaded from a file, which does not hold the rule's state, or trained by `fit_series`.
         """
         settings = self._settings()
         first = not hasattr(self, "model_")

@@ -15,11 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from axonic import recipe as recipes
 from axonic.correction import Series, settle
-from axonic.data.batches import Rows, Split
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged
 from axonic.data.sequences.arrays import as_sequences
-from axonic.data.sequences.windows import SeriesCoding, cut_windows
+from axonic.data.sequences.windows import cut_windows
 from axonic.data.values import in_file
 from axonic.diagnosis import diagnose
 from axonic.errors import InputError
@@ -28,7 +27,7 @@ from axonic.estimators.documentation import document
 from axonic.estimators.progress import printer
 from axonic.estimators.tasks import Classifier, Regressor
 from axonic.model import Model
-from axonic.settings import CELLS, HEADS, fit_target, forecasts_linearly
+from axonic.settings import CELLS, HEADS
 
 
 class _Recurrent(Estimator):
@@ -277,7 +276,8 @@ class RecurrentRegressor(_Recurrent, Regressor):
 
         The last share `validation_fraction` of it decides when to stop; windows are split by time, and scales come from
         what lies before. A series that drifts is forecast from the last value of each window
-        (`axonic.data.sequences.windows.SeriesCoding`).
+        (`axonic.data.sequences.windows.SeriesCoding`), unless the loss is one of targets within limits, such as counts.
+        Every call starts afresh, so `warm_start=True` is refused, and neither it nor `partial_fit` goes on from here.
 
         Parameters
         ----------
@@ -285,7 +285,7 @@ class RecurrentRegressor(_Recurrent, Regressor):
         window : steps that a forecast looks at.
         horizon : steps that are forecast at a time.
         autoregression : whether the network corrects a linear forecast from the window, fitted by ridge regression
-            (`axonic.data.autoregression`), rather than forecasting by itself. Not with a loss of targets of one sign.
+            (`axonic.data.autoregression`), rather than forecasting by itself. Not with a loss of targets within limits.
 
         Returns
         -------
@@ -304,28 +304,23 @@ class RecurrentRegressor(_Recurrent, Regressor):
             raise InputError(
                 f"slicing = {self.slicing!r} is impossible", "leave it out: a forecast needs its last steps"
             )
+        if self.warm_start:
+            raise InputError("warm_start = True is impossible", "leave it out: fit_series starts afresh")
         for name, value in (("window", window), ("horizon", horizon)):
             if not isinstance(value, int | np.integer) or value < 1:
                 raise InputError(f"{name} = {value!r} is impossible", "give a whole number of at least 1")
         steps = self._series(series)
-        target = steps[:, 0]
         held = self.validation_fraction if self.early_stopping else 0.0
         windows = cut_windows(len(steps), window, horizon, held, 0.0)
         self.n_features_in_, self._framed, self._columns = steps.shape[1], False, ()
         self._encoder = TableEncoder.from_array(steps, np.arange(windows.seen), self.standardize, bounded=False)
-        encoded = self._encoder.transform(steps)
-        linear = forecasts_linearly(settings)
-        self._coding = SeriesCoding.fit(encoded, target, windows, window, horizon, linear)
-        y = self._coding.targets(target, windows.ends)
-        self._target = fit_target(settings, y, "regression", windows.train)
-        x = self._coding.inputs(encoded, windows.ends)
-        rows = Rows(x, self._target.transform(y), np.ones(len(y), np.float32))
-        split = Split(windows.train, windows.valid, windows.test)
+        made = Series.of(steps[:, 0], self._encoder.transform(steps), windows, window, horizon, settings)
+        self._coding, self._target = made.coding, made.target
         loss, n_out = self._pair(settings)
-        task = recipes.Task(rows, split, settings, settings.network(n_out), loss, resplits=False)
+        task = recipes.Task(made.rows, made.split, settings, settings.network(n_out), loss, resplits=False)
         fitted = recipes.fit(task, watcher=printer(self.verbose))
         model = Model(fitted.network, loss, fitted.members, self._encoder, self._target, self._info())
-        kept = settle(fitted, model, Series(target, windows, self._coding, x))
+        kept = settle(fitted, model, made)
         self._coding = kept.coding
         self._take(kept.fit, (lambda: kept.said(diagnose(task, fitted, windows=True))) if self.monitor else None)
         return self
@@ -344,21 +339,30 @@ class RecurrentRegressor(_Recurrent, Regressor):
         InputError : the model was not trained by `fit_series`, or the series is too short.
         """
         check_is_fitted(self)
-        if "series" not in self.model_.info:
+        if not self._forecasts:
             raise InputError("the model was not trained to forecast a series", "train it with fit_series")
         return self.model_.forecast(self._series(series), n_steps)
 
     def fit(self, X, y, sample_weight=None, validation_data=None):
+        if self.warm_start and self._forecasts:
+            raise InputError("warm_start = True can't go on from fit_series", "leave it out to start afresh")
         self._coding = None
         return super().fit(X, y, sample_weight, validation_data)
 
     fit.__doc__ = Estimator.fit.__doc__
 
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        if self._forecasts:
+            raise InputError("partial_fit can't go on from fit_series", "call fit_series again with the whole series")
+        return super().partial_fit(X, y, sample_weight, classes)
+
+    partial_fit.__doc__ = Estimator.partial_fit.__doc__
+
     def predict(self, X):
         """Predicted numbers, (n,) or (n, n_targets) as the target was; of each step with `head="every"`, (n, time) or a
         list. After `fit_series` X holds windows, (n, window, features), and what follows them is predicted,
         (n, horizon)."""
-        if hasattr(self, "model_") and "series" in self.model_.info:
+        if self._forecasts:
             return self.model_.forecasts(self._inputs(X, reset=False))
         return self._outputs(X, lambda x: self.model_.numbers(x))
 
@@ -368,6 +372,11 @@ class RecurrentRegressor(_Recurrent, Regressor):
             return super().score(X, y, sample_weight)
         y, predicted, weight = _flat(self, X, y, sample_weight)
         return r2_score(y, predicted, sample_weight=weight)
+
+    @property
+    def _forecasts(self) -> bool:
+        """Whether the model was trained by `fit_series`."""
+        return hasattr(self, "model_") and "series" in self.model_.info
 
     def _info(self):
         coding = getattr(self, "_coding", None)
@@ -448,8 +457,8 @@ DOCUMENTATION = """
         back, and on some data a hindrance; see docs/recurrent.md. None (default) starts without.
     regularization : "auto" scales an L2 penalty by the number of training sequences, l2 = c / n, if `l2`, `l1` and
         `dropout` are 0; see `FeedForwardClassifier`. Default "auto".
-    ensemble : number of networks that are averaged; "auto" is five, but one if `epochs` is given by hand, nothing is
-        held out, or data and network are large. Default "auto".
+    ensemble : number of networks that are averaged; "auto" is five, three of long sequences, and one if `epochs` is
+        given by hand, nothing is held out, or data and network are large; see `FeedForwardClassifier`. Default "auto".
     standardize : whether features are brought to mean 0 and deviation 1 over all steps. Default True.
     shuffle : whether sequences are shuffled for every epoch. Default True.
     early_stopping : whether validation sequences are held out (of 10 or more), training ends when their loss is flat,
@@ -457,7 +466,8 @@ DOCUMENTATION = """
     validation_fraction : share of the sequences held out, between 0 and 1. Default 0.15.
     monitor : whether what goes on through time is looked at when training is done, with findings; see
         docs/recurrent.md. Default True.
-    {specific}warm_start : whether `fit` goes on from the weights and encoders of the `fit` before. Default False.
+    {specific}warm_start : whether `fit` goes on from the weights and encoders of the `fit` before. Not with
+        `fit_series`. Default False.
     random_state : a whole number, a `numpy.random.RandomState` or None. Default 0.
     verbose : 1 prints progress. Default 0.
 

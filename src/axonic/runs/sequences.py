@@ -12,7 +12,7 @@ from axonic import baselines
 from axonic.checks_sequences import check_sequences, check_series
 from axonic.correction import Series, settle
 from axonic.data.autoregression import steps_ahead, steps_before
-from axonic.data.batches import Rows, Split, split_rows
+from axonic.data.batches import Rows, split_rows
 from axonic.data.columns import Column, infer_columns
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged, join
@@ -30,7 +30,7 @@ from axonic.recipe import Fit
 from axonic.runs.prepared import VALIDATION_FRACTION, Prepared
 from axonic.runs.request import Request
 from axonic.runs.tables import spelling_of, spelling_of_others
-from axonic.settings import Settings, fit_target, forecasts_linearly
+from axonic.settings import Settings, fit_target
 from axonic.types import Finding
 
 
@@ -95,7 +95,18 @@ def prepare(request: Request) -> Prepared:
     rows = Rows(x, y, np.ones(len(x), np.float32))
     info = {"schema": schema.to_json(), "layout": layout.to_json(), "decimal_mark": mark}
     return Prepared(
-        settings, read.steps, schema, findings, summary, rows, split, encoder, encoded_target, None, info, resplits=True
+        settings=settings,
+        frame=read.steps,
+        schema=schema,
+        findings=findings,
+        summary=summary,
+        rows=rows,
+        split=split,
+        encoder=encoder,
+        target=encoded_target,
+        origin=None,
+        info=info,
+        resplits=True,
     )
 
 
@@ -250,52 +261,46 @@ def _prepare_series(request: Request) -> Prepared:
             f"--slicing {settings.slicing:g} is not for a series", "a forecast needs its last steps", "--slicing"
         )
     settings = settings.of_series()
-    series = read_series(data, layout, target)
+    read = read_series(data, layout, target)
     window, horizon = layout.window or 1, layout.steps_ahead
-    windows = cut_windows(len(series.steps), window, horizon, VALIDATION_FRACTION, request.test_size)
-    others = infer_columns(series.steps.drop(target))
+    windows = cut_windows(len(read.steps), window, horizon, VALIDATION_FRACTION, request.test_size)
+    others = infer_columns(read.steps.drop(target))
     used = tuple(column for column in others if column.kind != "ignored")
     ignored = tuple(column for column in others if column.kind == "ignored")
     schema = Schema((Column(target, "number"), *used), target, "regression", ignored)
-    findings = check_series(series, windows, schema)
-    with in_file(rows=series.rows):
-        encoder = TableEncoder.fit(series.steps, schema, rows=np.arange(windows.seen), bounded=False)
-        encoded = encoder.transform(series.steps)
-    layout = dataclasses.replace(layout, order_format=series.order_format)
-    linear = forecasts_linearly(settings)
-    coding = SeriesCoding.fit(encoded, series.target, windows, window, horizon, linear)
-    y = coding.targets(series.target, windows.ends)
-    encoded_target = fit_target(settings, y, "regression", windows.train)
-    rows = Rows(coding.inputs(encoded, windows.ends), encoded_target.transform(y), np.ones(len(y), np.float32))
-    split = Split(windows.train, windows.valid, windows.test)
-    summary = f"one series of {len(series.steps)} steps: {len(y)} windows of {window}, {horizon} ahead" + (
-        "; it drifts, so changes are forecast" if coding.relative else ""
-    )
-    summary += "; the network corrects a linear forecast" if linear else ""
+    findings = check_series(read, windows, schema)
+    with in_file(rows=read.rows):
+        encoder = TableEncoder.fit(read.steps, schema, rows=np.arange(windows.seen), bounded=False)
+        encoded = encoder.transform(read.steps)
+    layout = dataclasses.replace(layout, order_format=read.order_format)
+    series = Series.of(read.target, encoded, windows, window, horizon, settings)
+    coding, split = series.coding, series.split
+    summary = f"one series of {len(read.steps)} steps: {len(windows.ends)} windows of {window}, {horizon} ahead"
+    summary += "; it drifts, so changes are forecast" if coding.relative else ""
+    summary += "; the network corrects a linear forecast" if coding.linear else ""
     info = {
         "schema": schema.to_json(),
         "layout": layout.to_json(),
         "series": coding.to_json(),
         "decimal_mark": decimal_mark(data),
     }
-    origin = coding.origin(series.target, windows.ends)
-    simple = baselines.forecasts(series.target, windows.ends, coding, windows.seen)
-    truth = series.target[steps_ahead(windows.ends, horizon)]
+    simple = baselines.forecasts(read.target, windows.ends, coding, windows.seen)
+    truth = read.target[steps_ahead(windows.ends, horizon)]
     return Prepared(
-        settings,
-        series.steps,
-        schema,
-        findings,
-        summary,
-        rows,
-        split,
-        encoder,
-        encoded_target,
-        origin,
-        info,
+        settings=settings,
+        frame=read.steps,
+        schema=schema,
+        findings=findings,
+        summary=summary,
+        rows=series.rows,
+        split=split,
+        encoder=encoder,
+        target=series.target,
+        origin=coding.origin(read.target, windows.ends),
+        info=info,
         resplits=False,
         baselines={name: baselines.forecast_scores(truth, found, split) for name, found in simple.items()},
-        series=Series(series.target, windows, coding, rows.x),
+        series=series,
     )
 
 
@@ -307,9 +312,9 @@ def settled(
     that was not fitted to them. What is not a series stays as it is. `cut` is whether training was cut short."""
     if prepared.series is None or prepared.origin is None:
         return prepared, fitted, diagnosed
-    values, windows, old, _ = prepared.series
+    values, windows = prepared.series.values, prepared.series.windows
     kept = settle(fitted, model, prepared.series)
-    if kept.coding is not old:
+    if kept.coding is not prepared.series.coding:
         origin = prepared.origin.copy()
         ends = windows.ends[windows.test]
         origin[windows.test] = kept.coding.origin(values, ends)

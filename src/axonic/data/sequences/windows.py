@@ -98,11 +98,13 @@ class SeriesCoding:
         window: int,
         horizon: int,
         linear: bool = True,
+        relative: bool = True,
     ) -> "SeriesCoding":
-        """Decide by the steps that training may know of."""
+        """Decide by the steps that training may know of; `linear` is whether to make a linear forecast, `relative`
+        whether a series that drifts may be counted from the last value of each window."""
         coding = cls(window, horizon)
         ends = windows.ends[windows.train]
-        if drifts(target[: windows.seen]):
+        if relative and drifts(target[: windows.seen]):
             coding = cls(window, horizon, True)
             changes = coding.inputs(encoded, ends).values[:, 0]
             spread = float(np.sqrt(np.mean(np.square(changes, dtype=np.float64))))
