@@ -35,7 +35,7 @@ def pytest_configure(config):
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the tests that take long as well")
-    parser.addoption("--no-shapes", action="store_true", help="leave the shapes of arrays unchecked, in 7/8 of the time")
+    parser.addoption("--no-shapes", action="store_true", help="do not check the shapes of arrays: 7/8 of the time")
 
 
 def pytest_collection_modifyitems(config, items):

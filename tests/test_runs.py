@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import math
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
-from axonic import run_directory, runs
+from axonic import load, optimizers, run_directory, runs
 from axonic.cli import main
 from axonic.data import batches
 from axonic.data.batches import split_rows
@@ -541,6 +542,15 @@ def test_the_batch_of_a_rule_that_takes_all_rows_is_all_of_them(folder, tmp_path
     settings = Settings(hidden_layer_sizes=(4,), optimizer="gd", learning_rate=0.1, epochs=2, monitor=False)
     result = runs.fit_table(folder / "t.csv", "kind", tmp_path / "run", settings=settings)
     assert result["batch_size"] == result["n_train"]
+
+
+def test_a_run_keeps_a_rule_with_an_infinite_number(folder, tmp_path):
+    rule = optimizers.ConjugateGradient(restart=math.inf)
+    settings = Settings(hidden_layer_sizes=(4,), optimizer=rule, epochs=2, ensemble=1, monitor=False)
+    result = runs.fit_table(folder / "t.csv", "kind", tmp_path / "run", settings=settings)
+    assert load(tmp_path / "run").optimizer == rule
+    (tmp_path / "run" / "result.json").unlink()  # as if it had been killed at the end
+    assert without_times(runs.resume_run(tmp_path / "run")) == without_times(result)
 
 
 def test_without_test_rows_there_are_no_test_scores(folder, tmp_path):

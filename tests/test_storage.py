@@ -407,6 +407,28 @@ def test_a_rule_of_optax_that_has_a_name_is_kept_by_it(monkeypatch):
             storage.parameter_to_json(other)
 
 
+INFINITE = [optimizers.ConjugateGradient(restart=np.inf), optimizers.Rprop(max_step=np.float32(np.inf))]
+
+
+@pytest.mark.parametrize("rule", INFINITE)
+def test_a_rule_with_an_infinite_number_is_kept_by_a_file(rule, tmp_path):
+    short = {"epochs": 1, "early_stopping": False, "monitor": False}
+    FeedForwardRegressor((2,), optimizer=rule, **short).fit(X, X[:, 0]).save(tmp_path / "m.safetensors")
+    assert load(tmp_path / "m.safetensors").optimizer == rule
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, np.float32(np.inf), (1.0, np.inf), {"a": np.nan}])
+def test_numbers_that_are_not_finite_are_standard_json(value):
+    stored = json.dumps(storage.parameter_to_json(value), allow_nan=False)
+    np.testing.assert_equal(storage.parameter_from_json(json.loads(stored)), value)
+
+
+@pytest.mark.parametrize("forged", ["1e5", 7, None, ["inf"]])
+def test_forged_numbers_are_refused(forged):
+    with pytest.raises((KeyError, TypeError)):
+        storage.parameter_from_json({"number": forged})
+
+
 SCHEDULED = [
     optimizers.scheduled(optimizers.Adam(), schedules.WarmUp(20, schedules.Cosine(200))),
     optimizers.scheduled(optimizers.Momentum(0.3, dampening=False), schedules.Step(np.int64(30), 0.5)),

@@ -10,6 +10,7 @@ file is either the old one or the new one, complete.
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ from axonic.layers import Activation, Chain, Dense, Dropout, Layer, activations,
 from axonic.losses import Loss
 from axonic.model import Model
 from axonic.optimizers.scheduled import Scheduled, scheduled
-from axonic.optimizers.schedules import SCHEDULES, Schedule
+from axonic.optimizers.schedules import SCHEDULES
 from axonic.settings import gives_probabilities
 
 FORMAT = 1
@@ -298,9 +299,9 @@ def _layer_from_json(value: Mapping[str, Any]) -> Layer:
             n_hidden, init, truncate = _cell_from_json(value)
             return layers.rnn(n_hidden, str(value["activation"]), init, truncate)
         case "lstm":
-            return layers.lstm(*_cell_from_json(value), _steps_from_json(value, "chrono"))
+            return layers.lstm(*_cell_from_json(value), value["chrono"])
         case "gru":
-            return layers.gru(*_cell_from_json(value), _steps_from_json(value, "chrono"))
+            return layers.gru(*_cell_from_json(value), value["chrono"])
         case "bidirectional":
             return layers.bidirectional(_inner_from_json(value, ("rnn", "lstm", "gru")))
         case "each_step":
@@ -311,15 +312,8 @@ def _layer_from_json(value: Mapping[str, Any]) -> Layer:
 
 
 def _cell_from_json(value: Mapping[str, Any]) -> tuple[int, str, int | None]:
-    """(n_hidden, init, truncate) of a recurrent layer."""
-    return value["n_hidden"], str(value["init"]), _steps_from_json(value, "truncate")
-
-
-def _steps_from_json(value: Mapping[str, Any], name: str) -> int | None:
-    """None, or a number of steps; which numbers will do the layer says."""
-    if value[name] is not None and type(value[name]) is not int:
-        raise ValueError(f"a {name} of {value[name]!r} steps")
-    return value[name]
+    """(n_hidden, init, truncate) of a recurrent layer, which says what will do."""
+    return value["n_hidden"], str(value["init"]), value["truncate"]
 
 
 def _inner_from_json(value: Mapping[str, Any], kinds: Sequence[str]) -> Layer:
@@ -391,12 +385,15 @@ def loss_from_json(value: Mapping[str, Any]) -> Loss:
 
 def parameter_to_json(value: Any) -> Any:
     """A parameter of an estimator as JSON: plain values, tuples, dicts, and the package's own rules, schedules and
-    losses. Where a name in `RULES` stands for an optax transformation, it is stored by that name.
+    losses. Where a name in `RULES` stands for an optax transformation, it is stored by that name. JSON has no infinite
+    numbers and no NaN: they are stored by name, as {"number": "inf"}.
 
     Raises
     ------
     InputError : it is something else.
     """
+    if isinstance(value, float | np.floating) and not np.isfinite(value):
+        return {"number": str(float(value))}
     if value is None or isinstance(value, bool | np.bool_ | str | int | float | np.number):
         return plain(value)
     if type(value) in (tuple, list):
@@ -426,24 +423,17 @@ def parameter_from_json(value: Any) -> Any:
         return tuple(parameter_from_json(item) for item in value)
     if not isinstance(value, dict):
         return value
+    if "number" in value:
+        return _NOT_FINITE[value["number"]]
     if "dict" in value:
         return {parameter_from_json(key): parameter_from_json(item) for key, item in value["dict"]}
     if "scheduled" in value:
         return scheduled(parameter_from_json(value["scheduled"]), parameter_from_json(value["schedule"]))
     for what, known in _NAMED.items():
         if what in value:
-            values = {key: parameter_from_json(item) for key, item in value["values"].items()}
-            if what == "schedule":
-                _check_schedule(values)
-            return known[value[what]](**values)
+            return known[value[what]](**{key: parameter_from_json(item) for key, item in value["values"].items()})
     return loss_from_json(value)
 
 
-def _check_schedule(values: Mapping[str, Any]) -> None:
-    """Raise TypeError if they are not those of a schedule: unlike a rule it takes whatever it is given."""
-    for name, value in values.items():
-        if not isinstance(value, Schedule if name == "then" else int | float):
-            raise TypeError(f"{name} = {value!r:.40}")
-
-
+_NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 _NAMED: dict[str, Mapping[str, type]] = {"rule": optimizers.RULES, "schedule": SCHEDULES}

@@ -17,6 +17,7 @@ from axonic.layers import activations, initializers, recurrence
 from axonic.layers.base import fold, masked
 from axonic.objective import Objective
 from axonic.types import Batch, Sequence
+from tests import plainly
 from tests.oracles import assert_close, central_gradient, dot, random_like, to64
 
 KEY = np.array([1, 2], np.uint32)
@@ -613,7 +614,7 @@ def test_what_reads_sequences():
 def test_options_that_are_none_are_refused(make):
     with pytest.raises(InputError, match="use one of"):
         make(3, init="best")
-    with pytest.raises(InputError, match="at least one step"):
+    with pytest.raises(InputError, match="truncate = 0 is impossible: give None or a whole number of at least 1"):
         make(3, truncate=0)
     with pytest.raises(InputError, match="use one of"):
         layers.rnn(3, "rleu")
@@ -635,5 +636,27 @@ def test_chrono_biases_remember_over_so_many_steps(cell):
 
 @pytest.mark.parametrize("cell", [layers.lstm, layers.gru])
 def test_a_memory_of_two_steps_is_refused(cell):
-    with pytest.raises(InputError, match="at least three steps"):
+    with pytest.raises(InputError, match="chrono = 2 is impossible: give None or a whole number of at least 3"):
         cell(3, chrono=2)
+
+
+CELLS = {"truncate": (layers.rnn, layers.lstm, layers.gru), "chrono": (layers.lstm, layers.gru)}
+NO_STEPS = (4.0, 5.5, True, "5", np.float32(5))
+
+
+def told_of_steps():
+    """Whether what is no whole number of steps is refused, and NumPy's whole numbers are taken."""
+    said = []
+    for name, makes in CELLS.items():
+        for make in makes:
+            for steps in NO_STEPS:
+                try:
+                    make(3, **{name: steps})
+                except InputError as error:
+                    said.append(str(error).startswith(f"{name} = {steps!r} is impossible: give None or a whole number"))
+            said.append(bool(getattr(make(3, **{name: np.int64(5)}), name) == 5))
+    return said
+
+
+def test_a_number_of_steps_is_whole():
+    assert plainly.call(told_of_steps) == [True] * sum(map(len, CELLS.values())) * (len(NO_STEPS) + 1)

@@ -523,6 +523,18 @@ def test_a_number_out_of_its_range_is_refused(rule, values, interval):
             make()
 
 
+@pytest.mark.parametrize(
+    ("values", "interval"),
+    [({"samples": 2.5}, "[1, inf)"), ({"samples": 10.0}, "[1, inf)"), ({"seed": 0.5}, "(-inf, inf)")],
+)
+def test_a_number_of_vsgd_that_is_not_whole_is_refused(values, interval):
+    name, value = next(iter(values.items()))
+    message = re.escape(f"{name} = {value!r} is impossible (VSGD): give a whole number in {interval}")
+    for make in (VSGD, VSGD().replace):
+        with pytest.raises(InputError, match=message):
+            make(**values)
+
+
 BOOLEANS = {"momentum": "dampening", "adam": "bias_correction", "swats": "relative"}
 
 

@@ -1,5 +1,8 @@
 """Schedules against closed forms and optax's, and the rule that follows one."""
 
+import dataclasses
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +13,7 @@ from axonic import optimizers
 from axonic.errors import InputError
 from axonic.objective import from_function
 from axonic.optimizers import GD, SGD, Adam, Momentum, Rprop, scheduled, schedules
+from tests import plainly
 from tests.optimizers.test_rules import run
 from tests.problems import network_objective, quadratic
 
@@ -124,6 +128,46 @@ def test_a_rule_without_a_rate_has_nothing_to_schedule():
 
 def test_every_schedule_has_a_name_to_be_stored_by():
     assert set(schedules.SCHEDULES.values()) == set(schedules.Schedule.__subclasses__())
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values", "interval"),
+    [
+        ("step", {"every": 0}, "(0, inf)"),
+        ("exponential", {"every": 0}, "(0, inf)"),
+        ("step", {"every": -5}, "(0, inf)"),
+        ("step", {"every": "30"}, "(0, inf)"),
+        ("exponential", {"every": 10, "drop": -0.1}, "[0, inf)"),
+        ("cosine", {"n_steps": np.nan}, "[0, inf)"),
+        ("cosine", {"n_steps": 10, "end": -1}, "[0, inf)"),
+        ("warm_up", {"n_steps": np.inf}, "[0, inf)"),
+        ("one_cycle", {"n_steps": 10, "rise": 1.5}, "[0, 1]"),
+        ("one_cycle", {"n_steps": 10, "start": -1.0}, "[0, inf)"),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused(schedule, values, interval):
+    kind, (name, value) = schedules.SCHEDULES[schedule], list(values.items())[-1]
+    message = re.escape(f"{name} = {value!r} is impossible ({kind.__name__}): give a number in {interval}")
+    with pytest.raises(InputError, match=message):
+        kind(**values)
+
+
+@pytest.mark.parametrize("kind", schedules.SCHEDULES.values())
+def test_every_number_of_a_schedule_has_a_range(kind):
+    assert {field.name for field in dataclasses.fields(kind)} <= {*kind.ranges, "then"}
+
+
+def told_of_a_name():
+    """What is said where a schedule is given by its name."""
+    try:
+        return repr(schedules.WarmUp(10, "cosine"))
+    except InputError as error:
+        return str(error)
+
+
+def test_what_comes_after_the_warm_up_is_a_schedule():
+    said = plainly.call(told_of_a_name)
+    assert said == "then = 'cosine' is impossible (WarmUp): give a schedule, such as Cosine(1000)"
 
 
 @pytest.mark.parametrize("pair", [("adam", schedules.Cosine(10)), (GD(), "cosine")])

@@ -8,7 +8,7 @@ import numpy as np
 from axonic import storage
 from axonic.errors import InputError
 from axonic.estimators.feedforward import FeedForwardClassifier, FeedForwardRegressor
-from axonic.estimators.rbf import RBFClassifier, RBFRegressor
+from axonic.estimators.rbf import OF_GRADIENT, RBFClassifier, RBFRegressor
 from axonic.estimators.recurrent import RecurrentClassifier, RecurrentRegressor
 from axonic.estimators.tasks import LABEL_DTYPES
 from axonic.layers import RBF, Bidirectional, Chain, EveryStep, MeanOverTime
@@ -92,6 +92,8 @@ def _told_by_the_run(path: Path, cls: type) -> dict[str, Any]:
         own = settings | {"random_state": settings["seed"], "cell": settings["net"]}
         if settings["batch_stage"] and settings["branch_stage"]:
             own["recipe"] = "full"
+        if settings["net"] == "rbf" and settings["training"] == "closed_form":
+            own = {name: value for name, value in own.items() if name not in OF_GRADIENT}
         fitted = {f"{name}_": result[name] for name in ("learning_rate", "l2", "batch_size", "findings")}
         fitted |= {"n_iter_": result["epochs"], "notebook_": result["stages"], "history_": history}
     except (KeyError, TypeError) as error:

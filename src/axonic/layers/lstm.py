@@ -176,7 +176,7 @@ def lstm(n_hidden: int, init: str = "glorot_uniform", truncate: int | None = Non
 
     Raises
     ------
-    InputError : an unknown initialisation, no units, a window of no step, or a memory of fewer than three.
+    InputError : an unknown initialisation, no units, or a window or memory of no such number of steps.
 
     >>> import jax.numpy as jnp, numpy as np
     >>> from axonic import layers

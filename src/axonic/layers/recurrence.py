@@ -199,8 +199,9 @@ def chrono_bias(rng: np.random.Generator, n_hidden: int, chrono: int) -> np.ndar
 
 
 def check(truncate: int | None, chrono: int | None = None) -> None:
-    """Raise `InputError` if `truncate` is neither None nor at least 1, or `chrono` neither None nor at least 3."""
-    if truncate is not None and truncate < 1:
-        raise InputError(f"truncate={truncate}: a window has at least one step", "use None or a number from 1")
-    if chrono is not None and chrono < 3:
-        raise InputError(f"chrono={chrono}: a memory of at least three steps", "use None or a number from 3")
+    """Raise `InputError` if `truncate` is neither None nor a whole number of at least 1, or `chrono` neither None nor
+    one of at least 3."""
+    for name, steps, least in (("truncate", truncate, 1), ("chrono", chrono, 3)):
+        whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
+        if steps is not None and not (whole and steps >= least):
+            raise InputError(f"{name} = {steps!r} is impossible", f"give None or a whole number of at least {least}")

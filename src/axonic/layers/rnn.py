@@ -147,7 +147,7 @@ def rnn(
 
     Raises
     ------
-    InputError : an unknown activation or initialisation, no units, or a window of no step.
+    InputError : an unknown activation or initialisation, no units, or a window of no such number of steps.
 
     >>> import jax.numpy as jnp, numpy as np
     >>> from axonic import layers

@@ -9,17 +9,20 @@
 
 A schedule is a spec, so its numbers are values: another length or drop compiles nothing and runs under `jax.vmap`. It
 takes t as a number or an array and gives float32, or float64 where that is enabled. `axonic.optimizers.scheduled`
-joins it to a rule.
+joins it to a rule. An impossible number raises `InputError`, as it does for a rule.
 
 The notes' own schedule, a tenth of the rate once the loss is flat, is no function of t: the recipe does it by training
 on from chosen checkpoints with a tenth of the rate (branches), and keeps it only where the validation loss gains.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from axonic.errors import InputError
+from axonic.optimizers.base import Optimizer
 from axonic.specs import Number, spec
 
 Factor = Float[Array, "*steps"]
@@ -30,7 +33,19 @@ TINY = 1e-9
 
 
 class Schedule:
-    """The protocol: a spec that gives the factor of step t."""
+    """The protocol: a spec that gives the factor of step t. Its numbers are checked as those of a rule are."""
+
+    ranges: ClassVar[Mapping[str, str]] = {
+        "every": "(0, inf)",
+        "n_steps": "[0, inf)",
+        "drop": "[0, inf)",
+        "rise": "[0, 1]",
+        "start": "[0, inf)",
+        "end": "[0, inf)",
+    }
+
+    __post_init__ = Optimizer.__post_init__
+    _lies_in = Optimizer._lies_in
 
     def __call__(self, t: Any) -> Factor:
         raise NotImplementedError
@@ -83,6 +98,11 @@ class WarmUp(Schedule):
 
     n_steps: Number
     then: Schedule = Constant()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.then, Schedule):
+            raise InputError(f"then = {self.then!r} is impossible", "give a schedule, such as Cosine(1000)", "WarmUp")
 
     def __call__(self, t: Any) -> Factor:
         t = _number(t)

@@ -55,6 +55,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from axonic.errors import InputError
 from axonic.optimizers.base import Flat, ObjectiveLike, Optimizer, StepInfo, flat, n_weights, one_of, scalar
 from axonic.specs import Number, spec, static
 from axonic.types import Params
@@ -88,9 +89,9 @@ FORMS = ("l", "fd")
 class VSGD(Optimizer):
     """vSGD; see the module for its two forms.
 
-    samples : steps in which the averages start and the weights stay; at least 1.
+    samples : steps in which the averages start and the weights stay; a whole number of at least 1.
     slow_start : factor on v_bar and h_bar at the start; at least 1.
-    seed : of the random signs; form l.
+    seed : of the random signs; a whole number; form l.
     """
 
     has_rate: ClassVar[bool] = False
@@ -104,6 +105,11 @@ class VSGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("samples", "seed"):
+            value = vars(self)[name]
+            if not isinstance(value, int | np.integer | np.ndarray | jax.Array):
+                how = f"give a whole number in {self.ranges[name]}"
+                raise InputError(f"{name} = {value!r} is impossible", how, type(self).__name__)
         one_of("form", self.form, FORMS)
 
     def init(self, params: Params) -> VSGDState:

@@ -24,13 +24,13 @@ from axonic.data.reading.layout import Layout, Spelling, Types, read_layout
 from axonic.data.reading.refusals import refuse_junk
 from axonic.data.values import (
     MISSING,
+    UNIT,
     clean,
     grouped,
     half_width,
     holds_codes,
     holds_only_digits,
     narrow,
-    UNIT,
     written,
 )
 from axonic.errors import InputError
