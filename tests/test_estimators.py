@@ -27,7 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 
-from axonic import FeedForwardClassifier, FeedForwardRegressor, load, losses, optimizers
+from axonic import FeedForwardClassifier, FeedForwardRegressor, RBFClassifier, load, losses, optimizers
 from axonic.cli import main
 from axonic.errors import InputError
 from axonic.layers import activations
@@ -477,6 +477,25 @@ def test_a_weight_of_two_is_a_row_given_twice(name):
     weighted = fast(cls).fit(X, y, sample_weight=times)
     np.testing.assert_array_equal(outputs(repeated), outputs(weighted))
     assert not np.array_equal(outputs(weighted), outputs(fast(cls).fit(X, y)))
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_rows_of_weight_0_are_as_good_as_not_there(shuffle):
+    """In particular none of them is held out, or only they might be."""
+    weight = np.where(np.arange(len(X)) % 4 == 0, 1.5, 0.0)
+    kept = weight > 0
+    model = fast(shuffle=shuffle, regularization="auto").fit(X, LABELS, sample_weight=weight)
+    alone = fast(shuffle=shuffle, regularization="auto").fit(X[kept], LABELS[kept])
+    np.testing.assert_array_equal(outputs(model), outputs(alone))
+    assert model.l2_ == alone.l2_
+
+
+@pytest.mark.filterwarnings("ignore:.*networks did no better")
+@pytest.mark.parametrize("cls", [FeedForwardClassifier, RBFClassifier])
+def test_a_class_of_weight_0_is_left_out_of_the_split_too(cls):
+    x, y = np.random.default_rng(0).standard_normal((40, 3)), np.repeat([0, 1], [2, 38])
+    model = cls(class_weight={0: 1.0, 1: 0.0}).fit(x, y)
+    assert (model.predict(x) == 0).all()
 
 
 def test_the_scale_of_the_weights_and_the_order_of_the_rows_do_not_matter(fitted):

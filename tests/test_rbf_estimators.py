@@ -1,22 +1,18 @@
 """RBF networks as estimators and from the command line."""
 
-import dataclasses
 import inspect
 import json
 import pickle
 import re
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
-from axonic import FeedForwardClassifier, RBFClassifier, RBFRegressor, load, losses, recipe
+from axonic import FeedForwardClassifier, RBFClassifier, RBFRegressor, load, losses
 from axonic.cli import main
-from axonic.data.batches import Rows, Split
-from axonic.settings import Settings, pair
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*networks did no better")
 """scikit-learn's checks have rows that tell nothing."""
@@ -101,46 +97,6 @@ def test_class_weights_are_sample_weights():
     by_class = RBFClassifier(n_centers=6, class_weight={"ant": 3, "bee": 1, "cat": 1}).fit(X, LABELS)
     by_row = RBFClassifier(n_centers=6).fit(X, LABELS, sample_weight=np.where(LABELS == "ant", 3.0, 1.0))
     np.testing.assert_allclose(outputs(by_class), outputs(by_row), rtol=1e-5)
-
-
-UNTRAINED = {"training": "gradient", "learning_rate": 1e-12, "epochs": 1, "ensemble": 1, "regularization": None}
-LABELLED = np.stack([CODES == 1, CODES == 2], axis=1).astype(np.float32)
-ZEROED = {
-    "k-means": ("classification", CODES, {}),
-    "random rows": ("regression", NUMBERS, {"centers": "random"}),
-    "a number to choose": ("regression", NUMBERS, {"n_centers": "auto"}),
-    "grown": ("regression", NUMBERS, {"centers": "grow"}),  # of classes rows tie for the greatest error
-    "several labels": ("multilabel", LABELLED, {"widths": "per_dimension"}),
-    "a ridge given": ("regression", NUMBERS, {"ridge": 0.1}),
-    "trained on from there": ("classification", CODES, UNTRAINED),
-}
-
-
-@pytest.mark.parametrize("name", ZEROED)
-def test_rows_that_weigh_nothing_take_no_part(name):
-    """A third of the training rows weigh 0: the network and its leave-one-out losses are those without these rows."""
-    task, y, options = ZEROED[name]
-    settings = Settings(net="rbf", **{"n_centers": 6} | options)
-    y = y.astype(np.int32) if task == "classification" else ((y - y.mean(axis=0)) / y.std()).reshape(N, -1)
-    loss, n_out = pair(settings, task, 3 if task == "classification" else y.shape[1])
-    if task == "multilabel":
-        y, settings = LABELLED, dataclasses.replace(settings, loss=loss)
-    x = ((X - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
-    train, valid = np.split(np.arange(N), [N - 16])
-    kept = np.setdiff1d(train, train[::3])
-    positive = np.random.default_rng(5).uniform(0.5, 2.0, N)
-    some_zero = np.where(np.isin(np.arange(N), kept), positive, 0.0)
-    some_zero[valid] = positive[valid]
-    fits, answers = [], []
-    for weight, part in ((some_zero, train), (positive, kept)):
-        rows = Rows(x, y, (weight / weight[part].mean()).astype(np.float32))
-        split = Split(part, valid, np.empty(0, np.int64))
-        fits.append(recipe.fit(recipe.Task(rows, split, settings, settings.network(n_out), loss, resplits=False)))
-        answers.append(np.asarray(fits[-1].network.forward(fits[-1].members[0], jnp.asarray(x))[0]))
-    losses_left_out = [fit.stages[0]["loss"] for fit in fits]
-    assert np.isfinite(losses_left_out[0]).all()
-    np.testing.assert_allclose(*losses_left_out, rtol=1e-3)
-    np.testing.assert_allclose(*answers, atol=2e-3 * np.std(answers[1]))
 
 
 @pytest.mark.parametrize("options", [{}, QUICK | {"n_centers": 10}], ids=["closed form", "gradient"])

@@ -132,7 +132,7 @@ def solve(
 
     Parameters
     ----------
-    x, y, weight : encoded rows; y holds numbers, or indicators of the classes; weights are positive.
+    x, y, weight : encoded rows; y holds numbers, or indicators of the classes.
     plan : what.
     seed : of k-means and random rows.
     codes : classes (n,), or labels (n, n_out) of 0 and 1; None for numbers.

@@ -122,13 +122,19 @@ class Estimator(BaseEstimator):
             if not goes_on:
                 self._encode_target(y[order], settings)
             y = self._target_codes(y)[order]
-        X = X[order]
+        factor = self._factor(y, weight)
+        weighted = weight * factor(y)
+        kept = np.flatnonzero(weighted)  # rows of weight 0 are as good as not there
+        if len(kept) == 0:
+            raise InputError("no row has a weight above 0", "give some a positive weight")
+        n *= weight[kept].sum() / weight.sum()
+        order = np.arange(len(places))[order][kept]
+        X, y, weight, places = X[order], y[kept], weighted[kept], places[order]
         parts = self._split(y, settings.seed, held_out=validation_data is None)
-        with in_file(rows=places[order]):
+        with in_file(rows=places):
             if not goes_on:
                 self._encode_inputs(X, y, parts.train)
-            factor = self._factor(y, weight)
-            rows = self._rows(X, y, weight * factor(y), parts.train)
+            rows = self._rows(X, y, weight, parts.train)
         if validation_data is not None:
             rows, parts = self._with_validation(rows, validation_data, factor)
 

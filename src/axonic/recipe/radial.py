@@ -77,17 +77,10 @@ class _Radial:
         self, part: np.ndarray, seed: int, plan: Plan, factor: float | None = None
     ) -> tuple[Solved, list[radial.Tried]]:
         """On a part of the rows."""
-        part, y, weight, codes = self.weighted(part)
-        return radial.solve(self.rows.x[part], y, weight, plan, seed, codes, factor, self.watcher.ended)
-
-    def weighted(self, part: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-        """The rows of a part that weigh something, with their targets, weights and codes, as if the others were not
-        there: the mean weight stays that of the part."""
-        weight = self.rows.weight[part].astype(np.float64)
-        kept = weight > 0
-        part, weight = part[kept], weight[kept] * kept.mean()
         y = targets(self.rows, part, max(self.n_out, 2) if self.classes else self.n_out)
-        return part, y, weight, None if self.codes is None else self.codes[part]
+        codes = None if self.codes is None else self.codes[part]
+        weight = self.rows.weight[part].astype(np.float64)
+        return radial.solve(self.rows.x[part], y, weight, plan, seed, codes, factor, self.watcher.ended)
 
     def stage(self, notebook: Notebook, solved: Solved, tried: list[radial.Tried]) -> Stage:
         """Centres and widths are decided."""
@@ -158,7 +151,7 @@ class _Radial:
 
     def begin(self, split: Split, seed: int, plan: Plan, factor: float | None) -> tuple[Params, float]:
         """The weights to start from, and their validation loss, which training has to undercut."""
-        ridge = plan.ridge or START_RIDGE * np.count_nonzero(self.rows.weight[split.train])
+        ridge = plan.ridge or START_RIDGE * len(split.train)
         solved, _ = self.solve(split.train, seed, plan._replace(ridge=ridge), factor)
         params = self.params(solved, plan.n_centers)
         if not self.closed:
@@ -192,8 +185,9 @@ class _Radial:
 
     def is_constant(self, solved: Solved, part: np.ndarray) -> bool:
         """Whether a constant answer leaves rows out with no more loss."""
-        _, y, weight, codes = self.weighted(part)
-        return radial.constant_loss(y, weight, codes) <= solved.loss
+        y = targets(self.rows, part, max(self.n_out, 2) if self.classes else self.n_out)
+        weight = self.rows.weight[part].astype(np.float64)
+        return radial.constant_loss(y, weight, None if self.codes is None else self.codes[part]) <= solved.loss
 
 
 def centers_stage(solved: Solved, tried: Sequence[radial.Tried]) -> Stage:
