@@ -12,7 +12,7 @@ from axonic.diagnosis.sequences import Examined, ThroughTime, examine, findings
 from axonic.layers.rnn import RNNParams
 from axonic.objective import Objective, clipped
 from axonic.recipe import Fit, Task
-from axonic.recipe.baseline import by_the_clock, constant
+from axonic.recipe.constant import by_the_clock, constant
 from axonic.settings import Settings
 from axonic.types import Batch
 

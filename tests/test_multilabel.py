@@ -10,7 +10,7 @@ from sklearn.datasets import make_multilabel_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from axonic import FeedForwardClassifier, RBFClassifier, RecurrentClassifier, load, radial
+from axonic import FeedForwardClassifier, RBFClassifier, RecurrentClassifier, load, rbf_closed_form
 from axonic.cli import main
 from axonic.errors import InputError
 
@@ -55,9 +55,9 @@ def test_a_label_and_its_absence_are_two_classes(rows):
     each = RBFClassifier(n_centers=16, shuffle=False).fit(x, np.stack([1 - y[:, 0], y[:, 0]], axis=1)).predict_proba(x)
     np.testing.assert_allclose(each, two, atol=1e-5)
     weight = np.random.default_rng(0).random(len(y))
-    indicators = radial.indicators(y[:, 0], 2)
-    assert radial.constant_loss(indicators, weight, indicators.astype(int)) == pytest.approx(
-        2 * radial.constant_loss(indicators, weight, y[:, 0])
+    indicators = rbf_closed_form.indicators(y[:, 0], 2)
+    assert rbf_closed_form.constant_loss(indicators, weight, indicators.astype(int)) == pytest.approx(
+        2 * rbf_closed_form.constant_loss(indicators, weight, y[:, 0])
     )
 
 

@@ -13,6 +13,7 @@ from sklearn.metrics import log_loss
 
 from axonic import FeedForwardClassifier, RBFClassifier, RBFRegressor, load, losses
 from axonic.cli import main
+from axonic.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*networks did no better")
 """scikit-learn's checks have rows that tell nothing."""

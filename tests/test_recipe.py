@@ -27,9 +27,9 @@ from axonic.recipe import (
     rate_stage,
     with_rate,
 )
-from axonic.recipe.baseline import bias, constant, no_worse
 from axonic.recipe.batch_size import saves, seconds_to, step_seconds
 from axonic.recipe.branches import branch_stage
+from axonic.recipe.constant import bias, constant, no_worse
 from axonic.recipe.networks import train_side_by_side
 from axonic.recipe.penalty import worth_lowering
 from axonic.recipe.rate import corrected

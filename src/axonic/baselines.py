@@ -1,7 +1,7 @@
 """What a network has to beat: the constant answer, and a linear model on the same encoded rows.
 
     constant   the mean of the target, or the frequencies of the classes, in the training rows; of a loss that asks for
-               something else than a mean what it asks for, such as a median or a quantile (`axonic.recipe.baseline`)
+               something else than a mean what it asks for, such as a median or a quantile (`axonic.recipe.constant`)
     linear     numbers: ridge regression, w = (X^T S X / n + I / n)^-1 X^T S y / n on X and y centred, S the weights
                of the rows; absolute, quantile, huber: the same again and again, weights times delta / (z - y)
                classes: logistic (softmax) regression, the minimum of the mean log-loss + 1/(2n) sum w^2
@@ -40,7 +40,7 @@ from axonic.data.sequences.windows import SeriesCoding
 from axonic.losses import Loss, Robust
 from axonic.losses.steps import of_a_step
 from axonic.model import Model
-from axonic.recipe.baseline import bias
+from axonic.recipe.constant import bias
 
 MAX_ROWS = 20_000
 WORK = 2_000_000_000

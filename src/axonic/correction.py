@@ -41,7 +41,7 @@ from axonic.data.targets import TargetEncoder
 from axonic.losses import Quantile, SquaredError
 from axonic.model import Model
 from axonic.recipe import Fit
-from axonic.recipe.baseline import output
+from axonic.recipe.constant import output
 from axonic.settings import Settings, fit_target, takes_either_sign
 from axonic.types import Finding
 

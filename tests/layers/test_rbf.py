@@ -11,7 +11,8 @@ from scipy.optimize import minimize
 from sklearn.cluster import KMeans
 from sklearn.linear_model import Ridge
 
-from axonic import layers, radial
+from axonic import layers
+from axonic import rbf_closed_form as closed_form
 from axonic.errors import InputError
 from axonic.layers import RADIALS, WIDTHS, RBFParams
 from axonic.layers.rbf import distances, radial_value
@@ -112,7 +113,7 @@ def problem(n=40, m=9, n_out=2):
 @pytest.mark.parametrize("ridge", [1e-6, 0.3, 50.0])
 def test_readout_equals_ridge_regression(ridge):
     phi, y, weight = problem()
-    ours = radial.readout(radial.whole(phi), y, weight, ridge)
+    ours = closed_form.readout(closed_form.whole(phi), y, weight, ridge)
     theirs = Ridge(ridge, solver="cholesky").fit(phi, y, sample_weight=weight)
     np.testing.assert_allclose(ours.w, theirs.coef_.T, rtol=1e-8, atol=1e-8)
     np.testing.assert_allclose(ours.b, theirs.intercept_, rtol=1e-8)
@@ -121,7 +122,7 @@ def test_readout_equals_ridge_regression(ridge):
 @pytest.mark.parametrize("ridge", [1e-6, 0.3, 50.0])
 def test_leave_one_out_by_formula_equals_refitting(ridge):
     phi, y, weight = problem()
-    ours = radial.readout(radial.whole(phi), y, weight, ridge)
+    ours = closed_form.readout(closed_form.whole(phi), y, weight, ridge)
     for i in range(len(y)):
         rest = np.arange(len(y)) != i
         left = Ridge(ridge, solver="cholesky").fit(phi[rest], y[rest], sample_weight=weight[rest])
@@ -130,14 +131,14 @@ def test_leave_one_out_by_formula_equals_refitting(ridge):
 
 def test_the_ridge_taken_has_the_least_leave_one_out_error():
     phi, y, weight = problem()
-    ours = radial.readout(radial.whole(phi), y, weight)
+    ours = closed_form.readout(closed_form.whole(phi), y, weight)
     scale = np.linalg.svd(np.sqrt(weight)[:, None] * (phi - weight @ phi / weight.sum()), compute_uv=False)[0] ** 2
     errors = []
-    for ridge in radial.RIDGES:
-        each = radial.readout(radial.whole(phi), y, weight, ridge * scale)
+    for ridge in closed_form.RIDGES:
+        each = closed_form.readout(closed_form.whole(phi), y, weight, ridge * scale)
         errors.append(np.average(((y - each.loo) ** 2).sum(axis=1), weights=weight))
     np.testing.assert_allclose(ours.errors, errors, rtol=1e-8)
-    np.testing.assert_allclose(ours.ridge, radial.RIDGES[int(np.argmin(errors))] * scale, rtol=1e-10)
+    np.testing.assert_allclose(ours.ridge, closed_form.RIDGES[int(np.argmin(errors))] * scale, rtol=1e-10)
 
 
 def test_readout_in_blocks_is_the_readout(monkeypatch):
@@ -145,9 +146,9 @@ def test_readout_in_blocks_is_the_readout(monkeypatch):
     x = rng.standard_normal((50, 3)).astype(np.float32)
     y, weight = rng.standard_normal((50, 1)), np.ones(50)
     params = RBFParams(x[:6], np.zeros((1, 1), np.float32))
-    one = radial.readout(radial.features("gaussian", params, x), y, weight)
-    monkeypatch.setattr(radial, "BLOCK", 6 * 7)
-    several = radial.readout(radial.features("gaussian", params, x), y, weight)
+    one = closed_form.readout(closed_form.features("gaussian", params, x), y, weight)
+    monkeypatch.setattr(closed_form, "BLOCK", 6 * 7)
+    several = closed_form.readout(closed_form.features("gaussian", params, x), y, weight)
     np.testing.assert_allclose(several.w, one.w, rtol=1e-5)
     np.testing.assert_allclose(several.loo, one.loo, rtol=1e-5)
 
@@ -158,7 +159,7 @@ def test_features_that_depend_on_each_other_are_no_obstacle(same):
     x = rng.standard_normal((30, 2)).astype(np.float32)
     c = np.resize(x[same], (12, 2))
     params = RBFParams(c, np.zeros((1, 1), np.float32))
-    ours = radial.readout(radial.features("gaussian", params, x), x[:, :1], np.ones(30))
+    ours = closed_form.readout(closed_form.features("gaussian", params, x), x[:, :1], np.ones(30))
     assert np.isfinite(ours.w).all()
     assert np.isfinite(ours.loo).all()
 
@@ -168,8 +169,8 @@ def test_a_row_of_weight_two_is_a_row_given_twice():
     twice = np.ones(len(y))
     twice[:5] = 2.0
     rows = np.r_[np.arange(len(y)), np.arange(5)]
-    one = radial.readout(radial.whole(phi), y, twice, 0.5)
-    other = radial.readout(radial.whole(phi[rows]), y[rows], np.ones(len(rows)), 0.5)
+    one = closed_form.readout(closed_form.whole(phi), y, twice, 0.5)
+    other = closed_form.readout(closed_form.whole(phi[rows]), y[rows], np.ones(len(rows)), 0.5)
     np.testing.assert_allclose(one.w, other.w, rtol=1e-9)
     np.testing.assert_allclose(one.b, other.b, rtol=1e-9)
 
@@ -180,19 +181,19 @@ def test_a_row_of_weight_two_is_a_row_given_twice():
 def test_calibration_is_the_likeliest():
     rng = np.random.default_rng(5)
     codes = rng.integers(0, 3, 80)
-    scores = radial.indicators(codes, 3) * 0.4 + 0.4 * rng.standard_normal((80, 3))
+    scores = closed_form.indicators(codes, 3) * 0.4 + 0.4 * rng.standard_normal((80, 3))
     weight = rng.uniform(0.5, 2.0, 80)
     counts = np.bincount(codes, weights=weight)
-    target = np.full((80, 3), radial.PRIOR / 3)
+    target = np.full((80, 3), closed_form.PRIOR / 3)
     target[np.arange(80), codes] += counts[codes]
-    target /= (counts[codes] + radial.PRIOR)[:, None]
+    target /= (counts[codes] + closed_form.PRIOR)[:, None]
 
     def value(theta):
         z = theta[0] * scores + theta[1:]
         log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
         return -np.average((target * log_p).sum(axis=1), weights=weight)
 
-    t, b, loss = radial.calibrate(scores, codes, weight)
+    t, b, loss = closed_form.calibrate(scores, codes, weight)
     found = minimize(value, np.zeros(4), options={"gtol": 1e-8})
     np.testing.assert_allclose(t, found.x[0], rtol=1e-4)
     np.testing.assert_allclose(b - b.mean(), found.x[1:] - found.x[1:].mean(), atol=1e-4)
@@ -203,10 +204,10 @@ def test_calibration_is_the_likeliest():
 
 def test_calibration_of_scores_that_tell_everything_or_nothing():
     codes = np.repeat([0, 1], 30)
-    t, b, loss = radial.calibrate(radial.indicators(codes, 2), codes, np.ones(60))
+    t, b, loss = closed_form.calibrate(closed_form.indicators(codes, 2), codes, np.ones(60))
     assert np.isfinite([t, *b]).all()
     assert 0 < loss < 0.02
-    t, b, loss = radial.calibrate(-radial.indicators(codes, 2), codes, np.ones(60))  # worse than nothing
+    t, b, loss = closed_form.calibrate(-closed_form.indicators(codes, 2), codes, np.ones(60))  # worse than nothing
     assert t == 0
     np.testing.assert_allclose(loss, np.log(2), rtol=1e-6)
 
@@ -221,16 +222,16 @@ def blobs(n=60, n_in=2):
 
 def plan(**values):
     given = {"n_centers": 5, "centers": "kmeans", "radial": "gaussian", "widths": "shared"}
-    return radial.Plan(**{**given, "width": None, "ridge": None, "goal": 0.0, **values})
+    return closed_form.Plan(**{**given, "width": None, "ridge": None, "goal": 0.0, **values})
 
 
 def test_k_means_are_scikit_learns_and_random_rows_are_rows():
     x, weight = blobs(), np.linspace(0.5, 2.0, 60)
-    c, labels = radial.k_means(x, weight, 4, seed=3)
+    c, labels = closed_form.k_means(x, weight, 4, seed=3)
     theirs = KMeans(4, n_init=1, random_state=3).fit(x, sample_weight=weight)
     np.testing.assert_allclose(c, theirs.cluster_centers_, rtol=1e-5)
     np.testing.assert_array_equal(labels, theirs.labels_)
-    rows = radial.random_rows(np.concatenate([x, x]), 7, seed=0)
+    rows = closed_form.random_rows(np.concatenate([x, x]), 7, seed=0)
     assert len(np.unique(rows, axis=0)) == 7
     assert all((x == row).all(axis=1).any() for row in rows)
 
@@ -239,18 +240,18 @@ def test_widths_are_distances_to_the_nearest_centres():
     x = np.repeat(np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]], np.float32), 3, axis=0)
     weight = np.ones(9)
     expected = {0.0: (9 + 16) / 2, 3.0: (9 + 25) / 2, 4.0: (16 + 25) / 2}
-    c, log_width = radial.place(x, weight, plan(n_centers=3, widths="per_center"), 3, seed=0)
+    c, log_width = closed_form.place(x, weight, plan(n_centers=3, widths="per_center"), 3, seed=0)
     np.testing.assert_allclose(np.exp(2 * log_width[:, 0]), [expected[float(row.sum())] for row in c], rtol=1e-6)
-    _, shared = radial.place(x, weight, plan(n_centers=3), 3, seed=0)
+    _, shared = closed_form.place(x, weight, plan(n_centers=3), 3, seed=0)
     np.testing.assert_allclose(np.exp(shared), [[np.exp(log_width).mean()]], rtol=1e-6)
-    _, given = radial.place(x, weight, plan(n_centers=3, width=0.7), 3, seed=0)
+    _, given = closed_form.place(x, weight, plan(n_centers=3, width=0.7), 3, seed=0)
     np.testing.assert_allclose(np.exp(given), [[0.7]], rtol=1e-6)
 
 
 def test_a_dimension_in_which_a_cluster_is_wide_has_a_wide_unit():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.standard_normal((200, 2)) * [2.0, 0.5], rng.standard_normal((200, 2)) * [0.5, 2.0] + 20])
-    c, log_width = radial.place(
+    c, log_width = closed_form.place(
         x.astype(np.float32), np.ones(400), plan(n_centers=2, widths="per_dimension"), 2, seed=0
     )
     ratio = np.exp(log_width[:, 0] - log_width[:, 1])[np.argsort(c[:, 0])]
@@ -260,26 +261,26 @@ def test_a_dimension_in_which_a_cluster_is_wide_has_a_wide_unit():
 def test_what_is_chosen_has_the_least_leave_one_out_loss():
     x = blobs(80)
     y = np.sin(x[:, :1].astype(float))
-    solved, tried = radial.solve(x, y, np.ones(80), plan(), seed=0)
+    solved, tried = closed_form.solve(x, y, np.ones(80), plan(), seed=0)
     assert solved.loss == min(each.loss for each in tried)
     assert solved.factor == min(tried, key=lambda each: each.loss).factor
     np.testing.assert_allclose(solved.loss, 0.5 * np.mean((y - solved.readout.loo) ** 2), rtol=1e-12)
-    auto, tried = radial.solve(x, y, np.ones(80), plan(n_centers=None), seed=0)
+    auto, tried = closed_form.solve(x, y, np.ones(80), plan(n_centers=None), seed=0)
     best = {n: min(each.loss for each in tried if each.n_centers == n) for n in {each.n_centers for each in tried}}
     counts = sorted(best)
     for before, after in itertools.pairwise(counts[: counts.index(len(auto.params.c)) + 1]):
-        assert best[after] <= radial.WORTH * best[before]
+        assert best[after] <= closed_form.WORTH * best[before]
     beyond = [n for n in counts if n > len(auto.params.c)]
-    assert all(best[n] > radial.WORTH * auto.loss for n in beyond)
+    assert all(best[n] > closed_form.WORTH * auto.loss for n in beyond)
 
 
 def test_many_rows_are_chosen_by_some_and_solved_by_all(monkeypatch):
     x = blobs(300)
     y = np.sin(x[:, :1].astype(float))
-    monkeypatch.setattr(radial, "CLUSTER_ROWS", 100)
-    solved, _ = radial.solve(x, y, np.ones(300), plan(), seed=0)
+    monkeypatch.setattr(closed_form, "CLUSTER_ROWS", 100)
+    solved, _ = closed_form.solve(x, y, np.ones(300), plan(), seed=0)
     assert solved.readout.loo.shape == (300, 1)
-    direct = radial.readout(radial.features("gaussian", solved.params, x), y, np.ones(300))
+    direct = closed_form.readout(closed_form.features("gaussian", solved.params, x), y, np.ones(300))
     np.testing.assert_array_equal(solved.readout.w, direct.w)
 
 
@@ -320,7 +321,7 @@ GROWING = {
 def test_growing_is_the_procedure_of_newrb(name, goal):
     x, y = GROWING[name](np.random.default_rng(2))
     x = x.astype(np.float32)
-    picked = radial.grow(x, y, np.ones(len(x)), np.log(0.8), plan(centers="grow", goal=goal), 12)
+    picked = closed_form.grow(x, y, np.ones(len(x)), np.log(0.8), plan(centers="grow", goal=goal), 12)
     expected, mse = newrb(x.astype(float), y, 0.8, goal, 12)
     np.testing.assert_array_equal(picked, expected)
     assert len(picked) == 12 or mse <= goal
@@ -330,13 +331,13 @@ def test_growing_by_itself_stops_at_the_least_leave_one_out_error():
     x = np.linspace(-3, 3, 80, dtype=np.float32)[:, None]
     y = np.sin(2 * x) + 0.3 * np.random.default_rng(0).standard_normal((80, 1))
     args = (x, y, np.ones(80), 0.0, plan(centers="grow"))
-    auto = radial.grow(*args, 40, auto=True)
-    every = radial.grow(*args, 40)
+    auto = closed_form.grow(*args, 40, auto=True)
+    every = closed_form.grow(*args, 40)
     np.testing.assert_array_equal(auto, every[: len(auto)])
     errors = []
     for count in range(1, len(every) + 1):
         u = distances(x[every[:count]], np.zeros((1, 1), np.float32), x, np)
         phi = radial_value("gaussian", u, np).astype(float)
-        errors.append(np.mean((y - radial.readout(radial.whole(phi), y, np.ones(80), 1e-13).loo) ** 2))
+        errors.append(np.mean((y - closed_form.readout(closed_form.whole(phi), y, np.ones(80), 1e-13).loo) ** 2))
     assert errors[len(auto) - 1] <= 1.02 * min(errors[: 2 * len(auto) + 30])
     assert 4 <= len(auto) <= 25

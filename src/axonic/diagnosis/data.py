@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import polars as pl
 
-from axonic.data.kinds import of_few_kinds
+from axonic.data.duplicates import of_few_kinds
 from axonic.diagnosis.evidence import rounded
 from axonic.recipe import Task
 from axonic.types import Finding

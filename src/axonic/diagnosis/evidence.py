@@ -35,7 +35,7 @@ from axonic.recipe import (
     train_side_by_side,
     with_rate,
 )
-from axonic.recipe.baseline import constant_bias, loss_values, output, weighted_targets
+from axonic.recipe.constant import constant_bias, loss_values, output, weighted_targets
 from axonic.recipe.rate import oscillation
 from axonic.settings import Settings, pair
 from axonic.training import StopRule

@@ -28,7 +28,7 @@ from axonic.health import QUANTITIES
 from axonic.objective import Objective
 from axonic.programs import compiled
 from axonic.recipe import Fit, Task, Watcher
-from axonic.recipe.baseline import constant_params
+from axonic.recipe.constant import constant_params
 from axonic.recipe.rate import SWEEP_STEPS
 from axonic.types import Batch, Finding, Params
 

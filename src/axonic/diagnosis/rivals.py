@@ -19,7 +19,7 @@ CONSTANTS: dict[type, str] = {
     Quantile: "the quantile of the target",
     Huber: "the middle of the target",
 }
-"""The best constant answer by loss (`axonic.recipe.baseline`), where it is another than the mean."""
+"""The best constant answer by loss (`axonic.recipe.constant`), where it is another than the mean."""
 LINEAR = "Leave the hidden layers out, hidden_layer_sizes=() (--hidden none): the network is a linear model then."
 FLAT = (
     "Take that linear model: make a table of the sequences, each step a column (X.reshape(len(X), -1)), and train a "

@@ -32,7 +32,7 @@ from axonic.layers.base import Chain
 from axonic.losses import EachStepLoss, Loss
 from axonic.programs import compiled
 from axonic.recipe import Fit, Member, Task
-from axonic.recipe.baseline import by_the_clock, constant
+from axonic.recipe.constant import by_the_clock, constant
 from axonic.types import Finding, Params, Sequence
 
 PROBE = 64

@@ -7,9 +7,9 @@ dates, which are encoded as the command line does.
 Rows are put in an order of their own before anything random happens, and those that are equal in inputs and target are
 merged into one that weighs as much: a row given twice is a row of weight two, to the last bit, the order of the rows
 does not matter, and no row stands in training and validation at once. A table of few kinds of rows
-(`axonic.data.kinds`), each there more than `KINDS` times on average, keeps them apart, as many as their weights say:
-there, whether a kind is held out says nothing of how well the others are known, and of a kind with several answers all
-of one would be (`docs/decisions/014-kinds.md`). With `shuffle=False` rows are taken as they come.
+(`axonic.data.duplicates`), each there more than `KINDS` times on average, keeps them apart, as many as their weights
+say: there, whether a kind is held out says nothing of how well the others are known, and of a kind with several answers
+all of one would be (`docs/decisions/014-duplicates.md`). With `shuffle=False` rows are taken as they come.
 """
 
 import dataclasses
@@ -35,8 +35,8 @@ from axonic import storage
 from axonic.checks import check_beside, check_rows
 from axonic.data.batches import Rows, Split, split_rows
 from axonic.data.columns import UNSUPPORTED, canonical, infer_columns
+from axonic.data.duplicates import of_few_kinds
 from axonic.data.encoding import TableEncoder
-from axonic.data.kinds import of_few_kinds
 from axonic.data.ragged import join
 from axonic.data.schema import Schema, Task
 from axonic.data.targets import TargetEncoder

@@ -108,8 +108,8 @@ class RBF(Layer):
         )
 
     def init(self, rng: np.random.Generator, n_in: int) -> RBFParams:
-        """Centres as standardised inputs lie, and widths as far as those are apart; `axonic.radial` finds better ones
-        from the rows."""
+        """Centres as standardised inputs lie, and widths as far as those are apart; `axonic.rbf_closed_form` finds
+        better ones from the rows."""
         shapes = self.shapes(n_in)
         c = rng.standard_normal(shapes.c.shape).astype(np.float32)
         return RBFParams(c, np.full(shapes.log_width.shape, 0.5 * np.log(2.0 * n_in), np.float32))

@@ -8,11 +8,11 @@
                     flat for a fifth of all epochs (`axonic.training.StopRule`), the weights of the best validation loss
                     kept
     epochs.py       where each has few validation rows, the others have a say in which epoch that is
-    baseline.py     a network that is no better than a constant answer gives way to it
+    constant.py     a network that is no better than a constant answer gives way to it
     penalty.py      L2 scaled by the number of rows, at the strength of the lowest mean validation loss
     branches.py     from the best weights on with a tenth of the rate
     fitting.py      one after the other
-    radial.py       networks of radial basis functions: centres, widths and a readout in closed form, and from there on
+    rbf.py          networks of radial basis functions: centres, widths and a readout in closed form, and from there on
                     the other stages if they are to be trained
     clock.py        where the time goes
     journal.py      what is shown and kept meanwhile, so that a fit can be ended and taken up at any time
@@ -26,9 +26,9 @@ thread for each processor.
 from axonic.recipe.batch_size import batch_stage
 from axonic.recipe.branches import branch_stage
 from axonic.recipe.clock import Clock
+from axonic.recipe.dispatch import fit
 from axonic.recipe.fitting import Fit, go_on
 from axonic.recipe.journal import Journal, Kept, Notebook, Stage, Watcher
-from axonic.recipe.kinds import fit
 from axonic.recipe.networks import Member, Task, Trained, train_side_by_side
 from axonic.recipe.penalty import PENALTIES, candidate_penalties
 from axonic.recipe.rate import RATES, choose_rate, oscillation, rate_stage, sweep_steps, with_rate

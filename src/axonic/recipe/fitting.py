@@ -16,10 +16,10 @@ from axonic.health import COLUMNS
 from axonic.layers import Chain
 from axonic.losses import Loss
 from axonic.optimizers import Optimizer
-from axonic.recipe.baseline import constant, no_worse
 from axonic.recipe.batch_size import batch_stage
 from axonic.recipe.branches import LEVELS, TENTH, branch, branch_stage, helped
 from axonic.recipe.clock import Clock
+from axonic.recipe.constant import constant, no_worse
 from axonic.recipe.epochs import FEW_ROWS, kept_at, kept_at_start, kept_losses, other_epochs
 from axonic.recipe.journal import Journal, Notebook, Stage, Watcher
 from axonic.recipe.networks import Beginning, Member, Runs, Task, Trained, complete, train_side_by_side

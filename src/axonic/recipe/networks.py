@@ -113,12 +113,17 @@ class Task(NamedTuple):
         asked = self.settings.batch_size
         return asked if asked <= WHOLE_BLOCK else min(asked, max(WHOLE_BLOCK, self.n_train))
 
+    def seed_and_split(self, index: int) -> tuple[int, Split]:
+        """Of the network of that index; the first one has those of the settings, and each of the others holds out other
+        rows, if it may."""
+        if index == 0:
+            return self.settings.seed, self.split
+        seed = int(generator(self.settings.seed, "network", index).integers(2**31))
+        return seed, resplit(self.split, seed, self.rows.classes) if self.resplits and self.held_out else self.split
+
     def beginning(self, index: int) -> "Beginning":
         """Seed, split and weights of the network of that index; the first one has those of the settings."""
-        settings, split = self.settings, self.split
-        seed = settings.seed if index == 0 else int(generator(settings.seed, "network", index).integers(2**31))
-        if index and self.resplits and self.held_out:
-            split = resplit(split, seed, self.rows.classes)
+        seed, split = self.seed_and_split(index)
         loss = math.inf
         if self.start is None and self.begin is not None:
             params, loss = self.begin(seed, split)

@@ -1,23 +1,23 @@
-"""Networks of radial basis functions: centres, widths and a readout in closed form (see `axonic.radial`), kept as they
-are, or the start of a training of everything by gradient."""
+"""Networks of radial basis functions: centres, widths and a readout in closed form (see `axonic.rbf_closed_form`), kept
+as they are, or the start of a training of everything by gradient."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from axonic import layers, radial
-from axonic.data.batches import Split, resplit
+from axonic import layers
+from axonic import rbf_closed_form as closed_form
+from axonic.data.batches import Split
 from axonic.errors import InputError
 from axonic.layers.rbf import RBFParams
 from axonic.losses import CrossEntropy, LogLikelihood, SquaredError
-from axonic.radial import Plan, Solved
-from axonic.recipe.baseline import bias, loss_values, targets
+from axonic.rbf_closed_form import Plan, Solved
 from axonic.recipe.clock import Clock
+from axonic.recipe.constant import bias, loss_values, targets
 from axonic.recipe.fitting import Fit, Fitting
 from axonic.recipe.journal import Journal, Notebook, Stage, Watcher, nothing_yet
 from axonic.recipe.networks import Task
-from axonic.seeds import generator
 from axonic.types import Params
 
 SOLVED = (SquaredError, CrossEntropy, LogLikelihood)
@@ -27,7 +27,7 @@ START_RIDGE = 1e-4
 are so large that only the smallest rates do not diverge."""
 
 
-def fit_radial(task: Task, watcher: Watcher, journal: Journal) -> Fit:
+def fit_rbf(task: Task, watcher: Watcher, journal: Journal) -> Fit:
     """Place the centres and solve for the readout; with `training="gradient"` train everything from there.
 
     In closed form one network is the default (`ensemble="auto"`): what leaves rows out needs none held out, so nothing
@@ -40,11 +40,11 @@ def fit_radial(task: Task, watcher: Watcher, journal: Journal) -> Fit:
     if task.start is not None:
         network = task.settings.radial_network(len(task.start[0][0].c), task.network.n_out(0))
         return Fitting(task._replace(network=network), watcher, journal).run()
-    work, notebook = _Radial(task, watcher), Notebook(watcher, journal)
+    work, notebook = _RBF(task, watcher), Notebook(watcher, journal)
     return work.closed_form(notebook) if task.settings.training == "closed_form" else work.trained(notebook, journal)
 
 
-class _Radial:
+class _RBF:
     """One fit under way."""
 
     def __init__(self, task: Task, watcher: Watcher) -> None:
@@ -75,14 +75,14 @@ class _Radial:
 
     def solve(
         self, part: np.ndarray, seed: int, plan: Plan, factor: float | None = None
-    ) -> tuple[Solved, list[radial.Tried]]:
+    ) -> tuple[Solved, list[closed_form.Tried]]:
         """On a part of the rows."""
         y = targets(self.rows, part, max(self.n_out, 2) if self.classes else self.n_out)
         codes = None if self.codes is None else self.codes[part]
         weight = self.rows.weight[part].astype(np.float64)
-        return radial.solve(self.rows.x[part], y, weight, plan, seed, codes, factor, self.watcher.ended)
+        return closed_form.solve(self.rows.x[part], y, weight, plan, seed, codes, factor, self.watcher.ended)
 
-    def stage(self, notebook: Notebook, solved: Solved, tried: list[radial.Tried]) -> Stage:
+    def stage(self, notebook: Notebook, solved: Solved, tried: list[closed_form.Tried]) -> Stage:
         """Centres and widths are decided."""
         return notebook.stage(
             "centers", lambda: centers_stage(solved, tried), lambda stage: stage["decision"] == len(solved.params.c)
@@ -96,10 +96,7 @@ class _Radial:
         members, splits, constant = [], [], []
         plan = self.plan
         for index in range(count):
-            seed = settings.seed if index == 0 else int(generator(settings.seed, "network", index).integers(2**31))
-            split = self.split
-            if index and self.task.resplits and len(split.valid):
-                split = resplit(split, seed, self.rows.y if self.classes else None)
+            seed, split = self.task.seed_and_split(index)
             solved, tried = self.clock.time("solve", self.solve, split.train, seed, plan)
             if index == 0:
                 self.stage(notebook, solved, tried)
@@ -158,7 +155,7 @@ class _Radial:
             params = self.constant(params, split.train)
         if not len(split.valid):
             return params, np.inf
-        blocks = radial.features(plan.radial, params[0], self.rows.x[split.valid])()
+        blocks = closed_form.features(plan.radial, params[0], self.rows.x[split.valid])()
         z = np.concatenate([phi @ params[-1].w + params[-1].b for _, phi in blocks]).astype(np.float32)
         y = targets(self.rows, split.valid, self.n_out).astype(np.float32)
         values = loss_values(self.loss, z, y)
@@ -168,7 +165,7 @@ class _Radial:
         """The weights of the network; centres that are missing (of rows that differ there are fewer) are there twice,
         with a weight of 0."""
         c, log_width = solved.params
-        w, b = radial.collapse(solved, self.n_out)
+        w, b = closed_form.collapse(solved, self.n_out)
         missing = (n_centers or len(c)) - len(c)
         c, w = np.concatenate([c, c[:1].repeat(missing, axis=0)]), np.pad(w, [(0, missing), (0, 0)])
         if len(log_width) > 1:
@@ -187,10 +184,10 @@ class _Radial:
         """Whether a constant answer leaves rows out with no more loss."""
         y = targets(self.rows, part, max(self.n_out, 2) if self.classes else self.n_out)
         weight = self.rows.weight[part].astype(np.float64)
-        return radial.constant_loss(y, weight, None if self.codes is None else self.codes[part]) <= solved.loss
+        return closed_form.constant_loss(y, weight, None if self.codes is None else self.codes[part]) <= solved.loss
 
 
-def centers_stage(solved: Solved, tried: Sequence[radial.Tried]) -> Stage:
+def centers_stage(solved: Solved, tried: Sequence[closed_form.Tried]) -> Stage:
     """How many centres, and how wide they are."""
     n, factor = len(solved.params.c), solved.factor
     width = float(np.exp(solved.params.log_width.mean()))

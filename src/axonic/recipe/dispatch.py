@@ -5,7 +5,7 @@ from axonic.programs import make_room
 from axonic.recipe.fitting import Fit, Fitting
 from axonic.recipe.journal import Journal, Watcher
 from axonic.recipe.networks import Task
-from axonic.recipe.radial import fit_radial
+from axonic.recipe.rbf import fit_rbf
 
 
 def fit(task: Task, *, watcher: Watcher | None = None, journal: Journal | None = None) -> Fit:
@@ -25,5 +25,5 @@ def fit(task: Task, *, watcher: Watcher | None = None, journal: Journal | None =
     make_room()
     watcher, journal = watcher or Watcher(), journal or Journal()
     if task.settings.net == "rbf":
-        return fit_radial(task, watcher, journal)
+        return fit_rbf(task, watcher, journal)
     return Fitting(task, watcher, journal).run()
