@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,8 @@ from axonic import (
 )
 from axonic.checks import check_rows
 from axonic.cli import main
-from axonic.data.batches import Rows, split_rows
-from axonic.diagnosis import diagnose, unwatched
+from axonic.data.batches import Rows, Split, split_rows
+from axonic.diagnosis import capacity, diagnose, unwatched
 from axonic.diagnosis.live import alarms
 from axonic.health import COLUMNS
 from axonic.layers.activations import Activation
@@ -532,3 +533,23 @@ def test_a_recurrent_network_that_a_linear_model_of_all_steps_beats_is_told_so()
     model = RecurrentClassifier("gru", (4,), learning_rate=0.01, epochs=10, ensemble=1, regularization=None)
     assert said(model.fit(x, classes))[0].code == "train.worse_than_linear"
     assert said(model.fit(x, classes > 0))[0].code == "train.worse_than_linear"
+
+
+@pytest.mark.parametrize(
+    ("columns", "noise", "said"),
+    [
+        (2, 0.0, "chance in the sample"),
+        (2, 2.0, "noise of the targets"),
+        (60, 0.0, "cannot be told"),  # the nearest row is hardly nearer than any other
+        (60, 2.0, "cannot be told"),
+    ],
+)
+@pytest.mark.parametrize("classes", [False, True])
+def test_which_noise_is_only_said_of_rows_that_are_alike(columns, noise, said, classes):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, columns)).astype(np.float32)
+    y = x[:, :2].sum(axis=1) + noise * np.sqrt(2) * rng.standard_normal(300)
+    y = (y > 0).astype(np.int32) if classes else y[:, None].astype(np.float32)
+    split = Split(np.arange(300), np.arange(0), np.arange(0))
+    task = SimpleNamespace(rows=Rows(x, y, np.ones(300, np.float32)), split=split)
+    assert said in capacity._which_noise(SimpleNamespace(task=task, n_out=2))

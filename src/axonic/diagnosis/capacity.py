@@ -37,6 +37,9 @@ LEARNED_ALL = 0.01
 GAP, MEMORISED = 0.25, 0.5
 """Overfitting: validation loss above training loss by this share of a constant answer's loss, the training loss below
 this share of the validation loss."""
+ALIKE, FEW_ALIKE = 0.5, 20
+"""Rows that are no more than half as far apart as usual: there a target that is linear in the inputs differs by a
+quarter of what it usually does, squared, so that more than half is not its own doing. Of fewer nothing is said."""
 
 
 def check_cannot_fit(e: Evidence) -> Iterator[Finding]:
@@ -180,6 +183,7 @@ def check_overfit(e: Evidence) -> Iterator[Finding]:
             strongest, comparison = c / n, tried
     evidence = {"train_loss": rounded(train), "valid_loss": rounded(valid), "loss_of_constant": rounded(e.trivial)}
     if comparison is not None and comparison.helped:
+        more = " and more rows" if len(e.fit.members) > 1 else ", several networks (ensemble=5), and more rows"
         yield Finding(
             "train.overfit",
             "warning",
@@ -187,7 +191,7 @@ def check_overfit(e: Evidence) -> Iterator[Finding]:
             {**evidence, "l2": strongest, **comparison.numbers(), **_noises(e)},
             f"The network knows the training rows by heart (loss {train:.3g}) and does worse on others ({valid:.3g}): "
             f"a penalty of l2={strongest:.2g} lowers that by {comparison.gain:.0%}. {_which_noise(e)}",
-            f'Use l2={strongest:.2g} or regularization="auto", several networks (ensemble="auto"), and more rows.',
+            f"Use l2={strongest:.2g}{more}.",
         )
 
 
@@ -196,32 +200,38 @@ def by_heart(e: Evidence) -> bool:
     return not e.task.held_out and e.share_left < LEARNED_ALL
 
 
-def _noises(e: Evidence) -> dict[str, float]:
-    """Evidence for the two kinds of noise: how often a row's nearest neighbour in training has another target
-    (targets that cannot be relied on), and how many rows there are for each weight (accidental regularities)."""
-    return {
-        "neighbour_disagrees": rounded(_disagreement(e)),
-        "rows_per_weight": rounded(e.task.n_train / e.task.n_weights),
-    }
+def _noises(e: Evidence) -> dict[str, float | None]:
+    """Evidence for the two kinds of noise: how often rows that are alike have other targets (targets that cannot be
+    relied on; None if hardly any are alike), and how many rows there are for each weight (accidental regularities)."""
+    return {"alike_disagree": _disagreement(e), "rows_per_weight": rounded(e.task.n_train / e.task.n_weights)}
 
 
-def _disagreement(e: Evidence) -> float:
-    """Classification: the share of training rows whose nearest neighbour is of another class. Regression: half the mean
-    squared difference to its target, over the variance, which estimates the share that is noise."""
+def _disagreement(e: Evidence) -> float | None:
+    """Of training rows that are alike (a row and its nearest neighbour, where that is no more than `ALIKE` as far as
+    two rows are by the median) for classes the share that differ in it; for numbers half the mean squared difference
+    over the variance, which estimates the share that is noise. None of fewer than `FEW_ALIKE`."""
     train = e.task.split.train[:1000]
     x, y = e.task.rows.x[train].astype(np.float64), e.task.rows.y[train]
     squares = np.sum(x * x, axis=1)
     distances = squares[:, None] + squares[None, :] - 2 * x @ x.T
+    usual = np.median(distances[np.triu_indices(len(x), 1)])
     np.fill_diagonal(distances, np.inf)
     nearest = distances.argmin(axis=1)
+    alike = np.flatnonzero(distances.min(axis=1) <= ALIKE**2 * usual)
+    if len(alike) < FEW_ALIKE:
+        return None
     if y.dtype.kind == "i":
-        return float(np.mean(y != y[nearest]))
+        return rounded(float(np.mean(y[alike] != y[nearest[alike]])))
     spread = y.var(axis=0).mean()
-    return float(np.mean((y - y[nearest]) ** 2) / 2 / spread) if spread > 0 else 0.0
+    return rounded(float(np.mean((y[alike] - y[nearest[alike]]) ** 2) / 2 / spread)) if spread > 0 else 0.0
 
 
 def _which_noise(e: Evidence) -> str:
     share = _disagreement(e)
+    if share is None:
+        return (
+            "Hardly any rows are alike, so whether that is noise of the targets or chance in the sample cannot be told."
+        )
     n_classes = e.n_out if e.task.rows.y.dtype.kind == "i" else 0
     chance = 1 - 1 / n_classes if n_classes else 1.0
     if share > 0.5 * chance:
