@@ -201,6 +201,17 @@ def test_an_earlier_check_is_replaced(folder, tmp_path):
         assert f"{target}: check" in (tmp_path / "report.html").read_text()
 
 
+def test_predictions_never_replace_what_they_are_made_from(folder, tmp_path, capsys):
+    table = tmp_path / "new.csv"
+    table.write_bytes((folder / "iris.csv").read_bytes())
+    link = tmp_path / "link.csv"
+    link.symlink_to(table)
+    for out in (table, link):
+        code = main(["predict", str(folder / "run"), str(table), "--out", str(out)])
+        assert_refused(code, capsys.readouterr(), "this is the table to predict")
+    assert table.read_bytes() == (folder / "iris.csv").read_bytes()
+
+
 def test_what_training_never_saw_is_counted_and_extra_columns_ignored(folder, tmp_path, capsys):
     frame = pl.read_csv(folder / "iris.csv").with_columns(soil=pl.lit("peat"), extra=pl.lit(1)).head(7)
     number = next(name for name in frame.columns if frame[name].dtype == pl.Float64)
@@ -468,6 +479,35 @@ def test_a_full_disk_under_standard_output(command, buffered, folder, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: cannot write: no space left on device: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("closed", "command"),
+    [
+        ((1,), "predict"),
+        ((0, 1, 2), "fit"),
+        *(
+            pytest.param(*each, marks=pytest.mark.long)
+            for each in (((1,), "predict to a file"), ((1,), "evaluate"), ((1,), "diagnose"), ((2,), "fit"))
+        ),
+    ],
+)
+def test_a_closed_stream_leads_nowhere(closed, command, folder, tmp_path):
+    run, table, out = str(folder / "run"), str(folder / "iris.csv"), tmp_path / "out.csv"
+    arguments = {
+        "predict": ["predict", run, table],
+        "predict to a file": ["predict", run, table, "--out", str(out)],
+        "evaluate": ["evaluate", run, table],
+        "diagnose": ["diagnose", run],
+        "fit": ["fit", table, "--target", "species", "--out", str(tmp_path / "run"), *FAST[:-1]],
+    }[command]
+    shell = f'exec "$@" {" ".join(f"{number}>&-" for number in closed)}'
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command_line = ["sh", "-c", shell, "sh", sys.executable, "-m", "axonic", *arguments]
+    done = subprocess.run(command_line, **streams, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert out.exists() == (command == "predict to a file")
+    assert (tmp_path / "run" / "result.json").exists() == (command == "fit")
 
 
 def test_ctrl_c_when_the_training_is_over_has_interrupted_nothing(folder, tmp_path, monkeypatch, capsys):

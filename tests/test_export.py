@@ -288,6 +288,14 @@ def test_command(tmp_path, capsys):
     capsys.readouterr()
     assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path)]) == 2
     assert "is a folder" in capsys.readouterr().err
+    for name in ("run/model.safetensors", "iris.csv", "run/run.json", "new"):
+        before = (tmp_path / name).read_bytes() if name != "new" else None
+        assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / name)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        assert before is None or (tmp_path / name).read_bytes() == before
+    assert "an ONNX file needs the ending .onnx" in line
+    assert not (tmp_path / "new").exists()
 
 
 def shaken(model):

@@ -615,3 +615,42 @@ def test_an_interrupt_before_training_says_so(folder, tmp_path, monkeypatch, cap
     monkeypatch.setattr(tables, "read_table", interrupt)
     assert exit_code(["fit", str(folder / "t.csv"), "--out", str(tmp_path / "run"), *OPTIONS]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_predictions_never_replace_what_they_are_made_from(linked, folder, tmp_path):
+    run, new = tmp_path / "run", tmp_path / "new.csv"
+    shutil.copytree(folder / "seed-0", run)
+    shutil.copy(folder / "t.csv", new)
+    shutil.copy(run / "model.safetensors", tmp_path / "model.csv")
+    for model, path, says in (
+        (run, new, "the table to predict"),
+        (run, run / "health.csv", "a file of the run"),
+        (run / "model.safetensors", run / "history.csv", "a file of the run"),
+        (tmp_path / "model.csv", tmp_path / "model.csv", "a file of the run"),
+        (run, folder / "t.csv", "trained or tested on this table"),
+    ):
+        out = path
+        if linked:
+            out = tmp_path / f"{path.stem}-link.csv"
+            out.unlink(missing_ok=True)
+            out.symlink_to(path)
+        with pytest.raises(InputError, match=says):
+            runs.check_prediction_path(out, model, new)
+    for name in ("there.csv", "run/there.csv"):
+        (tmp_path / name).write_text("prediction\n")
+        runs.check_prediction_path(tmp_path / name, run, new)
+    runs.check_prediction_path(tmp_path / "fresh.csv", run, new)
+    runs.check_prediction_path(tmp_path / "there.csv", tmp_path / "nowhere", new)
+
+
+@pytest.mark.parametrize("options", [[], ["--stream"]])
+def test_a_value_that_cannot_be_learned_is_named_with_its_file(options, tmp_path, capsys):
+    frame = make_table().with_columns(u=pl.when(pl.int_range(N) == 40).then(np.inf).otherwise("u"))
+    frame.write_csv(tmp_path / "bad.csv")
+    for target, column in (("kind", "u"), ("u", "u")):
+        arguments = [str(tmp_path / "bad.csv"), "--target", target, "--out", str(tmp_path / "run"), *options]
+        assert main(["fit", *arguments, "--quiet"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"bad.csv, column '{column}', row 41)" in line
+        assert not (tmp_path / "run").exists()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import polars as pl
@@ -72,6 +73,10 @@ def folder(tmp_path_factory):
     frame.with_columns(v=bad).write_csv(path / "bad.csv")
     frame.with_columns(kind=pl.Series(["ant", "bee"] * len(frame))[: len(frame)]).write_csv(path / "changes.csv")
     frame.with_columns(total=1.0).write_csv(path / "same.csv")
+    sixth = pl.int_range(pl.len()) == 5
+    frame.with_columns(v=pl.when(sixth).then(np.inf).otherwise("v")).write_csv(path / "infinite.csv")
+    total = pl.when(sixth).then(pl.lit("bad")).otherwise(pl.col("total").cast(pl.String))
+    frame.with_columns(total=total).write_csv(path / "total.csv")
     frame.with_columns(own="who").write_csv(path / "own.csv")
     frame.with_columns(soon=pl.col("day") < "2024-02-03").write_csv(path / "soon.csv")
     pl.concat([frame, frame.head(1)]).write_csv(path / "twice.csv")
@@ -84,6 +89,10 @@ def folder(tmp_path_factory):
     t = np.arange(160)
     series = np.sin(t / 3) + 0.05 * rng.standard_normal(160)
     pl.DataFrame({"t": t[::-1], "v": series[::-1]}).write_csv(path / "series.csv")
+    steps, late = pl.read_csv(path / "series.csv"), pl.int_range(160) == 59
+    steps.with_columns(v=pl.when(~late).then("v")).write_csv(path / "gap.csv")
+    steps = steps.with_columns(w=pl.col("v") * 2)
+    steps.with_columns(w=pl.when(late).then(np.inf).otherwise("w")).write_csv(path / "beside.csv")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "MAX_SLOTS", SLOTS)
         for name, (data, *options) in CASES.items():
@@ -518,7 +527,7 @@ BAD = {
     ),
     "no target": (
         ["long.csv", "--target", "kin", *GRU, *LONG],
-        "no column is named 'kin' (target): did you mean 'kind'?",
+        "long.csv, target): did you mean 'kind'?",
     ),
     "test of another kind": (["long.csv", "--target", "kind", *GRU, *LONG, "--test", "s.npz"], "in a table"),
     "test of steps": (
@@ -545,11 +554,21 @@ BAD = {
         "numbers",
     ),
     "test of a series": (["series.csv", "--target", "v", *GRU, "--window", "5", "--test", "series.csv"], "--test"),
-    "duplicate keys": (["twice.csv", "--target", "kind", *GRU, *LONG], "two steps at day"),
+    "duplicate keys": (["twice.csv", "--target", "kind", *GRU, *LONG], "twice.csv, row"),
+    "infinite": (["infinite.csv", "--target", "kind", *GRU, *LONG], "infinite.csv, column 'v', row 6)"),
+    "infinite beside a series": (
+        ["beside.csv", "--target", "v", *GRU, "--window", "12", "--order-by", "t"],
+        "beside.csv, column 'w', row 60)",
+    ),
+    "gap in a series": (["gap.csv", "--target", "v", *GRU, "--window", "12", "--order-by", "t"], "gap.csv, row 60)"),
+    "target that is no number": (
+        ["total.csv", "--target", "total", *GRU, *LONG, "--task", "regression"],
+        "total.csv, column 'total', row 6)",
+    ),
     "one sequence": (["one.csv", "--target", "total", *GRU, *LONG], "one sequence only"),
     "classes of their own": (
         ["own.csv", "--target", "own", *GRU, *LONG],
-        "every sequence has a class of its own (target 'own'): choose a target whose values repeat",
+        "own.csv, target 'own'): choose a target whose values repeat",
     ),
     "clip": (["long.csv", "--target", "kind", *GRU, *LONG, "--clip-norm", "much"], "no number"),
     "chrono": (["long.csv", "--target", "kind", *GRU, *LONG, "--chrono", "2"], "chrono = 2"),
@@ -583,8 +602,13 @@ def test_what_a_model_cannot_predict_is_one_line(folder, capsys):
         (["predict", "npz", "long.csv"], "the sequences trained on are in a .npz file"),
         (["evaluate", "long", "s.npz"], "the sequences trained on are in a table"),
         (["evaluate", "long", "changes.csv"], "'kind' changes within sequence"),
-        (["predict", "long", "bad.csv"], "'bad' is not a number (column 'v', row 6)"),
-        (["evaluate", "steps", "bad.csv"], "'bad' is not a number (column 'v', row 6)"),
+        (["predict", "long", "bad.csv"], "bad.csv, column 'v', row 6)"),
+        (["evaluate", "steps", "bad.csv"], "bad.csv, column 'v', row 6)"),
+        (["predict", "long", "infinite.csv"], "infinite.csv, column 'v', row 6)"),
+        (["predict", "long", "twice.csv"], "twice.csv, row"),
+        (["evaluate", "steps", "total.csv"], "total.csv, column 'total', row 6)"),
+        (["predict", "series", "gap.csv"], "gap.csv, row 60)"),
+        (["evaluate", "series", "gap.csv"], "gap.csv, row 60)"),
         (["predict", "long", "long.csv", "--steps", "3"], "--steps"),
     ):
         code = main([arguments[0], str(folder / arguments[1]), str(folder / arguments[2]), *arguments[3:]])
@@ -592,3 +616,11 @@ def test_what_a_model_cannot_predict_is_one_line(folder, capsys):
         assert code == 2
         assert says in err
         assert len(err.splitlines()) == 1
+
+
+def test_a_pipe_of_sequences_is_refused_before_it_is_opened(folder, tmp_path, capsys):
+    for run, name in (("long", "p.csv"), ("npz", "p.npz")):
+        os.mkfifo(tmp_path / name)
+        assert main(["predict", str(folder / run), str(tmp_path / name)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"this is a pipe, which can be read once only ({tmp_path / name})" in line

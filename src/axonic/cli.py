@@ -283,7 +283,7 @@ def predict(
     from axonic import runs
 
     if out is not None:
-        runs.check_prediction_path(out)
+        runs.check_prediction_path(out, run, data)
     table, unseen = runs.predict_table(run, data, proba=proba, std=std, steps=steps)
     for column, count in unseen.items():
         what = "categories count as 'other', numbers are cut off"

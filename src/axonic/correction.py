@@ -86,7 +86,9 @@ class Series(NamedTuple):
         ----------
         values : (steps,) what is forecast.
         encoded : (steps, n_in) the encoded steps, whose first column is the series.
-        windows : of `window` steps with `horizon` ahead, as `cut_windows` makes them.
+        windows : as `cut_windows` makes them.
+        window : steps of each.
+        horizon : steps that are forecast at a time.
         settings : how to train; changes and a linear forecast are for a loss of targets without limits.
 
         Raises

@@ -442,6 +442,7 @@ BAD_TABLES = {
     "text": (lambda f: f.with_columns(x=pl.Series(["1", "?"] * 29 + ["1", "tall"])), "'tall' is not a number .*row 60"),
     "yes for a number": (lambda f: f.with_columns(n=pl.lit("yes")), "'yes' is not a number .*'n', row 1"),
     "text for a boolean": (lambda f: f.with_columns(b=pl.lit("maybe")), "'maybe' is not yes or no .*'b', row 1"),
+    "a number for a boolean": (lambda f: f.with_columns(b=pl.lit(0.5)), "'0.5' is not yes or no .*'b', row 1"),
     "no date": (lambda f: f.with_columns(d=pl.lit("soon")), "'soon' is not a date .*'d', row 1"),
     "dates for numbers": (lambda f: f.with_columns(x=pl.col("d")), "type Datetime.* where numbers should be.*'x'"),
     "infinite": (lambda f: f.with_columns(x=pl.Series([1.0] * 41 + [INF] * 19)), "infinite .*'x', row 42"),

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import subprocess
 import sys
 from datetime import date
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from axonic.data import reading
-from axonic.data.reading import Spelling, decimal_mark, delimited, layout, read_table
+from axonic.data.reading import Blocks, Spelling, decimal_mark, delimited, layout, read_table
 from axonic.data.schema import infer_schema
 from axonic.data.values import MISSING, as_numbers, spelt
 from axonic.errors import InputError
@@ -537,6 +538,40 @@ def test_folder_unreadable_and_impossible_paths(tmp_path, monkeypatch):
 
     monkeypatch.setattr("builtins.open", forbid)
     with pytest.raises(InputError, match="no permission to read the file"):
+        read_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.parquet", "t.arrow", "t.feather"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path, monkeypatch, name, linked):
+    pipe = tmp_path / ("pipe" if linked else name)
+    os.mkfifo(pipe)
+    if linked:
+        (tmp_path / name).symlink_to(pipe)
+    monkeypatch.setattr("builtins.open", lambda *_, **__: pytest.fail("it was opened"))
+    says = rf"this is a pipe, which can be read once only \(.*{name}\): write it to a file first"
+    for reads in (read_table, Blocks, decimal_mark):
+        if reads is decimal_mark and name not in ("t.csv", "t.tsv"):
+            assert reads(tmp_path / name) is None
+        elif reads is not Blocks or name not in ("t.arrow", "t.feather"):
+            with pytest.raises(InputError, match=says):
+                reads(tmp_path / name)
+
+
+def test_standard_input_under_another_name_is_a_pipe(tmp_path):
+    (tmp_path / "t.csv").symlink_to("/dev/stdin")
+    command = [
+        sys.executable,
+        "-c",
+        f"from axonic.data.reading import read_table; read_table({str(tmp_path / 't.csv')!r})",
+    ]
+    ended = subprocess.run(command, input="a,b\n1,2\n", capture_output=True, text=True, timeout=60)
+    assert "this is a pipe, which can be read once only" in ended.stderr
+
+
+def test_a_device_is_refused(tmp_path):
+    (tmp_path / "t.csv").symlink_to(os.devnull)
+    with pytest.raises(InputError, match="this is a device"):
         read_table(tmp_path / "t.csv")
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from axonic.data.columns import Column, canonical, infer_columns
 from axonic.data.reading import read_table
-from axonic.data.schema import Schema, infer_schema, target_values, usable_rows
+from axonic.data.schema import Schema, infer_schema, other_task, target_values, usable_rows
 from axonic.data.values import as_dates
 from axonic.errors import InputError
 
@@ -254,10 +254,12 @@ def test_numbers_with_a_mark_are_numbers_unless_the_marks_differ():
         }
     )
     schema = infer_schema(frame, "y")
-    assert [(column.name, column.kind) for column in schema.columns] == [("price", "number"), ("share", "number")]
+    assert schema.columns == (Column("price", "number", format="$"), Column("share", "number", format="%"))
     assert [column.name for column in schema.ignored] == ["mixed"]
-    assert schema.task == "regression"
+    assert (schema.task, schema.unit) == ("regression", "£")
     assert target_values(frame, schema).to_list() == [i % 7 + 0.5 for i in range(40)]
+    with pytest.raises(InputError, match="'\\$5' is not a number, alone or of £"):
+        target_values(frame.with_columns(y=pl.lit("$5")), schema)
 
 
 def test_text_whose_numbers_share_a_unit_is_numbers_and_the_schema_holds_the_unit():
@@ -407,3 +409,24 @@ def test_a_target_of_numbers_with_a_word_among_them_is_not_taken_for_classes():
 def test_dates_as_exports_have_them(text):
     frame = pl.DataFrame({"d": [text, text.replace("8", "9", 1)] * 10, "y": [0, 1] * 10})
     assert infer_schema(frame, "y").columns[0].kind == "date"
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "said"),
+    [
+        (
+            [*range(1, 11), 14, 15, 16],
+            "regression",
+            "13 whole numbers; if they stand for classes: --task classification",
+        ),
+        (range(10), "classification", "10 classes; if they are counts or grades: --task regression"),
+        (range(3), "classification", ""),
+        (range(100), "regression", ""),
+        (np.arange(13) / 2, "regression", ""),
+    ],
+)
+def test_what_few_whole_numbers_may_mean_as_well_is_said(values, task, said):
+    target = pl.Series("y", np.repeat(np.array(list(values)), 20))
+    frame = pl.DataFrame({"x": np.arange(len(target)) % 17, "y": target})
+    assert infer_schema(frame, "y").task == task
+    assert other_task(target, task) == said

@@ -123,6 +123,21 @@ def test_numbers_with_units_are_numbers_from_training_to_scoring(weighed, tmp_pa
             evaluate_table(tmp_path / "run", tmp_path / "other.csv")
 
 
+def test_a_currency_holds_from_training_to_scoring(weighed, tmp_path):
+    _, bare = weighed
+    marked = [("weight", "{} %"), ("price", "${}"), ("y", "€{}")]
+    table = pl.DataFrame([bare[name].map_elements(mark.format, pl.String) for name, mark in marked])
+    table.write_csv(tmp_path / "t.csv")
+    bare.write_csv(tmp_path / "bare.csv")
+    fit_table(tmp_path / "t.csv", "y", tmp_path / "run", settings=Settings(**QUICK))
+    scores = evaluate_table(tmp_path / "run", tmp_path / "t.csv")
+    assert evaluate_table(tmp_path / "run", tmp_path / "bare.csv")["rmse"] == pytest.approx(scores["rmse"], rel=1e-5)
+    for name, mark in {"weight": "%", "price": "\\$", "y": "€"}.items():
+        table.with_columns(pl.lit("£1,000.00").alias(name)).write_csv(tmp_path / "other.csv")
+        with pytest.raises(InputError, match=f"'£1,000.00' is not a number, alone or of {mark}"):
+            evaluate_table(tmp_path / "run", tmp_path / "other.csv")
+
+
 @pytest.mark.parametrize("in_parts", [False, True])
 def test_fractions_between_commas_are_read_alike_from_training_to_scoring(tmp_path, monkeypatch, in_parts):
     """With a decimal comma in quotes as with a point, beside lists of two numbers, and in rows that do not tell."""
@@ -148,6 +163,33 @@ def test_fractions_between_commas_are_read_alike_from_training_to_scoring(tmp_pa
         assert scores["r2"] > 0.9
         rmse.append(scores["rmse"])
     assert rmse[1] == pytest.approx(rmse[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_the_decimal_comma_of_training_holds_in_columnar_files(tmp_path, monkeypatch, in_parts):
+    rng = np.random.default_rng(8)
+    a, version = rng.uniform(1, 9, 90).round(3), ["1,1", "1,25"] * 45
+    text = pl.DataFrame({"a": [f"{v:.3f}".replace(".", ",") for v in a], "version": version})
+    text.with_columns(y=a * 100).write_csv(tmp_path / "t.csv", separator=";", decimal_comma=True)
+    run = tmp_path / "run"
+    fit_table(tmp_path / "t.csv", "y", run, settings=Settings(**QUICK))
+    if in_parts:
+        monkeypatch.setattr(tables, "fits", lambda blocks: False)
+    expected = predict_table(run, tmp_path / "t.csv")[0]["prediction"].to_list()
+    points = text.with_columns(pl.Series("a", a).cast(pl.String))
+    others = {
+        "text": text,
+        "declared": text.cast(pl.Categorical),
+        "numbers": text.with_columns(pl.Series("a", a)),
+        "points": points,
+    }
+    for name, frame in others.items():
+        frame.write_parquet(tmp_path / f"{name}.parquet")
+        frame.write_ipc(tmp_path / f"{name}.arrow")
+        for end in ("parquet", "arrow"):
+            predicted, unseen = predict_table(run, tmp_path / f"{name}.{end}")
+            assert unseen == {}
+            assert predicted["prediction"].to_list() == pytest.approx(expected, rel=1e-5)
 
 
 def test_an_estimator_reads_units_in_a_frame(weighed):

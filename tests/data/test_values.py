@@ -1,5 +1,6 @@
 """Values: columns as numbers and dates, what is missing, and how narrow a type may be."""
 
+import re
 from datetime import date, datetime
 
 import numpy as np
@@ -112,6 +113,9 @@ UNITS = {
     "°C": {"30 °C": 30.0, "-2.5°C": -2.5},
     "USD": {"1,234.50 USD": 1234.5},
     "公斤": {"5公斤": 5.0, "６.5 公斤": 6.5},
+    "$": {"$1,234.50": 1234.5, "-$5": -5.0, "5 $": 5.0, "12": 12.0, "1e3": 1000.0},
+    "%": {"45 %": 45.0, "0.5%": 0.5, "９％": 9.0},
+    "¥": {"¥5": 5.0, "￥6": 6.0},
 }
 
 
@@ -124,16 +128,51 @@ def test_numbers_of_one_unit_are_read_without_it(unit, texts):
 
 @pytest.mark.parametrize(
     "texts",
-    [["5 kg", "5 lb"], ["12A", "13A"], ["1", "2"], ["$5", "45 %"], ["3 of 5", "4 of 5"], ["kg", "m"], [None]],
+    [
+        ["5 kg", "5 lb"],
+        ["12A", "13A"],
+        ["1", "2"],
+        ["$5", "45 %"],
+        ["$5", "5 kg"],
+        ["under $5"],
+        ["3 of 5", "4 of 5"],
+        ["kg", "m"],
+        [None],
+    ],
     ids=str,
 )
 def test_texts_without_a_unit_in_common_have_none(texts):
     assert unit_of(pl.Series("x", texts, pl.String)) == ""
 
 
-def test_a_number_of_another_unit_is_refused():
-    with pytest.raises(InputError, match=r"^'5 lb' is not a number, alone or of kg \(column 'x', row 2\)"):
-        as_numbers(pl.Series("x", ["3 kg", "5 lb"]), unit="kg")
+@pytest.mark.parametrize(
+    ("unit", "own", "other"),
+    [
+        *(("kg", "3 kg", other) for other in ("5 lb", "$5", "5 %")),
+        *(("$", "$3", other) for other in ("€1,000.00", "4,000 %", "5 kg", "$5 %")),
+        *(("%", "3 %", other) for other in ("$5", "5 kg")),
+    ],
+)
+def test_a_number_of_another_unit_is_refused(unit, own, other):
+    said = re.escape(f"{other!r} is not a number, alone or of {unit} (column 'x', row 3)")
+    with pytest.raises(InputError, match=f"^{said}"):
+        as_numbers(pl.Series("x", [own, "3", other]), unit=unit)
+
+
+@pytest.mark.parametrize("values", [[True, False], [1.0, float("nan"), 0.0, None], ["yes", "0.0", "1", "NA"]], ids=str)
+def test_0_and_1_are_yes_or_no_and_a_gap_stays_one(values):
+    series = pl.Series("b", values)
+    assert as_booleans(series).drop_nulls().is_in([0.0, 1.0]).all()
+    assert as_booleans(series).is_null().equals(missing(series))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [([0, 1, 2], "2"), ([1.0, None, 0.5], "0.5"), (["no", None, "-1"], "-1"), ([0.0, 1.0, float("inf")], "inf")],
+)
+def test_no_other_numbers_are_yes_or_no(values, said):
+    with pytest.raises(InputError, match=rf"^'{said}' is not yes or no \(column 'b', row 13\)"):
+        as_booleans(pl.Series("b", values), rows=[10, 11, 12])
 
 
 @pytest.mark.parametrize(

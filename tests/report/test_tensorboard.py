@@ -1,12 +1,16 @@
 """Event files, read back record by record."""
 
+import os
 import struct
+import threading
 
 import numpy as np
 import polars as pl
 import pytest
 
 from axonic.cli import main
+from axonic.errors import InputError
+from axonic.report.tensorboard import write_events
 
 proto = pytest.importorskip("tensorboardX.proto.event_pb2")
 
@@ -67,3 +71,28 @@ def test_events_are_the_history(tmp_path):
     assert any(
         value.tag.startswith("recipe/run") for e in events(tmp_path / "tb" / "result") for value in e.summary.value
     )
+
+
+@pytest.mark.parametrize("n_written", [0, 1])
+def test_a_full_disk_leaves_neither_files_nor_a_writer_behind(n_written, tmp_path, monkeypatch):
+    run, folder, threads = tmp_path / "run", tmp_path / "tb", threading.active_count()
+    run.mkdir()
+    (run / "history.csv").write_text("network,epoch,train_loss,valid_loss,learning_rate\n1,1,0.5,0.6,0.1\n")
+    (run / "result.json").write_text('{"train": {"loss": 0.5}, "valid": null, "test": null, "stages": []}')
+    flush, flushed = os.fsync, []
+
+    def full(descriptor):
+        flushed.append(descriptor)
+        if len(flushed) > 2 * n_written:  # a file and its folder
+            raise OSError(28, "No space left on device")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"no space left on device \(.*tb\): the run in .*run is complete; free some"):
+        write_events(run, folder)
+    assert list(folder.iterdir()) == []
+    assert threading.active_count() == threads
+    monkeypatch.undo()
+    write_events(run, folder)
+    assert scalars(folder / "network-1")["loss/train"] == [(1, 0.5)]
+    assert scalars(folder / "result")["scores/train/loss"] == [(0, 0.5)]

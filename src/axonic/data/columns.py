@@ -14,6 +14,7 @@ from axonic import records
 from axonic.data.values import (
     BOOLEANS,
     ISO_TIMES,
+    MARKS,
     as_booleans,
     as_dates,
     as_numbers,
@@ -69,7 +70,8 @@ class Column:
     name : its name in the table.
     kind : ``number``, ``category``, ``boolean``, ``date`` or ``ignored``.
     reason : why an ignored column is ignored; empty otherwise.
-    format : how a date is spelt where it is text (as for ``strptime``), the unit of numbers that have one; else empty.
+    format : how a date is spelt where it is text (as for ``strptime``), the unit, currency or percent sign of numbers
+        that have one; else empty.
     """
 
     name: str
@@ -92,8 +94,8 @@ def infer_columns(frame: pl.DataFrame) -> tuple[Column, ...]:
 
     - *boolean*: booleans, and text with two values that are yes/no, true/false, y/n or t/f in any case.
     - *number*: numbers, and text in which every value spells one (``1,234``, ``$5`` and ``45 %`` do: see
-      `axonic.data.values.spelt`), all in the same currency or percent, or in the same unit (``5 kg``), which the schema
-      holds. Whole numbers with zeros in front at a fixed width (``02139``) are codes, hence categories.
+      `axonic.data.values.spelt`), all in the same currency, percent or unit (``5 kg``), which the schema holds. Whole
+      numbers with zeros in front at a fixed width (``02139``) are codes, hence categories.
     - *date*: dates, and text in which every value fits one of `DATE_FORMATS`. Where day and month could be either way
       round, the order in which the rows are sorted is preferred, else month first; the schema holds the format chosen.
     - *category*: other text, if levels that recur (on four rows or more, or among the 50 most frequent and on two;
@@ -188,7 +190,7 @@ def _spells_ids(levels: pl.Series, text: pl.Series, unit: str) -> bool:
     """Whether a text column of numbers holds whole ones that identify their rows."""
 
     def bare(text: pl.Series) -> pl.Series:
-        return half_width(text).str.replace(r"\D*$", "") if unit else half_width(text)
+        return half_width(text).str.replace(r"\D*$", "") if unit and unit not in MARKS else half_width(text)
 
     return holds_only_digits(bare(levels)) and _is_id(bare(text).cast(pl.Int64, strict=False).drop_nulls())
 

@@ -19,6 +19,10 @@ from axonic.errors import InputError
 
 Task = Literal["classification", "regression", "multilabel"]
 """Of a table it is one of the first two; multilabel: columns of 0 and 1 that do not exclude each other."""
+MOST_LABELS, MOST_CODES = 30, 10
+"""So many whole numbers are taken for classes where they count from 0 or 1 without a gap, and where they do not."""
+DOUBTFUL = 5
+"""From so many on they may well be the other."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,20 @@ def _look_like_labels(labels: pl.Series, n_rows: int) -> bool:
     if not np.isfinite(numbers).all() or (numbers % 1 != 0).any() or 2 * len(numbers) > n_rows:
         return False
     is_encoded = numbers.min() in (0, 1) and np.ptp(numbers) == len(numbers) - 1
-    return len(numbers) <= (30 if is_encoded else 10)
+    return len(numbers) <= (MOST_LABELS if is_encoded else MOST_CODES)
+
+
+def other_task(values: pl.Series, task: Task) -> str:
+    """What may be meant by a target of few whole numbers, which can be codes as well as counts or grades: the other
+    task, in words for the command line; empty where there is hardly a doubt."""
+    numbers = values.drop_nulls().unique()
+    if not values.dtype.is_numeric() or not DOUBTFUL <= len(numbers) <= MOST_LABELS or 2 * len(numbers) > len(values):
+        return ""
+    if (numbers.cast(pl.Float64) % 1 != 0).any():
+        return ""
+    if task == "regression":
+        return f"{len(numbers)} whole numbers; if they stand for classes: --task classification"
+    return f"{len(numbers)} classes; if they are counts or grades: --task regression"
 
 
 def _check_classes(counts: pl.DataFrame, n_rows: int, values: pl.Series, where: str, each: str) -> None:

@@ -350,9 +350,9 @@ def _encoded(
         usable = np.delete(usable, held[first:last] - starts[number, 1])
         usable = usable[max(share[0] - trained[number], 0) : max(share[1] - trained[number], 0)]
         if len(usable):
-            with in_file(rows=range(n_read, n_read + len(block))):
+            with in_file(blocks.path, range(n_read, n_read + len(block))):
                 x, values = encoder.transform(block, usable), target_values(block, schema)
-            with in_file(rows=n_read + usable):
+            with in_file(blocks.path, n_read + usable):
                 y = target.transform(values[usable])
             yield x, y
         told(n_read + len(block))

@@ -102,7 +102,7 @@ def as_numbers(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None
     ----------
     series : numbers, booleans, or text that spells numbers; see `spelt`.
     rows : indices of the values in their table, for the error message; 0, 1, 2, ... by default.
-    unit : what may stand behind a number in text; see `unit_of`.
+    unit : of numbers in text, besides which no other is taken; see `unit_of`.
 
     Raises
     ------
@@ -119,7 +119,8 @@ def as_numbers(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None
 
 
 _CURRENCIES = "$€£¥₹"
-_MARK = rf"([{_CURRENCIES}%])"
+MARKS = _CURRENCIES + "%"
+"""What may stand beside a number without being a word: currencies on either side, a percent sign behind."""
 
 
 def written(whole: str, point: str, unit: str = "") -> str:
@@ -132,7 +133,7 @@ def written(whole: str, point: str, unit: str = "") -> str:
     unit : of what may stand behind it, as `UNIT`; besides a currency or a percent sign.
     """
     number = rf"({whole})({point}\d*)?([eE][+-]?\d+)?"
-    behind = rf"(\s?[%{_CURRENCIES}]|{unit})?" if unit else rf"\s?[%{_CURRENCIES}]?"
+    behind = rf"(\s?[{MARKS}]|{unit})?" if unit else rf"\s?[{MARKS}]?"
     return rf"^\s*[+-]?[{_CURRENCIES}]?\s?[+-]?{number}{behind}\s*$"
 
 
@@ -155,17 +156,29 @@ def spelt(text: pl.Series, unit: str = "") -> pl.Series:
 
     Numbers are spelt as programs do (``-1234.5``, ``1e5``), or as people do: thousands set apart by a comma, an
     apostrophe or a blank that does not break (``1,234.50``), a currency on either side (``$1,234``, ``5 €``), a percent
-    sign behind (``45 %`` is 45), or this unit behind (``5 kg``, see `unit_of`). The decimal point is a point. They may
-    be of East Asian width (``２０．６３``).
+    sign behind (``45 %`` is 45), or a unit behind (``5 kg``). Where the unit is given, which may be such a mark (see
+    `unit_of`), a number stands alone or has this one. The decimal point is a point. They may be of East Asian width
+    (``２０．６３``).
     """
     text = half_width(text)
     if unit:
+        text = text.set(text.str.contains(f"[{MARKS.replace(unit, '')}]"), None)
+    if unit and unit not in MARKS:
         text = text.str.replace(rf"^(\P{{L}}*[\d.])\s*{_any_case(unit)}\s*$", "$1")
     numbers = text.cast(pl.Float64, strict=False)
     if numbers.null_count() == text.null_count():
         return numbers
     bare = text.str.replace_all(r"[^\d.eE+-]", "").set(~text.str.contains(_WRITTEN).fill_null(False), None)
     return numbers.fill_null(bare.cast(pl.Float64, strict=False))
+
+
+def with_points(text: pl.Series, has_groups: bool) -> pl.Series:
+    """Numbers with a decimal comma as others spell them, ``1.234,5 %`` as ``1234.5 %``, if points set thousands apart;
+    other text as it is. Each by itself, of whatever unit, so that a table and a part of it are read alike."""
+    plain = half_width(text)
+    number = plain.str.contains(written(grouped(".") if has_groups else r"\d+", ",", UNIT)).fill_null(False)
+    pointed = plain.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+    return pointed.zip_with(number, text)
 
 
 _UNITS = "|".join(
@@ -185,17 +198,23 @@ _MEASURED = rf"^\s*[+-]?(?:\d[\d.,'’]*|\.\d+)({UNIT})\s*$"
 
 def unit_of(text: pl.Series) -> str:
     """The unit in which a text column gives its numbers (``5 kg``, ``7.5kg``, ``36 months``), in the singular and as it
-    is mostly written; empty if there is none, or several, capitals apart. It is a word or two behind a blank, or one of
-    those people write without. Marks such as ``$`` and ``%`` are no units."""
-    found = half_width(text).str.extract(_MEASURED).drop_nulls().str.strip_chars()
-    units = found.str.replace(r"(?i)(\w[^\Ws])s$", "$1").rename("unit").value_counts()
+    is mostly written, or the currency or percent sign beside them; empty if there is none, or several, capitals apart.
+    A unit is a word or two behind a blank, or one of those people write without."""
+    text = half_width(text)
+    found = pl.concat([text.str.extract(_MEASURED), _marks(text.filter(text.str.contains(_WRITTEN)))])
+    units = found.drop_nulls().str.strip_chars().str.replace(r"(?i)(\w[^\Ws])s$", "$1").rename("unit").value_counts()
     one = units["unit"].str.to_lowercase().n_unique() == 1
     return str(units.sort("count", "unit", descending=[True, False])["unit"][0]) if one else ""
 
 
+def _marks(text: pl.Series) -> pl.Series:
+    """The first of `MARKS` in each text, null where there is none."""
+    return text.str.extract(rf"([{MARKS}])")
+
+
 def share_a_mark(text: pl.Series) -> bool:
     """Whether no two numbers of a text column bear different marks, as dollars and percents do."""
-    return half_width(text).str.extract(_MARK).drop_nulls().n_unique() <= 1
+    return _marks(half_width(text)).drop_nulls().n_unique() <= 1
 
 
 def as_booleans(series: pl.Series, rows: Sequence[int] | np.ndarray | None = None) -> pl.Series:
@@ -203,22 +222,24 @@ def as_booleans(series: pl.Series, rows: Sequence[int] | np.ndarray | None = Non
 
     Parameters
     ----------
-    series : booleans, numbers, or text: yes/no, true/false, y/n, t/f in any case, or numbers.
+    series : booleans, the numbers 0 and 1, or text: yes/no, true/false, y/n, t/f in any case, or these numbers.
     rows : as for `as_numbers`.
 
     Raises
     ------
     InputError
-        As for `as_numbers`.
+        If a value is none of these, or the column is of another type.
     """
-    if not is_text(series):
-        return _numbers_of(series, "yes or no")
-    text = half_width(as_text(series))
-    words = dict.fromkeys(TRUE_WORDS, 1.0) | dict.fromkeys(FALSE_WORDS, 0.0)
-    values = text.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Float64)
-    values = values.fill_null(text.cast(pl.Float64, strict=False))
-    if values.null_count() > text.null_count():
-        _refuse_unread(text, values, "yes or no", rows)
+    if is_text(series):
+        given = half_width(as_text(series))
+        words = dict.fromkeys(TRUE_WORDS, 1.0) | dict.fromkeys(FALSE_WORDS, 0.0)
+        values = given.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Float64)
+        values = values.fill_null(given.cast(pl.Float64, strict=False))
+    else:
+        given = values = _numbers_of(series, "yes or no").fill_nan(None)
+    values = values.set(~values.is_in([0.0, 1.0]), None)
+    if values.null_count() > given.null_count():
+        _refuse_unread(as_text(given), values, "yes or no", rows)
     return values
 
 

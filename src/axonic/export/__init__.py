@@ -74,7 +74,7 @@ def export_onnx(model: Any, path: str | os.PathLike[str], data: Any = None, *, f
     Parameters
     ----------
     model : a fitted estimator or an `axonic.model.Model`.
-    path : the file.
+    path : the file, which ends in .onnx.
     data : raw rows or sequences (windows of a series) to check with besides those that are made up, as `inputs` takes
         them; None takes these alone.
     framed : whether columns come by name; None sees it from the model.
@@ -82,7 +82,7 @@ def export_onnx(model: Any, path: str | os.PathLike[str], data: Any = None, *, f
     Raises
     ------
     InputError : onnx or onnxruntime is not installed, a layer or activation has no ONNX form, the outputs differ, or
-        the file can't be written; no file is left then.
+        the file has another ending or can't be written; no file is left then.
 
     >>> import numpy as np
     >>> from sklearn.datasets import load_iris
@@ -101,6 +101,8 @@ def export_onnx(model: Any, path: str | os.PathLike[str], data: Any = None, *, f
     path = Path(path)
     if path.is_dir():
         raise InputError("the output file is a folder", "name a file such as model.onnx", str(path))
+    if path.suffix.lower() != ".onnx":
+        raise InputError("an ONNX file needs the ending .onnx", f"use {path.stem}.onnx", str(path))
     framed = agreement.is_framed(model) if framed is None else framed
     model = getattr(model, "model_", model)
     content = onnx_model(model, framed=framed).SerializeToString()

@@ -138,7 +138,10 @@ def _said(stage: dict[str, Any]) -> str:
 
 
 def print_schema(console: Console, frame: pl.DataFrame, schema: Any) -> None:
-    console.print(f"{len(frame)} rows; {schema.task} of {schema.target}", markup=False)
+    from axonic.data.schema import other_task
+
+    doubt = other_task(frame[schema.target], schema.task) if schema.target in frame.columns else ""
+    console.print(f"{len(frame)} rows; {schema.task} of {schema.target}{doubt and f' ({doubt})'}", markup=False)
     kinds: dict[str, list[str]] = {}
     for column in schema.columns:
         has_unit = column.kind == "number" and column.format

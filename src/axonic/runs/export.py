@@ -7,6 +7,7 @@ from axonic.data.reading import read_table
 from axonic.errors import InputError
 from axonic.run_directory import RUN, RunDirectory
 from axonic.runs import sequences
+from axonic.runs.predict import spare_run
 from axonic.runs.request import Request
 from axonic.storage import load_model
 
@@ -20,10 +21,12 @@ def export_run(run: str | os.PathLike[str], path: str | os.PathLike[str]) -> int
 
     Raises
     ------
-    InputError : as `axonic.storage.load_model` and `axonic.export.export_onnx`.
+    InputError : as `axonic.storage.load_model` and `axonic.export.export_onnx`, or the file would replace one of
+        the run's or its table.
     """
     from axonic.export import CHECKED_ROWS, export_onnx
 
+    spare_run(path, run)
     model = load_model(run)
     rows = None
     if Path(run).is_dir() and (Path(run) / RUN).exists():

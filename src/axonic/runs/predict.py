@@ -13,7 +13,9 @@ from axonic.data.schema import Schema
 from axonic.data.values import in_file
 from axonic.errors import InputError
 from axonic.model import Model
+from axonic.run_directory import OF_A_RUN, RUN, RunDirectory
 from axonic.runs import sequences
+from axonic.runs.request import Request
 from axonic.runs.tables import encode_others, no_targets, parts, spelling_of
 from axonic.storage import load_model, plain, unwritable, write
 
@@ -175,13 +177,42 @@ def write_predictions(table: pl.DataFrame, path: str | os.PathLike[str]) -> None
     write(path, content)
 
 
-def check_prediction_path(path: str | os.PathLike[str]) -> None:
-    """Raise `InputError` if predictions can't be written under such a name."""
+def check_prediction_path(
+    path: str | os.PathLike[str],
+    run: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | None = None,
+) -> None:
+    """Raise `InputError` if predictions can't be written under such a name, or would replace what they are made from:
+    the table `data`, or a file of the run."""
     path = Path(path)
     if path.suffix.lower() not in (".csv", ".tsv", ".parquet", ".arrow"):
         raise InputError("predictions need a known ending", "use .csv, .tsv, .parquet or .arrow", str(path))
     if path.is_dir():
         raise InputError("the output file is a folder", "name a file", str(path))
+    if data is not None and _is_same(path, data):
+        raise InputError("this is the table to predict", "name another file", str(path))
+    if run is not None:
+        spare_run(path, run)
+
+
+def spare_run(path: str | os.PathLike[str], run: str | os.PathLike[str]) -> None:
+    """Raise `InputError` if an output would replace a model file, a file of its run or a table that it was trained or
+    tested on."""
+    run = Path(run)
+    folder = run if run.is_dir() else run.parent
+    if any(_is_same(path, file) for file in (run, *(folder / name for name in (*OF_A_RUN, RUN)))):
+        raise InputError("this is a file of the run", "name another file", str(path))
+    try:
+        request = Request.from_json(RunDirectory(folder).run(), folder / RUN)
+    except (InputError, OSError):
+        return  # a model file by itself, or of a run that is damaged
+    if any(_is_same(path, table) for table in (request.data, request.test) if table is not None):
+        raise InputError("the run was trained or tested on this table", "name another file", str(path))
+
+
+def _is_same(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two names are of one file, links followed."""
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
 def _bytes(writer: Callable[..., Any]) -> bytes:

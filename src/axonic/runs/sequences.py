@@ -16,7 +16,7 @@ from axonic.data.batches import Rows, split_rows
 from axonic.data.columns import Column, infer_columns
 from axonic.data.encoding import TableEncoder
 from axonic.data.ragged import Ragged, join
-from axonic.data.reading import UNKNOWN, Spelling, decimal_mark, read_table
+from axonic.data.reading import UNKNOWN, Spelling, decimal_mark, read_table, refuse_pipes
 from axonic.data.schema import Schema, named, resolve_task, target_unit
 from axonic.data.sequences.arrays import NPZ, read_npz
 from axonic.data.sequences.layout import Data, Layout
@@ -46,7 +46,8 @@ def prepare(request: Request) -> Prepared:
         return _prepare_series(request)
     read = read_sequences(data, layout, target)
     if read.target is None:
-        named(read.steps, target, "target")
+        with in_file(data):
+            named(read.steps, target, "target")
     if settings.head == "auto":
         settings = dataclasses.replace(settings, head="every" if read.by_step else "last")
     if read.by_step and settings.head != "every":
@@ -54,10 +55,11 @@ def prepare(request: Request) -> Prepared:
         raise InputError(f"{target!r} changes from step to step", how, "--head")
     if settings.head == "every" and not read.by_step:
         raise InputError(f"{target!r} is one for each sequence", "use --head last or mean", "--head")
-    read, labels = _labelled(read, target)
+    with in_file(data):
+        read, labels = _labelled(read, target)
     if len(read.sequences) < 2:
         raise InputError("there is one sequence only", "give two or more, or forecast one series with --window", data)
-    with in_file(rows=_label_rows(read)):
+    with in_file(data, _label_rows(read)):
         resolved = _task(labels, request.task, "step" if read.by_step else "sequence")
     columns = infer_columns(read.steps)
     used = tuple(column for column in columns if column.kind != "ignored")
@@ -67,7 +69,7 @@ def prepare(request: Request) -> Prepared:
         raise InputError(f"no column is left to predict {target!r} from ({reasons})", "add columns", "features")
     unit = target_unit(labels, resolved) if isinstance(labels, pl.Series) else ""
     schema = Schema(used, target, resolved, ignored, unit)
-    labels = _in_numbers(read, labels, schema)
+    labels = _in_numbers(read, labels, schema, data)
     findings = check_sequences(read, labels, schema)
 
     n = len(read.sequences)
@@ -76,18 +78,17 @@ def prepare(request: Request) -> Prepared:
     split = split_rows(n, settings.seed, valid=VALIDATION_FRACTION, test=share, classes=classes)
     if len(split.train) == 0:
         raise InputError(f"{n} sequences are too few to train, validate and test on", "give more", data)
-    encoded_target, y = _encode_target(read, labels, resolved, split.train, settings)
+    encoded_target, y = _encode_target(read, labels, resolved, split.train, settings, data)
     steps = read.sequences.steps(split.train)
     cycles = None if read.by_step else np.repeat(y[split.train], read.sequences.lengths[split.train], axis=0)
-    with in_file(rows=read.rows):
+    with in_file(data, read.rows):
         encoder = TableEncoder.fit(read.steps, schema, rows=steps, target=cycles)
         x = Ragged(encoder.transform(read.steps), read.offsets)
     layout, mark = dataclasses.replace(layout, order_format=read.order_format), decimal_mark(data)
     if test is not None:
-        with in_file(test):
-            known = spelling_of_others(mark, encoder, encoded_target, target)
-            others = _read_others(test, layout, target, known, read.by_step)
-            more, more_y, _ = _encoded(others, schema, encoder, encoded_target, test)
+        known = spelling_of_others(mark, encoder, encoded_target, target)
+        others = _read_others(test, layout, target, known, read.by_step)
+        more, more_y, _ = _encoded(others, schema, encoder, encoded_target, test)
         split = split._replace(test=np.arange(n, n + len(more)))
         x, y = join([x, more]), join([y, more_y])
     lengths = read.sequences.lengths
@@ -122,8 +123,12 @@ def read_sequences(
     if path.suffix.lower() == NPZ:
         if layout.sequence_id is not None or layout.order_by is not None:
             raise InputError("a .npz file has no columns", "leave out --sequence-id and --order-by", str(path))
-        return read_npz(path, target, by_step)
-    return cut_table(_read_table(path, layout, spelling), layout, target, by_step)
+        refuse_pipes(path)
+        with in_file(path):
+            return read_npz(path, target, by_step)
+    frame = _read_table(path, layout, spelling)
+    with in_file(path):
+        return cut_table(frame, layout, target, by_step)
 
 
 def _read_table(path: str | os.PathLike[str], layout: Layout, spelling: Spelling) -> pl.DataFrame:
@@ -190,11 +195,11 @@ def _task(labels: Any, task: str, each: str) -> Any:
     return "regression"
 
 
-def _in_numbers(read: Data, labels: Any, schema: Schema) -> Any:
+def _in_numbers(read: Data, labels: Any, schema: Schema, path: Any) -> Any:
     """Targets of a regression that are text, as numbers."""
     if schema.task != "regression" or not isinstance(labels, pl.Series) or not is_text(labels):
         return labels
-    with in_file(rows=_label_rows(read)):
+    with in_file(path, _label_rows(read)):
         return as_numbers(labels, unit=schema.unit)
 
 
@@ -203,26 +208,26 @@ def _is_stratified(labels: Any, task: str) -> bool:
 
 
 def _encode_target(
-    read: Data, labels: Any, task: Any, train: np.ndarray, settings: Settings
+    read: Data, labels: Any, task: Any, train: np.ndarray, settings: Settings, path: Any
 ) -> tuple[TargetEncoder, Any]:
     if not read.by_step:
-        with in_file(rows=_label_rows(read)):
+        with in_file(path, _label_rows(read)):
             encoder = fit_target(settings, labels, task, train)
-        return encoder, _codes(read, labels, encoder)
+        return encoder, _codes(read, labels, encoder, path)
     known = np.flatnonzero(~missing(labels).to_numpy())
     seen = np.isin(known, read.sequences.steps(train))
-    with in_file(rows=read.rows[known]):
+    with in_file(path, read.rows[known]):
         encoder = fit_target(settings, labels[known], task, np.flatnonzero(seen))
-    return encoder, _codes(read, labels, encoder)
+    return encoder, _codes(read, labels, encoder, path)
 
 
-def _codes(read: Data, labels: Any, encoder: TargetEncoder) -> np.ndarray | Ragged:
+def _codes(read: Data, labels: Any, encoder: TargetEncoder, path: Any) -> np.ndarray | Ragged:
     """The targets of all sequences, or of all steps, -1 or NaN where there is none."""
     if not read.by_step:
-        with in_file(rows=_label_rows(read)):
+        with in_file(path, _label_rows(read)):
             return encoder.transform(labels)
     known = np.flatnonzero(~missing(labels).to_numpy())
-    with in_file(rows=read.rows[known]):
+    with in_file(path, read.rows[known]):
         codes = encoder.transform(labels[known])
     if codes.dtype.kind == "i":
         all_codes = np.full(len(labels), -1, np.int32)
@@ -238,11 +243,12 @@ def _encoded(
     """Inputs, targets and unseen values of the sequences of another file that have a target."""
     if read.target is None:
         raise InputError(f"no column is named {schema.target!r}", "give known targets", str(path))
-    read, labels = _labelled(read, schema.target)
-    with in_file(rows=read.rows):
+    with in_file(path):
+        read, labels = _labelled(read, schema.target)
+    with in_file(path, read.rows):
         matrix, unseen = encoder.encode(read.steps)
-    labels = _in_numbers(read, labels, schema)
-    return Ragged(matrix, read.offsets), _codes(read, labels, target), unseen
+    labels = _in_numbers(read, labels, schema, path)
+    return Ragged(matrix, read.offsets), _codes(read, labels, target, path), unseen
 
 
 # --- one series ---
@@ -269,7 +275,7 @@ def _prepare_series(request: Request) -> Prepared:
     ignored = tuple(column for column in others if column.kind == "ignored")
     schema = Schema((Column(target, "number"), *used), target, "regression", ignored)
     findings = check_series(read, windows, schema)
-    with in_file(rows=read.rows):
+    with in_file(data, read.rows):
         encoder = TableEncoder.fit(read.steps, schema, rows=np.arange(windows.seen), bounded=False)
         encoded = encoder.transform(read.steps)
     layout = dataclasses.replace(layout, order_format=read.order_format)
@@ -336,7 +342,9 @@ def read_series(
     `axonic.data.reading.read_table`."""
     if Path(path).suffix.lower() == NPZ:
         raise InputError("a series is a table with one row a step", "give a .csv, .tsv, .parquet or .arrow", str(path))
-    return order_series(_read_table(path, layout, spelling), layout, target, where)
+    frame = _read_table(path, layout, spelling)
+    with in_file(path):
+        return order_series(frame, layout, target, where)
 
 
 # --- with a model ---
@@ -363,7 +371,7 @@ def asked(model: Model, path: str | os.PathLike[str]) -> Asked:
     """The sequences of a file to predict."""
     layout = layout_of(model, path)
     read = _read_others(path, layout, None, spelling_of(model))
-    with in_file(rows=read.rows):
+    with in_file(path, read.rows):
         matrix, unseen = model.encoder.encode(read.steps)
     x = Ragged(matrix, read.offsets)
     ids = None if layout.sequence_id is None or model.by_step else pl.DataFrame([read.ids])
@@ -398,7 +406,7 @@ def forecast(model: Model, path: str | os.PathLike[str], n_steps: int | None) ->
     schema = Schema.from_json(model.info["schema"])
     window = SeriesCoding.from_json(model.info["series"]).window
     steps = series.steps.select(column.name for column in schema.columns if column.name in series.steps.columns)
-    with in_file(rows=series.rows[-window:]):
+    with in_file(path, series.rows[-window:]):
         found = model.forecast(steps, n_steps)
         _, unseen = model.encoder.encode(steps[-window:])
     return pl.DataFrame({"step": np.arange(1, len(found) + 1), "prediction": found}), unseen
@@ -417,7 +425,7 @@ def evaluated(model: Model, path: str | os.PathLike[str]) -> tuple[Ragged, Any, 
     if len(ends) == 0:
         what = f"a series of {len(series.target)} steps has no window of {coding.window} with {coding.horizon} ahead"
         raise InputError(what, "give more steps", str(path))
-    with in_file(rows=series.rows):
+    with in_file(path, series.rows):
         matrix, unseen = model.encoder.encode(series.steps)
     y = model.target.transform(coding.targets(series.target, ends))
     return coding.inputs(matrix, ends), y, coding.origin(series.target, ends), unseen

@@ -44,7 +44,8 @@ def streams(data: str | os.PathLike[str], settings: Settings, stream: bool | Non
 def prepare(request: Request, clock: Clock, reporter: Reporter) -> Prepared:
     """Read, check, split and encode a table."""
     frame = clock.time("reading", read_table, request.data)
-    schema = infer_schema(frame, request.target, request.task)
+    with in_file(request.data):
+        schema = infer_schema(frame, request.target, request.task)
     findings = clock.time("checking", check_table, frame, schema)
     reporter.data(frame, schema, findings)
     encoded = clock.time("encoding", encode, frame, schema, request)
@@ -82,8 +83,9 @@ def _prepared(
 def sample(request: Request, clock: Clock, reporter: Reporter) -> tuple[Blocks, Drawn, Schema, list[Finding]]:
     """A table that is read in parts, rows of it that fit in memory, what they hold and what is to be said of them."""
     blocks = Blocks(request.data)
-    drawn = clock.time("reading", draw, blocks, request.target, request.settings.seed, reporter.read)
-    drawn, schema = drawn.judged(request.target, request.task)
+    with in_file(request.data):
+        drawn = clock.time("reading", draw, blocks, request.target, request.settings.seed, reporter.read)
+        drawn, schema = drawn.judged(request.target, request.task)
     findings = clock.time("checking", check_table, drawn.frame, schema, drawn.number)
     reporter.stage({"stage": "sample", "decision": f"{len(drawn.frame)} of {drawn.n_read} rows", "reason": ""})
     reporter.data(drawn.frame, schema, findings)
@@ -159,16 +161,18 @@ def encode(frame: pl.DataFrame, schema: Schema, request: Request, drawn: Drawn |
         split = split_rows(len(usable), settings.seed, valid=valid, test=held, classes=classes)
     else:
         split = drawn.split(valid, held)
-    if drawn is None or drawn.labels is None or schema.task == "regression":
-        target = fit_target(settings, y, schema.task, split.train)
-    else:
-        every = drawn.labels.select(pl.col("label").alias(schema.target))
-        target = fit_target(settings, target_values(every, schema), schema.task)
-    codes = target.transform(y)
-    with in_file(rows=None if drawn is None else drawn.number):
+    places = usable if drawn is None else drawn.number
+    with in_file(request.data, places):
+        if drawn is None or drawn.labels is None or schema.task == "regression":
+            target = fit_target(settings, y, schema.task, split.train)
+        else:
+            every = drawn.labels.select(pl.col("label").alias(schema.target))
+            target = fit_target(settings, target_values(every, schema), schema.task)
+        codes = target.transform(y)
+    with in_file(request.data, None if drawn is None else drawn.number):
         encoder = TableEncoder.fit(frame, schema, rows=usable[split.train], target=codes[split.train])
         x = encoder.transform(frame, usable)
-    numbers = 1 + (usable if drawn is None else drawn.number)
+    numbers = 1 + places
     if test is not None:
         known = spelling_of_others(decimal_mark(request.data), encoder, target, schema.target)
         others = encode_others(read_table(test, known), schema, encoder, target, test)

@@ -48,7 +48,8 @@ class Coding:
     has_missing : whether the training rows have missing values, which then get a slot of their own.
     levels : the levels of a category that have a slot, the most frequent first.
     rare : levels seen in training that share the slot "other" (the 1000 most frequent of them).
-    format : how a date is spelt in text, and the unit of numbers that have one there; see `axonic.data.columns.Column`.
+    format : how a date is spelt in text, and the unit, currency or percent sign of numbers that have one there; see
+        `axonic.data.columns.Column`.
     cycles : the cycles of a date, of "year", "week" and "day", that have a sine and a cosine.
     """
 

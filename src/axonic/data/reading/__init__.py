@@ -23,14 +23,14 @@ from axonic.data.reading.layout import SEPARATORS, UNKNOWN, Mark, Spelling, read
 from axonic.data.reading.refusals import unreadable
 from axonic.errors import InputError
 
-__all__ = ["UNKNOWN", "Blocks", "Mark", "Spelling", "decimal_mark", "read_table"]
+__all__ = ["UNKNOWN", "Blocks", "Mark", "Spelling", "decimal_mark", "read_table", "refuse_pipes"]
 
 _READERS: dict[str, Callable[[Path, Spelling], pl.DataFrame]] = {
     ".csv": read_delimited,
     ".tsv": read_delimited,
-    ".parquet": lambda path, _: read_parquet(path),
-    ".arrow": lambda path, _: read_arrow(path),
-    ".feather": lambda path, _: read_arrow(path),
+    ".parquet": read_parquet,
+    ".arrow": read_arrow,
+    ".feather": read_arrow,
 }
 
 
@@ -53,10 +53,11 @@ def read_table(path: str | os.PathLike[str], spelling: Spelling = UNKNOWN) -> pl
     Raises
     ------
     InputError
-        If the file cannot be read, is no such table, is not UTF-8, has no header, no rows or rows of unequal length, or
-        repeats or omits a column name.
+        If the file cannot be read, is a pipe, is no such table, is not UTF-8, has no header, no rows or rows of unequal
+        length, or repeats or omits a column name.
     """
     path = Path(path)
+    refuse_pipes(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(
@@ -80,6 +81,7 @@ def decimal_mark(path: str | os.PathLike[str]) -> Mark | None:
     path = Path(path)
     if path.suffix.lower() not in SEPARATORS:
         return None
+    refuse_pipes(path)
     with _guarded(path, open, path, "rb") as file:
         return _guarded(path, read_layout, file, path, None).mark
 
@@ -102,6 +104,7 @@ class Blocks:
 
     def __init__(self, path: str | os.PathLike[str], spelling: Spelling = UNKNOWN) -> None:
         self.path = Path(path)
+        refuse_pipes(self.path)
         suffix = self.path.suffix.lower()
         if suffix not in _READERS or suffix == ".feather" or suffix == ".arrow":
             raise InputError(
@@ -110,7 +113,7 @@ class Blocks:
                 str(path),
             )
         if suffix == ".parquet":
-            self._source = _guarded(path, ParquetBlocks, self.path)
+            self._source = _guarded(path, ParquetBlocks, self.path, spelling)
         else:
             self._source = _guarded(path, DelimitedBlocks, self.path, spelling)
         self.names: tuple[str, ...] = self._source.names
@@ -140,6 +143,18 @@ class Blocks:
     def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Rows of the first pass in the types of their columns; what has them already stays as it is."""
         return self._source.typed(frame)
+
+
+def refuse_pipes(path: Path) -> None:
+    """Refuse, before it is opened, what is neither a file nor a folder: it may never end, and can't be read twice.
+
+    Raises
+    ------
+    InputError : it is a pipe, a device or a socket.
+    """
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        kind = "pipe" if path.is_fifo() else "device"
+        raise InputError(f"this is a {kind}, which can be read once only", "write it to a file first", str(path))
 
 
 def _guarded(path: str | os.PathLike[str], function: Callable[..., Any], *args: Any) -> Any:

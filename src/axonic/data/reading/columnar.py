@@ -8,22 +8,23 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from axonic.data.reading.layout import Spelling
 from axonic.data.reading.refusals import check_names
-from axonic.data.values import narrow
+from axonic.data.values import is_text, narrow, spelt, unit_of, with_points
 from axonic.errors import InputError
 
 BLOCK_VALUES, MOST_BLOCK_ROWS = 8 << 20, 1 << 18
 """Of a block."""
 
 
-def read_parquet(path: Path) -> pl.DataFrame:
+def read_parquet(path: Path, spelling: Spelling) -> pl.DataFrame:
     """The table of a Parquet file."""
-    return _read_columnar(path, _open_parquet, "Parquet")
+    return _pointed(_read_columnar(path, _open_parquet, "Parquet"), spelling)
 
 
-def read_arrow(path: Path) -> pl.DataFrame:
+def read_arrow(path: Path, spelling: Spelling) -> pl.DataFrame:
     """The table of an Arrow file or stream."""
-    return _read_columnar(path, _open_arrow, "Arrow")
+    return _pointed(_read_columnar(path, _open_arrow, "Arrow"), spelling)
 
 
 class ParquetBlocks:
@@ -31,8 +32,8 @@ class ParquetBlocks:
 
     settled = True
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, spelling: Spelling) -> None:
+        self.path, self.spelling = path, spelling
         with open(path, "rb") as file:
             _refuse_empty(file, path)
         self.names = tuple(self._read(lambda: pl.scan_parquet(path).collect_schema().names()))
@@ -47,7 +48,8 @@ class ParquetBlocks:
         for start in range(first // self.block_rows * self.block_rows, self.n_rows, self.block_rows):
             if start >= last:
                 return
-            yield start, self._read(pl.scan_parquet(self.path).slice(start, self.block_rows).collect)
+            block = self._read(pl.scan_parquet(self.path).slice(start, self.block_rows).collect)
+            yield start, _pointed(block, self.spelling)
 
     def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame
@@ -57,6 +59,20 @@ class ParquetBlocks:
             return function()
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise _not_whole(self.path, "Parquet") from error
+
+
+def _pointed(frame: pl.DataFrame, spelling: Spelling) -> pl.DataFrame:
+    """The numbers of text columns with decimal points, if others like this file are known to have commas."""
+    if spelling.mark != ",":
+        return frame
+    return frame.with_columns(_with_points(column.cast(pl.String)) for column in frame if is_text(column))
+
+
+def _with_points(text: pl.Series) -> pl.Series:
+    """As `with_points`, unless a number of the column has a decimal point already, as 0.5 and 1234.5 have."""
+    changed = with_points(text, has_groups=True)
+    kept = text.filter((changed == text) & text.str.contains(".", literal=True))
+    return text if spelt(kept, unit_of(kept)).count() else changed
 
 
 def _read_columnar(

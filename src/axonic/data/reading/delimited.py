@@ -22,17 +22,7 @@ import polars as pl
 
 from axonic.data.reading.layout import Layout, Spelling, Types, read_layout
 from axonic.data.reading.refusals import refuse_junk
-from axonic.data.values import (
-    MISSING,
-    UNIT,
-    clean,
-    grouped,
-    half_width,
-    holds_codes,
-    holds_only_digits,
-    narrow,
-    written,
-)
+from axonic.data.values import MISSING, clean, holds_codes, holds_only_digits, narrow, with_points
 from axonic.errors import InputError
 
 BLOCK_BYTES = 4 << 20
@@ -124,16 +114,7 @@ def _parse(layout: Layout, block: _Block, types: Types) -> pl.DataFrame:
     frame = _parse_slowly(layout, block) if frame is None else frame
     if not layout.decimal_comma:
         return frame
-    return frame.with_columns(_with_points(column, layout.mark == ",") for column in frame)
-
-
-def _with_points(text: pl.Series, has_groups: bool) -> pl.Series:
-    """Numbers with a decimal comma as others spell them, ``1.234,5 %`` as ``1234.5 %``, if points set thousands apart;
-    other text as it is. Each by itself, of whatever unit, so that a table and a part of it are read alike."""
-    plain = half_width(text)
-    number = plain.str.contains(written(grouped(".") if has_groups else r"\d+", ",", UNIT)).fill_null(False)
-    pointed = plain.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
-    return pointed.zip_with(number, text)
+    return frame.with_columns(with_points(column, layout.mark == ",") for column in frame)
 
 
 def _parse_quickly(layout: Layout, data: bytes, types: Types) -> pl.DataFrame | None:
