@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
-import re
 import os
+import re
 
 import numpy as np
 import polars as pl
