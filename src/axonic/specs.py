@@ -7,9 +7,13 @@ part of the program's identity.
 """
 
 import dataclasses
-from typing import Any, TypeVar, dataclass_transform
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import jax
+import numpy as np
+
+from axonic.errors import InputError
 
 T = TypeVar("T")
 
@@ -51,3 +55,34 @@ def spec(cls: type[T]) -> type[T]:
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     return cls
+
+
+class Ranged:
+    """A spec that refuses impossible values when it is made: numbers outside their range, and what is neither true nor
+    false where that is asked. Arrays, traced ones among them, are taken as they are."""
+
+    ranges: ClassVar[Mapping[str, str]] = {}
+    """Where each number lies, such as "(0, inf)"; the lower end may be another field's name."""
+
+    def __post_init__(self) -> None:
+        for name, interval in self.ranges.items():
+            if name in vars(self) and not self._lies_in(interval, vars(self)[name]):
+                what, how = f"{name} = {vars(self)[name]!r} is impossible", f"give a number in {interval}"
+                raise InputError(what, how, type(self).__name__)
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]  every rule is a spec
+            value = vars(self)[field.name]
+            if field.type in (bool, "bool") and not isinstance(value, bool | np.bool_):
+                raise InputError(f"{field.name} = {value!r} is impossible", "give True or False", type(self).__name__)
+
+    def _lies_in(self, interval: str, value: Any) -> bool:
+        if isinstance(value, jax.Array | np.ndarray):
+            return True
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            return False
+        low, high = interval[1:-1].split(", ")
+        low = vars(self).get(low, low)
+        low, high = -np.inf if isinstance(low, jax.Array | np.ndarray) else float(low), float(high)
+        return bool(
+            (low <= value if interval[0] == "[" else low < value)
+            and (value <= high if interval[-1] == "]" else value < high)
+        )

@@ -26,6 +26,7 @@ from jaxtyping import Array, Float
 from threadpoolctl import threadpool_limits
 
 from axonic.errors import InputError
+from axonic.specs import Ranged
 from axonic.types import Params, Value
 
 State = Any
@@ -63,7 +64,7 @@ class StepInfo(NamedTuple):
     stuck: Any = False
 
 
-class Optimizer:
+class Optimizer(Ranged):
     """The protocol. Hyperparameters are fields; `learning_rate` is the first of them in every rule that has one.
 
     learning_rate : length of a step; not negative.
@@ -106,29 +107,6 @@ class Optimizer:
 
     instead: ClassVar[str] = ""
     """The rule to name where this one can't work."""
-
-    def __post_init__(self) -> None:
-        for name, interval in self.ranges.items():
-            if name in vars(self) and not self._lies_in(interval, vars(self)[name]):
-                what, how = f"{name} = {vars(self)[name]!r} is impossible", f"give a number in {interval}"
-                raise InputError(what, how, type(self).__name__)
-        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]  every rule is a spec
-            value = vars(self)[field.name]
-            if field.type in (bool, "bool") and not isinstance(value, bool | np.bool_):
-                raise InputError(f"{field.name} = {value!r} is impossible", "give True or False", type(self).__name__)
-
-    def _lies_in(self, interval: str, value: Any) -> bool:
-        if isinstance(value, jax.Array | np.ndarray):
-            return True
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-            return False
-        low, high = interval[1:-1].split(", ")
-        low = vars(self).get(low, low)
-        low, high = -np.inf if isinstance(low, jax.Array | np.ndarray) else float(low), float(high)
-        return bool(
-            (low <= value if interval[0] == "[" else low < value)
-            and (value <= high if interval[-1] == "]" else value < high)
-        )
 
     @property
     def takes_clipped(self) -> bool:

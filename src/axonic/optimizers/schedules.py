@@ -22,8 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from axonic.errors import InputError
-from axonic.optimizers.base import Optimizer
-from axonic.specs import Number, spec
+from axonic.specs import Number, Ranged, spec
 
 Factor = Float[Array, "*steps"]
 
@@ -32,7 +31,7 @@ TINY = 1e-9
 """Steps of a part that has none."""
 
 
-class Schedule:
+class Schedule(Ranged):
     """The protocol: a spec that gives the factor of step t. Its numbers are checked as those of a rule are."""
 
     ranges: ClassVar[Mapping[str, str]] = {
@@ -43,9 +42,6 @@ class Schedule:
         "start": "[0, inf)",
         "end": "[0, inf)",
     }
-
-    __post_init__ = Optimizer.__post_init__
-    _lies_in = Optimizer._lies_in
 
     def __call__(self, t: Any) -> Factor:
         raise NotImplementedError
