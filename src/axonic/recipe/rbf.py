@@ -41,7 +41,7 @@ def fit_rbf(task: Task, watcher: Watcher, journal: Journal) -> Fit:
         network = task.settings.radial_network(len(task.start[0][0].c), task.network.n_out(0))
         return Fitting(task._replace(network=network), watcher, journal).run()
     work, notebook = _RBF(task, watcher), Notebook(watcher, journal)
-    return work.closed_form(notebook) if task.settings.training == "closed_form" else work.trained(notebook, journal)
+    return work.in_closed_form(notebook) if task.settings.training == "closed_form" else work.trained(notebook, journal)
 
 
 class _RBF:
@@ -88,7 +88,7 @@ class _RBF:
             "centers", lambda: centers_stage(solved, tried), lambda stage: stage["decision"] == len(solved.params.c)
         )
 
-    def closed_form(self, notebook: Notebook) -> Fit:
+    def in_closed_form(self, notebook: Notebook) -> Fit:
         """Networks that need no training: one, or as many as are asked for, each from other centres (and on a split of
         its own, if rows are held out)."""
         settings = self.settings
@@ -113,19 +113,19 @@ class _RBF:
         network = settings.radial_network(len(members[0][0].c), self.n_out)
         history, health = nothing_yet(network)
         return Fit(
-            network,
-            self.loss,
-            tuple(members),
-            tuple(splits),
-            (),
-            None,
-            0.0,
-            settings.batch_size,
-            (history,) * len(members),
-            (health,) * len(members),
-            notebook.stages,
-            tuple(constant),
-            self.clock.seconds,
+            network=network,
+            loss=self.loss,
+            members=tuple(members),
+            splits=tuple(splits),
+            states=(),
+            optimizer=None,
+            l2=0.0,
+            batch_size=settings.batch_size,
+            histories=(history,) * len(members),
+            healths=(health,) * len(members),
+            stages=notebook.stages,
+            constant=tuple(constant),
+            seconds=self.clock.seconds,
         )
 
     def trained(self, notebook: Notebook, journal: Journal) -> Fit:
